@@ -1,0 +1,113 @@
+"""The domain words every other room uses: messages, conversations, sampling, statistics."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DEFAULT_SYSTEM_PROMPT = (
+    "You are a calm, knowledgeable assistant. Answer clearly and to the point, and say so when you do not know something."
+)
+TITLE_LENGTH = 80
+
+
+class Role(str, Enum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class MessageState(str, Enum):
+    """How far a message has come; only a reply is ever anything but `COMPLETE`."""
+
+    WRITING = "writing"
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class SamplingOptions(BaseModel):
+    """How the next token is chosen. The bounds here are the bounds of the settings, the sliders and the API."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(0.7, ge=0, le=2, description="0 always takes the likeliest token; higher is more varied")
+    top_p: float = Field(0.95, gt=0, le=1, description="keep the likeliest tokens that together reach this probability")
+    top_k: int = Field(40, ge=0, le=200, description="keep this many of the likeliest tokens; 0 keeps all")
+    min_p: float = Field(0.05, ge=0, le=1, description="drop tokens less likely than this share of the likeliest one")
+    repeat_penalty: float = Field(1.0, ge=0.5, le=2, description="above 1 discourages tokens used recently")
+    max_tokens: int = Field(512, ge=1, le=32768, description="longest reply, in tokens")
+    seed: int | None = Field(None, ge=0, le=2**32 - 2, description="same seed, same reply; empty is random")
+
+
+class ChatOptions(SamplingOptions):
+    """What a conversation starts with and keeps: its sampling and its system prompt."""
+
+    system_prompt: str = Field(
+        DEFAULT_SYSTEM_PROMPT, max_length=100_000, description="tells the model who it is; empty sends none"
+    )
+
+
+class GenerationStats(BaseModel):
+    """The receipt of one reply. Counts are in tokens, times in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    reply_tokens: int = 0
+    seconds_to_first_token: float = 0.0
+    tokens_per_second: float = 0.0
+    context_tokens: int = 0
+    finish_reason: str = ""
+
+
+def new_id() -> str:
+    """An id that cannot be guessed and is safe in a URL."""
+    return secrets.token_urlsafe(12)
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass
+class Message:
+    """One turn. `parent_id` is the turn it answers or follows: the messages of a conversation form a tree."""
+
+    conversation_id: str
+    role: Role
+    text: str
+    parent_id: str | None = None
+    state: MessageState = MessageState.COMPLETE
+    model: str | None = None
+    error: str | None = None
+    stats: GenerationStats | None = None
+    id: str = field(default_factory=new_id)
+    created_at: datetime = field(default_factory=utc_now)
+
+
+@dataclass
+class Conversation:
+    """A conversation without its messages. `head_id` is the last message of the branch that is shown."""
+
+    title: str = ""
+    options: ChatOptions = field(default_factory=ChatOptions)
+    head_id: str | None = None
+    id: str = field(default_factory=new_id)
+    created_at: datetime = field(default_factory=utc_now)
+    updated_at: datetime = field(default_factory=utc_now)
+
+
+def title_of(text: str) -> str:
+    """The first line of the first message, cut at a word; costs no model call."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if len(line) <= TITLE_LENGTH:
+        return line
+    cut = line[: TITLE_LENGTH - 1]
+    return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip() + "…"

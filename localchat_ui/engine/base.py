@@ -1,0 +1,116 @@
+"""What an engine promises, and the plain words it speaks: requests in, events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from localchat_ui.conversation import GenerationStats, Role, SamplingOptions, new_id
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message as the model sees it."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One reply to be written. The last turn is the one that is answered."""
+
+    turns: Sequence[Turn]
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    stop: tuple[str, ...] = ()
+    id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True)
+class PromptProgress:
+    """So many of the prompt's tokens have been read."""
+
+    read: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of the reply: whole characters, and never part of a stop string. May be empty."""
+
+    text: str
+    id: int
+
+
+@dataclass(frozen=True)
+class GenerationDone:
+    """The reply is finished; `stats.finish_reason` is `stop`, `length` or `cancelled`. `text` was still held back."""
+
+    text: str
+    stats: GenerationStats
+
+
+@dataclass(frozen=True)
+class GenerationFailed:
+    """The request ended with an error; `message` is for people."""
+
+    message: str
+
+
+Event = PromptProgress | Token | GenerationDone | GenerationFailed
+Emit = Callable[[Event], None]
+
+
+class EngineError(Exception):
+    """Something the person at the page should read; the text says what to do."""
+
+
+class ModelLoadError(EngineError):
+    """The file could not be loaded; the model in use before stays in use."""
+
+
+class NoModelError(EngineError):
+    """There is no model loaded that could answer."""
+
+
+class PromptTooLongError(EngineError):
+    """The conversation does not fit into the context."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The model in use: its file, and the context of one conversation in tokens."""
+
+    path: Path
+    n_ctx: int
+    n_ctx_train: int
+    has_chat_template: bool
+
+
+class Engine(Protocol):
+    """Loads models and writes replies with them. Every method may be called from any thread."""
+
+    @property
+    def model(self) -> LoadedModel | None:
+        """The model that answers new requests."""
+
+    def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
+        """Load a GGUF file, then answer new requests with it; blocks for the whole load.
+
+        The model in use before goes on until then, and finishes the replies it has begun.
+        `on_progress` gets shares of 1. Raises ModelLoadError.
+        """
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> None:
+        """Queue a request. Its events reach `emit` on the engine's thread; the last is Done or Failed, exactly once.
+
+        Blocks while the prompt is turned into tokens (milliseconds). Raises EngineError when it cannot begin.
+        """
+
+    def cancel(self, request_id: str) -> None:
+        """Stop a request at the next step; it ends with `cancelled`. Unknown ids are ignored."""
+
+    def close(self) -> None:
+        """End all requests, the thread and the models. Blocks until they are gone."""

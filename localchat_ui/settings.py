@@ -1,0 +1,121 @@
+"""The one Settings: command-line flags, environment, `settings.env`, defaults, in this order."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from localchat_ui.conversation import ChatOptions
+
+PREFIX = "LOCALCHAT_"
+ENV_FILE = "settings.env"
+
+
+class Settings(BaseSettings, ChatOptions):
+    """Private chat with a language model on this machine.
+
+    Every setting is a flag (--n-ctx 8192), an environment variable (LOCALCHAT_N_CTX=8192) and a line in settings.env.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        cli_prog_name="python -m localchat_ui",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_exit_on_error=False,
+        cli_avoid_json=True,
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8080, ge=1, le=65535, description="port to listen on")
+    open_browser: bool | None = Field(None, description="open a tab at start; empty does so at a terminal")
+    models_dir: Path = Field(Path("models"), description="folder with GGUF files, searched recursively")
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("localchat_ui", appauthor=False),
+        description="folder of the database and caches",
+    )
+    database_url: str = Field("", description="any SQLAlchemy URL; empty is SQLite in DATA_DIR")
+    model: str = Field("", description="file name or path to load at start; empty is the one used last")
+    model_repo: str = Field(
+        "Qwen/Qwen2.5-0.5B-Instruct-GGUF", description="repository a first run without any model downloads from"
+    )
+    model_file: str = Field("qwen2.5-0.5b-instruct-q4_k_m.gguf", description="file it downloads from there")
+    n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is what the model was made for")
+    n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one per physical core")
+    n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
+    n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
+    parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
+
+    @field_validator("n_ctx")
+    @classmethod
+    def _usable_context(cls, value: int) -> int:
+        if 0 < value < 256:
+            raise ValueError("use 0 or at least 256")
+        return value
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'localchat.sqlite3'}"
+
+    def chat_options(self) -> ChatOptions:
+        """What a new conversation starts with."""
+        return ChatOptions.model_validate(self.model_dump(include=set(ChatOptions.model_fields)))
+
+
+class BadSettingError(Exception):
+    """One line that names the setting, the value and what is allowed."""
+
+
+def load_settings(arguments: list[str] | None = None) -> Settings:
+    """Read the settings; raises BadSettingError for an unknown name or a bad value."""
+    _refuse_unknown_environment()
+    try:
+        return Settings(_cli_parse_args=arguments if arguments is not None else False)  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise BadSettingError("; ".join(_explain(dict(item)) for item in error.errors())) from None
+    except SettingsError as error:
+        raise BadSettingError(_explain_flag(str(error))) from None
+
+
+def _refuse_unknown_environment() -> None:
+    for name in os.environ:
+        setting = name.removeprefix(PREFIX)
+        if name.startswith(PREFIX) and setting.lower() not in Settings.model_fields:
+            raise BadSettingError(f"{name} is not a setting{_did_you_mean(setting)}")
+
+
+def _explain(error: dict[str, Any]) -> str:
+    name = "_".join(str(part) for part in error["loc"]).upper().replace("-", "_")
+    if error["type"] == "extra_forbidden":
+        if name.lower() in Settings.model_fields:
+            return f"{name} needs its prefix: {PREFIX}{name}"
+        return f"{name} is not a setting{_did_you_mean(name.removeprefix(PREFIX))}"
+    reason = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return f"{name}={error['input']!r} is not allowed: {reason}"
+
+
+def _explain_flag(message: str) -> str:
+    reason = message.removeprefix("error parsing CLI: ")
+    flag = reason.rsplit(" ", 1)[-1]
+    unknown = reason.startswith("unrecognized arguments")
+    return reason + (_did_you_mean(flag.lstrip("-").replace("-", "_"), as_flag=True) if unknown else "")
+
+
+def _did_you_mean(name: str, as_flag: bool = False) -> str:
+    close = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)
+    if not close:
+        return "; --help lists all of them" if as_flag else "; see settings.env.example"
+    return f"; did you mean {'--' + close[0].replace('_', '-') if as_flag else close[0].upper()}?"
