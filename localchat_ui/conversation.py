@@ -10,7 +10,8 @@ from enum import Enum
 from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_SYSTEM_PROMPT = (
-    "You are a calm, knowledgeable assistant. Answer clearly and to the point, and say so when you do not know something."
+    "You are a calm, knowledgeable assistant."
+    " Answer clearly and to the point, and say so when you do not know something."
 )
 TITLE_LENGTH = 80
 
@@ -64,6 +65,7 @@ class GenerationStats(BaseModel):
     seconds_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
     context_tokens: int = 0
+    seed: int | None = None
     finish_reason: str = ""
 
 

@@ -52,7 +52,7 @@ class Settings(BaseSettings, ChatOptions):
         "Qwen/Qwen2.5-0.5B-Instruct-GGUF", description="repository a first run without any model downloads from"
     )
     model_file: str = Field("qwen2.5-0.5b-instruct-q4_k_m.gguf", description="file it downloads from there")
-    n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is what the model was made for")
+    n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is the model's own")
     n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one per physical core")
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")

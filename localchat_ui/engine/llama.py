@@ -1,0 +1,328 @@
+"""llama.cpp, wrapped once: Model, Context and Sampler with explicit lifetimes. The only importer of llama_cpp.
+
+Only what the scheduler needs is here, over the documented low-level API. A Model may be read from any thread;
+a Context and the Samplers that look at it belong to one thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import llama_cpp
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+from localchat_ui.conversation import SamplingOptions
+from localchat_ui.engine.base import ModelLoadError
+
+logger = logging.getLogger("localchat_ui.llama_cpp")
+PENALTY_WINDOW = 64
+NO_KV_SLOT = 1
+GGML_LOG_LEVEL_ERROR = 4
+
+
+class Model:
+    """The weights and the vocabulary of one GGUF file. Raises ModelLoadError with llama.cpp's reason."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_gpu_layers: int | None = None,
+        vocab_only: bool = False,
+        on_progress: Callable[[float], bool] = lambda share: True,
+    ) -> None:
+        """`on_progress` gets shares of 1; when it returns False the load is given up."""
+        _initialise()
+        self.path = path
+        parameters = llama_cpp.llama_model_default_params()
+        parameters.vocab_only = vocab_only
+        if n_gpu_layers is not None:
+            parameters.n_gpu_layers = n_gpu_layers
+        # Kept in a local until the load is over: ctypes does not keep the callback alive.
+        callback = llama_cpp.llama_progress_callback(functools.partial(_report, on_progress))
+        parameters.progress_callback = callback
+        with _errors_of_this_thread() as errors:
+            handle = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        if not handle:
+            raise ModelLoadError(_reason(path, errors))
+        self.handle = handle
+        self._vocab = llama_cpp.llama_model_get_vocab(handle)
+        self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
+        self.metadata = _metadata(handle)
+        self.piece = functools.lru_cache(maxsize=None)(self._piece)
+
+    def close(self) -> None:
+        if self.handle:
+            llama_cpp.llama_model_free(self.handle)
+            self.handle = None
+
+    @property
+    def chat_template(self) -> str | None:
+        return self.metadata.get("tokenizer.chat_template") or None
+
+    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        """Tokens of a rendered prompt; special tokens written out in it are recognised."""
+        data = text.encode("utf-8", errors="replace")
+        room = len(data) + 2
+        tokens = (llama_cpp.llama_token * room)()
+        n = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, room, add_special, True)
+        if n < 0:
+            raise ValueError(f"the prompt could not be turned into tokens (code {n})")
+        return list(tokens[:n])
+
+    def is_end(self, token: int) -> bool:
+        """Whether this token ends a reply."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether the model expects its beginning-of-text token in front of everything."""
+        return bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
+
+    @property
+    def bos(self) -> str:
+        return self._special_text(llama_cpp.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos(self) -> str:
+        return self._special_text(llama_cpp.llama_vocab_eos(self._vocab))
+
+    def _piece(self, token: int) -> bytes:
+        """The bytes a token stands for; none for special tokens. May end in the middle of a character."""
+        return self._to_bytes(token, special=False)
+
+    def _special_text(self, token: int) -> str:
+        return self._to_bytes(token, special=True).decode("utf-8", errors="replace") if token >= 0 else ""
+
+    def _to_bytes(self, token: int, *, special: bool) -> bytes:
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            n = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            if n >= 0:
+                return buffer.raw[:n]
+            room = -n
+
+
+def _report(on_progress: Callable[[float], bool], share: float, _: ctypes.c_void_p) -> bool:
+    return on_progress(share)
+
+
+class Context:
+    """The KV cache and the compute buffers of one model, shared by `n_sequences` sequences of `n_ctx` tokens each."""
+
+    def __init__(self, model: Model, *, n_ctx: int, n_sequences: int, n_batch: int, n_threads: int) -> None:
+        parameters = llama_cpp.llama_context_default_params()
+        parameters.n_ctx = n_ctx * n_sequences
+        parameters.n_seq_max = n_sequences
+        parameters.n_batch = parameters.n_ubatch = n_batch
+        parameters.n_threads = parameters.n_threads_batch = n_threads
+        parameters.kv_unified = True
+        # A sliding-window cache that is kept whole can be cut and reused like any other.
+        parameters.swa_full = True
+        parameters.no_perf = True
+        with _errors_of_this_thread() as errors:
+            self.handle = llama_cpp.llama_init_from_model(model.handle, parameters)
+        if not self.handle:
+            raise ModelLoadError(
+                f"{_reason(model.path, errors)} A context of {n_sequences} × {n_ctx} tokens may not fit into memory:"
+                " try a smaller N_CTX or PARALLEL."
+            )
+        self.n_batch = n_batch
+        # A recurrent state is one lump: it can be dropped, but not shortened or shared in part.
+        self.can_cut = not (
+            llama_cpp.llama_model_is_recurrent(model.handle) or llama_cpp.llama_model_is_hybrid(model.handle)
+        )
+        self._memory = llama_cpp.llama_get_memory(self.handle)
+        self._batch = llama_cpp.llama_batch_init(n_batch, 0, 1)
+
+    def close(self) -> None:
+        if self.handle:
+            llama_cpp.llama_batch_free(self._batch)
+            llama_cpp.llama_free(self.handle)
+            self.handle = None
+
+    def add(self, tokens: Sequence[int], *, position: int, sequence: int, wants_logits: bool) -> int:
+        """Put tokens of one sequence into the batch; returns the row of the last one, for the sampler."""
+        batch = self._batch
+        row = batch.n_tokens
+        for offset, token in enumerate(tokens):
+            batch.token[row] = token
+            batch.pos[row] = position + offset
+            batch.n_seq_id[row] = 1
+            batch.seq_id[row][0] = sequence
+            batch.logits[row] = 0
+            row += 1
+        batch.logits[row - 1] = wants_logits
+        batch.n_tokens = row
+        return row - 1
+
+    @property
+    def n_pending(self) -> int:
+        """Tokens in the batch that was not decoded yet."""
+        return int(self._batch.n_tokens)
+
+    def decode(self) -> int:
+        """Run the batch and empty it. 0 is success, NO_KV_SLOT a full cache, anything else a failure of the batch."""
+        try:
+            code: int = llama_cpp.llama_decode(self.handle, self._batch)
+            return code
+        finally:
+            self._batch.n_tokens = 0
+
+    def cut(self, sequence: int, length: int) -> bool:
+        """Keep the first `length` tokens of a sequence; False when this kind of memory cannot be cut there."""
+        return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1))
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let an empty sequence share the first `length` tokens of another; costs no memory."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+
+class Sampler:
+    """Chooses the next token of one sequence, by llama.cpp's own samplers in llama.cpp's default order."""
+
+    def __init__(self, options: SamplingOptions, history: Sequence[int]) -> None:
+        chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+        for sampler in _samplers(options):
+            llama_cpp.llama_sampler_chain_add(chain, sampler)
+        if options.repeat_penalty != 1:
+            for token in history[-PENALTY_WINDOW:]:
+                llama_cpp.llama_sampler_accept(chain, token)
+        self._chain = chain
+
+    def sample(self, context: Context, row: int) -> int:
+        """The next token after that row of the batch decoded last."""
+        token: int = llama_cpp.llama_sampler_sample(self._chain, context.handle, row)
+        return token
+
+    def close(self) -> None:
+        if self._chain:
+            llama_cpp.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+def _samplers(options: SamplingOptions) -> Iterator[llama_cpp.llama_sampler_p]:
+    if options.repeat_penalty != 1:
+        yield llama_cpp.llama_sampler_init_penalties(PENALTY_WINDOW, options.repeat_penalty, 0.0, 0.0)
+    if options.temperature == 0:
+        yield llama_cpp.llama_sampler_init_greedy()
+        return
+    if options.top_k > 0:
+        yield llama_cpp.llama_sampler_init_top_k(options.top_k)
+    if options.top_p < 1:
+        yield llama_cpp.llama_sampler_init_top_p(options.top_p, 1)
+    if options.min_p > 0:
+        yield llama_cpp.llama_sampler_init_min_p(options.min_p, 1)
+    yield llama_cpp.llama_sampler_init_temp(options.temperature)
+    yield llama_cpp.llama_sampler_init_dist(
+        llama_cpp.LLAMA_DEFAULT_SEED if options.seed is None else options.seed,
+    )
+
+
+@dataclass(frozen=True)
+class GgufMetadata:
+    """What a GGUF file says of itself. `quantisation` is llama.cpp's name (Q4_K_M); counts are exact."""
+
+    name: str
+    architecture: str
+    parameters: int | None
+    quantisation: str
+    context_length: int
+    has_chat_template: bool
+
+
+def read_metadata(path: Path) -> GgufMetadata:
+    """Read a file's metadata without its weights (0.05 to 0.2 s). Raises ModelLoadError."""
+    model = Model(path, vocab_only=True)
+    try:
+        values = model.metadata
+        file_type = values.get("general.file_type", "")
+        return GgufMetadata(
+            name=values.get("general.name", ""),
+            architecture=values.get("general.architecture", ""),
+            parameters=int(llama_cpp.llama_model_n_params(model.handle)) or None,
+            quantisation=_quantisation(int(file_type)) if file_type.isdecimal() else "",
+            context_length=int(values.get(f"{values.get('general.architecture')}.context_length", 0)),
+            has_chat_template=model.chat_template is not None,
+        )
+    finally:
+        model.close()
+
+
+def render_chat(
+    template: str, messages: Sequence[Mapping[str, str]], *, bos: str, eos: str, **arguments: object
+) -> str:
+    """A conversation in the words of a chat template (Jinja, sandboxed). Raises what the template raises."""
+    formatter = Jinja2ChatFormatter(template=template, bos_token=bos, eos_token=eos)
+    return str(formatter(messages=list(messages), **arguments).prompt)  # type: ignore[arg-type]
+
+
+def _quantisation(file_type: int) -> str:
+    name = llama_cpp.llama_ftype_name(file_type)
+    # llama.cpp writes "Q4_K - Medium"; people and file names write Q4_K_M.
+    size = {"Small": "_S", "Medium": "_M", "Large": "_L"}
+    kind, _, suffix = (name or b"").decode().partition(" - ")
+    return kind + size.get(suffix, "")
+
+
+def _metadata(handle: llama_cpp.llama_model_p) -> dict[str, str]:
+    values = {}
+    for index in range(llama_cpp.llama_model_meta_count(handle)):
+        key = _string(functools.partial(llama_cpp.llama_model_meta_key_by_index, handle, index))
+        values[key] = _string(functools.partial(llama_cpp.llama_model_meta_val_str_by_index, handle, index))
+    return values
+
+
+def _string(fill: Callable[[ctypes.Array[ctypes.c_char], int], int]) -> str:
+    room = 1024
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        n = fill(buffer, room)
+        if n < room:
+            return buffer.value.decode("utf-8", errors="replace")
+        room = n + 1
+
+
+_errors = threading.local()
+
+
+@contextmanager
+def _errors_of_this_thread() -> Iterator[list[str]]:
+    """Collects what llama.cpp logs as errors meanwhile: its only way to say why a load failed."""
+    lines: list[str] = []
+    _errors.lines = lines
+    try:
+        yield lines
+    finally:
+        del _errors.lines
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
+    line = text.decode("utf-8", errors="replace").strip()
+    if level == GGML_LOG_LEVEL_ERROR:
+        getattr(_errors, "lines", []).append(line)
+    logger.debug("%s", line)
+
+
+@functools.cache
+def _initialise() -> None:
+    llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+
+
+def _reason(path: Path, errors: Sequence[str]) -> str:
+    if not path.is_file():
+        return f"{path.name} could not be loaded: there is no such file."
+    said = errors[0].partition(": ")[2].removeprefix("error loading model: ").rstrip(".") if errors else ""
+    if "magic" in said:
+        said = "it is not a GGUF file"
+    return f"{path.name} could not be loaded: {said or 'llama.cpp gave no reason'}."

@@ -1,0 +1,244 @@
+"""Continuous batching over one context: requests join and leave at any step.
+
+A generation is a growing list of tokens, of which the KV cache holds the first so many. Each step decodes what is
+missing: one token for a reply being written, a chunk for a prompt being read. There is no other difference.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from localchat_ui.conversation import GenerationStats
+from localchat_ui.engine.base import (
+    Emit,
+    GenerationDone,
+    GenerationFailed,
+    GenerationRequest,
+    PromptProgress,
+    Token,
+)
+from localchat_ui.engine.llama import NO_KV_SLOT, Context, Model, Sampler
+from localchat_ui.engine.prompt import Prompt
+from localchat_ui.engine.sequences import KvSequence, SequencePool
+from localchat_ui.engine.text import TextStream
+
+logger = logging.getLogger(__name__)
+
+# A prompt chunk may hold up running replies, and a stop, for this long.
+CHUNK_SECONDS = 0.2
+FIRST_CHUNK_TOKENS = 128
+MIN_CHUNK_TOKENS = 16
+
+
+@dataclass(eq=False)
+class Generation:
+    """One request on its way through the scheduler."""
+
+    request: GenerationRequest
+    prompt: Prompt
+    emit: Emit
+    tokens: list[int] = field(init=False)
+    seed: int = field(init=False)
+    text: TextStream = field(init=False)
+    sequence: KvSequence | None = None
+    sampler: Sampler | None = None
+    reused: int = 0
+    row: int = -1
+    cancelled: bool = False
+    submitted_at: float = field(default_factory=time.perf_counter)
+    first_token_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        seed = self.request.sampling.seed
+        self.seed = secrets.randbelow(2**32 - 1) if seed is None else seed
+        self.tokens = list(self.prompt.tokens)
+        self.text = TextStream((*self.prompt.stop, *self.request.stop))
+
+    @property
+    def n_replied(self) -> int:
+        return len(self.tokens) - len(self.prompt.tokens)
+
+    @property
+    def n_missing(self) -> int:
+        """Tokens that are still to be decoded."""
+        assert self.sequence is not None
+        return len(self.tokens) - len(self.sequence.tokens)
+
+    def stats(self, finish_reason: str) -> GenerationStats:
+        now = time.perf_counter()
+        first = self.first_token_at or now
+        writing = now - first
+        return GenerationStats(
+            prompt_tokens=len(self.prompt.tokens),
+            reused_tokens=self.reused,
+            reply_tokens=self.n_replied,
+            seconds_to_first_token=first - self.submitted_at,
+            tokens_per_second=(self.n_replied - 1) / writing if writing > 0 and self.n_replied > 1 else 0.0,
+            context_tokens=len(self.tokens),
+            seed=self.seed,
+            finish_reason=finish_reason,
+        )
+
+
+class Scheduler:
+    """Runs the requests of one model. Belongs to the engine's thread, all of it."""
+
+    def __init__(self, model: Model, context: Context, *, n_ctx: int, n_sequences: int) -> None:
+        self._model = model
+        self._context = context
+        self._n_ctx = n_ctx
+        self._pool = SequencePool(context, n_sequences)
+        self._waiting: deque[Generation] = deque()
+        self._running: list[Generation] = []
+        self._reading_speed = FIRST_CHUNK_TOKENS / CHUNK_SECONDS
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting or self._running)
+
+    def step(self) -> None:
+        """Admit, fill one batch, decode it, hand out a token for every reply, retire what is finished."""
+        self._drop_cancelled()
+        self._admit()
+        batch = self._fill()
+        if batch and self._decode(batch):
+            for generation in batch:
+                self._advance(generation)
+
+    def add(self, generation: Generation) -> None:
+        self._waiting.append(generation)
+
+    def cancel(self, request_id: str) -> None:
+        for generation in (*self._waiting, *self._running):
+            if generation.request.id == request_id:
+                generation.cancelled = True
+
+    def fail_all(self, message: str) -> None:
+        for generation in (*self._waiting, *self._running):
+            self._fail(generation, message)
+
+    def _drop_cancelled(self) -> None:
+        for generation in (*self._waiting, *self._running):
+            if generation.cancelled:
+                self._finish(generation, "cancelled")
+
+    def _admit(self) -> None:
+        while self._waiting:
+            generation = self._waiting[0]
+            sequence = self._pool.acquire(generation.tokens)
+            if sequence is None:
+                return
+            self._waiting.popleft()
+            self._running.append(generation)
+            generation.sequence = sequence
+            generation.reused = len(sequence.tokens)
+            try:
+                sampling = generation.request.sampling.model_copy(update={"seed": generation.seed})
+                generation.sampler = Sampler(sampling, generation.tokens)
+            except Exception:
+                logger.exception("a sampler could not be made")
+                self._fail(generation, "These sampling settings could not be applied. Reset them and try again.")
+
+    def _fill(self) -> list[Generation]:
+        """One token of every running reply first, then prompts, oldest first, with the room that is left."""
+        room = self._context.n_batch
+        chunk = max(MIN_CHUNK_TOKENS, int(self._reading_speed * CHUNK_SECONDS))
+        batch = []
+        for generation in sorted(self._running, key=lambda generation: generation.n_missing > 1):
+            sequence = generation.sequence
+            assert sequence is not None
+            size = min(room, generation.n_missing, chunk)
+            if size == 0:
+                break
+            position = len(sequence.tokens)
+            tokens = generation.tokens[position : position + size]
+            complete = size == generation.n_missing
+            row = self._context.add(tokens, position=position, sequence=sequence.id, wants_logits=complete)
+            generation.row = row if complete else -1
+            sequence.tokens.extend(tokens)
+            room -= size
+            if size > 1:
+                chunk -= size
+            batch.append(generation)
+        return batch
+
+    def _decode(self, batch: list[Generation]) -> bool:
+        """Run the batch; a failure ends the youngest request when the cache is full, else all that took part."""
+        started = time.perf_counter()
+        n_tokens = self._context.n_pending
+        code = self._context.decode()
+        if code == 0:
+            if n_tokens > len(self._running):
+                speed = n_tokens / (time.perf_counter() - started)
+                self._reading_speed += 0.3 * (speed - self._reading_speed)
+            return True
+        logger.error("llama_decode failed with code %d for %d tokens", code, n_tokens)
+        full = code == NO_KV_SLOT
+        for generation in batch[-1:] if full else batch:
+            self._fail(
+                generation,
+                "The context has no room left for this reply. Try again when others are finished."
+                if full
+                else "The model failed while computing this reply. Try again, or choose another model.",
+            )
+        for generation in batch[:-1] if full else []:
+            self._read_again(generation)
+        return False
+
+    def _read_again(self, generation: Generation) -> None:
+        """A batch that did not run left nothing in the cache: forget that it was there, and decode it next time."""
+        sequence = generation.sequence
+        assert sequence is not None
+        self._pool.release(sequence, keep=False)
+        sequence.busy = True
+
+    def _advance(self, generation: Generation) -> None:
+        """Sample the next token of a reply, or report how far its prompt has been read."""
+        try:
+            if generation.row < 0:
+                assert generation.sequence is not None
+                read = len(generation.sequence.tokens)
+                generation.emit(PromptProgress(read, len(generation.prompt.tokens)))
+                return
+            assert generation.sampler is not None
+            token = generation.sampler.sample(self._context, generation.row)
+            if not generation.first_token_at:
+                generation.first_token_at = time.perf_counter()
+            if self._model.is_end(token):
+                self._finish(generation, "stop")
+                return
+            generation.tokens.append(token)
+            generation.emit(Token(generation.text.feed(self._model.piece(token)), token))
+            if generation.text.stopped:
+                self._finish(generation, "stop")
+            elif (
+                generation.n_replied >= generation.request.sampling.max_tokens or len(generation.tokens) >= self._n_ctx
+            ):
+                self._finish(generation, "length")
+        except Exception:
+            logger.exception("a reply failed")
+            self._fail(generation, "Choosing the next token failed. Try again, or reset the settings.")
+
+    def _finish(self, generation: Generation, reason: str) -> None:
+        self._retire(generation)
+        generation.emit(GenerationDone(generation.text.finish(), generation.stats(reason)))
+
+    def _fail(self, generation: Generation, message: str) -> None:
+        self._retire(generation, keep=False)
+        generation.emit(GenerationFailed(message))
+
+    def _retire(self, generation: Generation, *, keep: bool = True) -> None:
+        if generation in self._running:
+            self._running.remove(generation)
+        elif generation in self._waiting:
+            self._waiting.remove(generation)
+        if generation.sampler is not None:
+            generation.sampler.close()
+            generation.sampler = None
+        if generation.sequence is not None:
+            self._pool.release(generation.sequence, keep=keep)
+            generation.sequence = None

@@ -1,0 +1,83 @@
+"""An engine that replays scripted replies, for tests and demos: what a model cannot be made to do on command."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from localchat_ui.conversation import GenerationStats
+from localchat_ui.engine.base import (
+    Emit,
+    GenerationDone,
+    GenerationFailed,
+    GenerationRequest,
+    LoadedModel,
+    ModelLoadError,
+    NoModelError,
+    Token,
+)
+
+
+class ScriptedEngine:
+    """Answers each request with the next script: pieces of text, then perhaps an error."""
+
+    def __init__(self, *, seconds_per_token: float = 0.0) -> None:
+        self.requests: list[GenerationRequest] = []
+        self.seconds_per_token = seconds_per_token
+        self.load_error: str | None = None
+        self._scripts: deque[tuple[Sequence[str], str | None]] = deque()
+        self._cancelled: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        self._model: LoadedModel | None = None
+
+    def enqueue(self, *pieces: str, error: str | None = None) -> None:
+        """Script the next reply. Without a script the engine repeats the question."""
+        self._scripts.append((pieces, error))
+
+    @property
+    def model(self) -> LoadedModel | None:
+        return self._model
+
+    def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
+        for share in (0.0, 0.5, 1.0):
+            on_progress(share)
+            time.sleep(self.seconds_per_token)
+        if self.load_error:
+            raise ModelLoadError(self.load_error)
+        self._model = LoadedModel(path, n_ctx=4096, n_ctx_train=4096, has_chat_template=True)
+        return self._model
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> None:
+        if self._model is None:
+            raise NoModelError("No model is loaded. Choose one in the header.")
+        self.requests.append(request)
+        script = self._scripts.popleft() if self._scripts else (request.turns[-1].text.split(" "), None)
+        thread = threading.Thread(target=self._play, args=(request, emit, *script), name="scripted engine")
+        self._threads.append(thread)
+        thread.start()
+
+    def cancel(self, request_id: str) -> None:
+        self._cancelled.add(request_id)
+
+    def close(self) -> None:
+        self._cancelled.update(request.id for request in self.requests)
+        for thread in self._threads:
+            thread.join()
+
+    def _play(self, request: GenerationRequest, emit: Emit, pieces: Sequence[str], error: str | None) -> None:
+        stats = GenerationStats(finish_reason="stop", prompt_tokens=len(request.turns), tokens_per_second=100.0)
+        written = 0
+        for piece in pieces[: request.sampling.max_tokens]:
+            time.sleep(self.seconds_per_token)
+            if request.id in self._cancelled:
+                stats = stats.model_copy(update={"finish_reason": "cancelled"})
+                break
+            emit(Token(piece, written))
+            written += 1
+        if error and stats.finish_reason != "cancelled":
+            emit(GenerationFailed(error))
+            return
+        emit(GenerationDone("", stats.model_copy(update={"reply_tokens": written})))

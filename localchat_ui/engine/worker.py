@@ -1,0 +1,188 @@
+"""The engine's thread: takes messages, steps the schedulers, swaps models, ends cleanly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+import psutil
+
+from localchat_ui.engine.base import (
+    Emit,
+    Event,
+    GenerationDone,
+    GenerationFailed,
+    GenerationRequest,
+    LoadedModel,
+    ModelLoadError,
+    NoModelError,
+)
+from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.prompt import build_prompt
+from localchat_ui.engine.scheduler import Generation, Scheduler
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Resident:
+    """A model in memory. `leases` counts the requests that still need it."""
+
+    info: LoadedModel
+    model: Model
+    context: Context
+    scheduler: Scheduler
+    leases: int = 0
+
+    def close(self) -> None:
+        self.context.close()
+        self.model.close()
+
+
+class LlamaEngine:
+    """Generates with llama.cpp in one thread of its own; see `base.Engine` for what each method promises."""
+
+    def __init__(
+        self,
+        *,
+        n_ctx: int = 4096,
+        parallel: int = 4,
+        n_batch: int = 512,
+        n_threads: int | None = None,
+        n_gpu_layers: int | None = None,
+    ) -> None:
+        self._n_ctx = n_ctx
+        self._parallel = parallel
+        self._n_batch = n_batch
+        self._n_threads = n_threads or default_threads()
+        self._n_gpu_layers = n_gpu_layers
+        self._current: _Resident | None = None
+        self._residents: list[_Resident] = []
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._take_messages()
+            for resident in self._residents:
+                if resident.scheduler.busy:
+                    self._step(resident.scheduler)
+            self._close_unused()
+        for resident in self._residents:
+            resident.scheduler.fail_all("The program is shutting down.")
+            resident.close()
+        self._residents.clear()
+
+    def _take_messages(self) -> None:
+        """Run what other threads asked for; wait for it when there is nothing to generate."""
+        idle = not any(resident.scheduler.busy for resident in self._residents)
+        while idle or not self._inbox.empty():
+            self._inbox.get()()
+            idle = False
+
+    def _step(self, scheduler: Scheduler) -> None:
+        try:
+            scheduler.step()
+        except Exception:
+            logger.exception("a step of the engine failed")
+            scheduler.fail_all("The engine had an internal error. Try again.")
+
+    def _close_unused(self) -> None:
+        with self._lock:
+            unused = [resident for resident in self._residents if resident is not self._current and not resident.leases]
+        for resident in unused:
+            self._residents.remove(resident)
+            resident.close()
+
+    @property
+    def model(self) -> LoadedModel | None:
+        current = self._current
+        return current.info if current else None
+
+    def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
+        def report(share: float) -> bool:
+            on_progress(share)
+            return not self._closing
+
+        with self._loading:
+            resident = self._open(path, report)
+            with self._lock:
+                if self._closing:
+                    resident.close()
+                    raise ModelLoadError("The program is shutting down.")
+                self._current = resident
+            self._inbox.put(partial(self._residents.append, resident))
+            return resident.info
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> None:
+        with self._lock:
+            resident = self._current
+            if resident is None or self._closing:
+                raise NoModelError("No model is loaded. Choose one in the header.")
+            resident.leases += 1
+        try:
+            prompt = build_prompt(resident.model, request.turns, n_ctx=resident.info.n_ctx)
+        except BaseException:
+            self._end_lease(resident)
+            raise
+        generation = Generation(request, prompt, partial(self._emit, resident, emit))
+        self._inbox.put(partial(resident.scheduler.add, generation))
+
+    def cancel(self, request_id: str) -> None:
+        self._inbox.put(partial(self._cancel, request_id))
+
+    def close(self) -> None:
+        with self._lock:
+            self._closing = True
+        self._inbox.put(lambda: None)
+        self._thread.join()
+        # A load under way gives up at its next progress report.
+        with self._loading:
+            pass
+
+    def _open(self, path: Path, report: Callable[[float], bool]) -> _Resident:
+        model = Model(path, n_gpu_layers=self._n_gpu_layers, on_progress=report)
+        try:
+            n_ctx = min(self._n_ctx or model.n_ctx_train, model.n_ctx_train or self._n_ctx)
+            context = Context(
+                model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=self._n_batch, n_threads=self._n_threads
+            )
+        except BaseException:
+            model.close()
+            raise
+        info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None)
+        return _Resident(info, model, context, Scheduler(model, context, n_ctx=n_ctx, n_sequences=self._parallel))
+
+    def _cancel(self, request_id: str) -> None:
+        for resident in self._residents:
+            resident.scheduler.cancel(request_id)
+
+    def _emit(self, resident: _Resident, emit: Emit, event: Event) -> None:
+        if isinstance(event, (GenerationDone, GenerationFailed)):
+            self._end_lease(resident)
+        try:
+            emit(event)
+        except Exception:
+            logger.exception("nobody could take an event of the engine")
+
+    def _end_lease(self, resident: _Resident) -> None:
+        with self._lock:
+            resident.leases -= 1
+        # Wakes the thread, which closes a model that was replaced once its last lease has ended.
+        self._inbox.put(lambda: None)
+
+
+def default_threads() -> int:
+    """One per physical core this process may use: hyper-threads only compete for the same arithmetic."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or usable, usable))
