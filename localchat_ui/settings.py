@@ -83,7 +83,7 @@ def load_settings(arguments: list[str] | None = None) -> Settings:
     """Read the settings; raises BadSettingError for an unknown name or a bad value."""
     _refuse_unknown_environment()
     try:
-        return Settings(_cli_parse_args=arguments if arguments is not None else False)  # type: ignore[call-arg]
+        return Settings(_cli_parse_args=arguments if arguments is not None else False)
     except ValidationError as error:
         raise BadSettingError("; ".join(_explain(dict(item)) for item in error.errors())) from None
     except SettingsError as error:

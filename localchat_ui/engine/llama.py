@@ -152,7 +152,7 @@ class Context:
     def add(self, tokens: Sequence[int], *, position: int, sequence: int, wants_logits: bool) -> int:
         """Put tokens of one sequence into the batch; returns the row of the last one, for the sampler."""
         batch = self._batch
-        row = batch.n_tokens
+        row: int = batch.n_tokens
         for offset, token in enumerate(tokens):
             batch.token[row] = token
             batch.pos[row] = position + offset

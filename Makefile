@@ -1,0 +1,44 @@
+# Needs Python 3.10 or newer, make and a C++ compiler. Everything else is installed into .venv by the targets themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test lint format bench clean
+
+run: $(VENV)/.run  ## set up what is missing and open the chat; ARGS="--port 9000" passes flags
+	$(BIN)/python -m localchat_ui $(ARGS)
+
+test: $(VENV)/.dev browser  ## set up what is missing and run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev browser  ## ratios against bare llama.cpp, printed as tables
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV)
+
+# One stamp a set of packages: make installs again when a version or a dependency changed.
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[starter]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[starter,dev]'
+	touch $@ $(VENV)/.run
+
+$(BIN)/python:
+	@sh scripts/create-venv.sh $(PYTHON) $(VENV)
+
+.PHONY: browser
+browser:
+	@sh scripts/ensure-chromium.sh

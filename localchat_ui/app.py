@@ -1,0 +1,60 @@
+"""The composition root: everything is built here and handed on; nothing is held in globals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from nicegui import App, app
+
+from localchat_ui.chat import ChatService
+from localchat_ui.engine.base import Engine
+from localchat_ui.engine.worker import LlamaEngine
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.hub import Download
+from localchat_ui.model_manager import ModelManager
+from localchat_ui.settings import Settings
+from localchat_ui.ui import chat_page
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, engine: Engine | None = None) -> App:
+    """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
+    engine = engine or LlamaEngine(
+        n_ctx=settings.n_ctx,
+        parallel=settings.parallel,
+        n_batch=settings.n_batch,
+        n_threads=settings.n_threads,
+        n_gpu_layers=settings.n_gpu_layers,
+    )
+    store = HistoryStore(settings.resolved_database_url)
+    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
+    models = ModelManager(
+        engine,
+        catalog,
+        store,
+        configured=settings.model,
+        download_name=settings.model_file,
+        new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
+    )
+    chat = ChatService(engine, store, models, settings.chat_options())
+
+    chat_page.register(chat, models)  # / and /c/{conversation_id}
+
+    async def start() -> None:
+        await store.open()
+        await chat.start()
+        models.start()
+
+    async def stop() -> None:
+        await chat.close()
+        # A load under way gives up when the engine closes, so the models are closed after it.
+        await asyncio.to_thread(engine.close)
+        await models.close()
+        await store.close()
+
+    app.on_startup(start)
+    app.on_shutdown(stop)
+    return app

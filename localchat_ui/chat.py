@@ -1,0 +1,329 @@
+"""Conversations in motion: send, stop, and the one place where the engine's thread meets the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from nicegui import Event
+
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    GenerationStats,
+    Message,
+    MessageState,
+    Role,
+    SamplingOptions,
+    title_of,
+    utc_now,
+)
+from localchat_ui.engine import base
+from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.model_manager import ModelManager
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.05
+JOURNAL_SECONDS = 0.5
+UNDO_TIME = timedelta(hours=1)
+
+
+class ChatError(Exception):
+    """Something the person at the page should read; nothing was changed."""
+
+
+@dataclass(eq=False)
+class Reply:
+    """A reply being written. `changed` fires at most about 20 times a second, and once more at the end."""
+
+    message: Message
+    request: GenerationRequest
+    changed: Event[[]] = field(default_factory=Event)
+    n_tokens: int = 0
+    prompt_read: base.PromptProgress | None = None
+    tokens_per_second: float = 0.0
+    submitted: bool = False
+    stopping: bool = False
+    finished: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class ChatService:
+    """Writes conversations: everything pages and routes do to them goes through here.
+
+    Events fire on the event loop. `list_changed` when the list of conversations did; `conversation_changed` with the
+    id when messages, title or options of one did.
+    """
+
+    def __init__(self, engine: Engine, store: HistoryStore, models: ModelManager, defaults: ChatOptions) -> None:
+        self._engine = engine
+        self._store = store
+        self._models = models
+        self._defaults = defaults
+        self._replies: dict[str, Reply] = {}
+        self._taking_turns: set[str] = set()
+        self.list_changed: Event[[]] = Event()
+        self.conversation_changed: Event[[str]] = Event()
+
+    async def start(self) -> None:
+        """Mark what a crash left unfinished, and forget what was deleted for good. Raises HistoryError."""
+        interrupted = await self._store.interrupt_unfinished()
+        if interrupted:
+            logger.info("%d replies were interrupted when the program ended last", interrupted)
+        await self._store.purge(UNDO_TIME)
+
+    async def close(self) -> None:
+        """Stop all replies and keep what was written of them as interrupted."""
+        replies = list(self._replies.values())
+        for reply in replies:
+            if reply.task is not None:
+                reply.task.cancel()
+        await asyncio.gather(*(reply.task for reply in replies if reply.task), return_exceptions=True)
+
+    def new_conversation(self) -> Conversation:
+        """A conversation that is kept from its first message or setting on."""
+        return Conversation(options=self._defaults)
+
+    @property
+    def defaults(self) -> ChatOptions:
+        return self._defaults
+
+    async def conversations(self, limit: int = 50, offset: int = 0) -> list[Conversation]:
+        return await self._store.conversations(limit, offset)
+
+    async def open(self, conversation_id: str) -> Conversation | None:
+        return await self._store.conversation(conversation_id)
+
+    async def messages(self, conversation_id: str) -> tuple[list[Message], Reply | None]:
+        """The branch shown, root first, and the reply being written to it.
+
+        Text and events join without a gap for whoever subscribes before the next `await`.
+        """
+        while True:
+            messages = await self._store.branch(conversation_id)
+            reply = self._replies.get(conversation_id)
+            writing = bool(messages) and messages[-1].state is MessageState.WRITING
+            if reply is not None and writing and messages[-1].id == reply.message.id:
+                messages[-1] = reply.message
+                return messages, reply
+            if not writing:
+                return messages, None
+            # The reply ended while the branch was read: what was read is older than what is stored now.
+            if reply is None:
+                return await self._store.branch(conversation_id), None
+
+    def is_writing(self, conversation_id: str) -> bool:
+        return conversation_id in self._replies
+
+    async def send(self, conversation: Conversation, text: str) -> Reply:
+        """Add a message and start the reply. Raises ChatError or HistoryError; then nothing was sent."""
+        if not text.strip():
+            raise ChatError("The message is empty.")
+        with self._turn(conversation.id):
+            stored = await self._keep(conversation)
+            if not stored.title:
+                await self._store.rename(stored.id, title_of(text))
+            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=stored.head_id)
+            await self._store.add_message(question)
+            return await self._begin_reply(stored, question.id)
+
+    async def retry(self, conversation: Conversation) -> Reply:
+        """Answer the last question once more; the reply it had stays in the tree. Raises ChatError or HistoryError."""
+        with self._turn(conversation.id):
+            stored = await self._keep(conversation)
+            messages = await self._store.branch(stored.id)
+            question = next((message for message in reversed(messages) if message.role is Role.USER), None)
+            if question is None:
+                raise ChatError("There is no question to answer yet.")
+            return await self._begin_reply(stored, question.id)
+
+    def stop(self, conversation_id: str) -> None:
+        """End the reply being written, if any; what was written stays."""
+        reply = self._replies.get(conversation_id)
+        if reply is not None:
+            reply.stopping = True
+            self._engine.cancel(reply.request.id)
+            if reply.task is not None and not reply.submitted:
+                reply.task.cancel()
+
+    async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
+        """Change sampling or system prompt from the next reply on."""
+        conversation.options = options
+        await self._keep(conversation)
+        await self._store.set_options(conversation.id, options)
+        self.conversation_changed.emit(conversation.id)
+
+    async def rename(self, conversation_id: str, title: str) -> None:
+        await self._store.rename(conversation_id, title_of(title))
+        self.list_changed.emit()
+        self.conversation_changed.emit(conversation_id)
+
+    async def delete(self, conversation_id: str) -> None:
+        """Delete a conversation; `restore` brings it back for an hour."""
+        self.stop(conversation_id)
+        await self._store.delete(conversation_id)
+        self.list_changed.emit()
+
+    async def restore(self, conversation_id: str) -> None:
+        await self._store.restore(conversation_id)
+        self.list_changed.emit()
+
+    @contextmanager
+    def _turn(self, conversation_id: str) -> Iterator[None]:
+        """One reply at a time in a conversation, however often somebody presses."""
+        if conversation_id in self._replies or conversation_id in self._taking_turns:
+            raise ChatError("A reply is still being written. Stop it, or wait until it is finished.")
+        self._taking_turns.add(conversation_id)
+        try:
+            yield
+        finally:
+            self._taking_turns.discard(conversation_id)
+
+    async def _keep(self, conversation: Conversation) -> Conversation:
+        """What is stored of a conversation; a new one is stored now."""
+        stored = await self._store.conversation(conversation.id)
+        if stored is None:
+            await self._store.add_conversation(conversation)
+        return stored or conversation
+
+    async def _begin_reply(self, conversation: Conversation, parent_id: str) -> Reply:
+        message = Message(
+            conversation.id, Role.ASSISTANT, "", parent_id=parent_id, state=MessageState.WRITING, created_at=utc_now()
+        )
+        sampling = SamplingOptions.model_validate(
+            conversation.options.model_dump(include=set(SamplingOptions.model_fields))
+        )
+        reply = Reply(message, GenerationRequest((), sampling))
+        await self._store.add_message(message)
+        self._replies[conversation.id] = reply
+        reply.task = asyncio.create_task(self._write(conversation, reply))
+        self.conversation_changed.emit(conversation.id)
+        self.list_changed.emit()
+        return reply
+
+    async def _write(self, conversation: Conversation, reply: Reply) -> None:
+        message = reply.message
+        try:
+            await self._models.ready()
+            history = await self._store.branch(conversation.id)
+            model = self._engine.model
+            message.model = model.path.stem if model else None
+            request = GenerationRequest(
+                _turns(conversation.options.system_prompt, history[:-1]), reply.request.sampling, id=reply.request.id
+            )
+            stats = await self._generate(request, reply)
+            message.stats = stats
+            message.state = MessageState.STOPPED if stats.finish_reason == "cancelled" else MessageState.COMPLETE
+        except EngineError as error:
+            message.state, message.error = MessageState.FAILED, str(error)
+        except asyncio.CancelledError:
+            self._engine.cancel(reply.request.id)
+            message.state = MessageState.STOPPED if reply.stopping else MessageState.INTERRUPTED
+        except Exception:
+            logger.exception("a reply failed")
+            message.state = MessageState.FAILED
+            message.error = "Something went wrong inside the program. The log says what; please try again."
+        await self._end(conversation, reply)
+
+    async def _end(self, conversation: Conversation, reply: Reply) -> None:
+        try:
+            await self._store.update_message(reply.message)
+        except HistoryError as error:
+            reply.message.error = f"The reply could not be saved: {error}"
+        finally:
+            reply.finished = True
+            del self._replies[conversation.id]
+            reply.changed.emit()
+            self.conversation_changed.emit(conversation.id)
+            self.list_changed.emit()
+
+    async def _generate(self, request: GenerationRequest, reply: Reply) -> GenerationStats:
+        """Run one request; the reply's text grows meanwhile, and is journalled about twice a second."""
+        loop = asyncio.get_running_loop()
+        inlet = _Inlet(loop)
+        await asyncio.to_thread(self._engine.submit, request, inlet.put)
+        reply.submitted = True
+        if reply.stopping:
+            self._engine.cancel(request.id)
+        journalled = loop.time()
+        while True:
+            for event in await inlet.take():
+                if isinstance(event, GenerationFailed):
+                    raise EngineError(event.message)
+                if isinstance(event, base.PromptProgress):
+                    reply.prompt_read = event
+                    continue
+                reply.message.text += event.text
+                if isinstance(event, GenerationDone):
+                    return event.stats
+                reply.n_tokens += 1
+            reply.tokens_per_second = inlet.tokens_per_second(reply.n_tokens)
+            reply.changed.emit()
+            if loop.time() - journalled > JOURNAL_SECONDS:
+                journalled = loop.time()
+                await self._journal(reply)
+
+    async def _journal(self, reply: Reply) -> None:
+        try:
+            await self._store.update_message(reply.message)
+        except HistoryError as error:
+            logger.warning("the growing reply could not be journalled: %s", error)
+
+
+class _Inlet:
+    """Carries events from the engine's thread to the event loop, in batches at most about 20 times a second.
+
+    Waking the loop for every token would make it compete with the engine for the interpreter's lock.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._events: list[base.Event] = []
+        self._arrived = asyncio.Event()
+        self._taken_at = 0.0
+        self._first_at = 0.0
+
+    def put(self, event: base.Event) -> None:
+        """Called on the engine's thread."""
+        with self._lock:
+            self._events.append(event)
+            if len(self._events) > 1:
+                return
+        self._loop.call_soon_threadsafe(self._arrived.set)
+
+    async def take(self) -> list[base.Event]:
+        """All events since the last call, at least one; the first comes at once, later ones are gathered a while."""
+        await self._arrived.wait()
+        pause = self._taken_at + FLUSH_SECONDS - self._loop.time()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        with self._lock:
+            events, self._events = self._events, []
+            self._arrived.clear()
+        self._taken_at = self._loop.time()
+        self._first_at = self._first_at or self._taken_at
+        return events
+
+    def tokens_per_second(self, n_tokens: int) -> float:
+        elapsed = self._taken_at - self._first_at
+        return (n_tokens - 1) / elapsed if elapsed > 0 and n_tokens > 1 else 0.0
+
+
+def _turns(system_prompt: str, messages: Sequence[Message]) -> list[Turn]:
+    turns = [Turn(Role.SYSTEM, system_prompt.strip())] if system_prompt.strip() else []
+    for message in messages:
+        if turns and turns[-1].role is message.role:
+            # The question before was never answered. Many templates insist on roles that alternate.
+            turns[-1] = Turn(message.role, f"{turns[-1].text}\n\n{message.text}")
+        elif message.text:
+            turns.append(Turn(message.role, message.text))
+    return turns

@@ -1,0 +1,209 @@
+"""Which model is in use: chosen at start, swapped from the page, downloaded on a first run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from nicegui import Event
+
+from localchat_ui.engine.base import Engine, ModelLoadError, NoModelError
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.hub import Download, DownloadCancelledError, DownloadError, Progress
+from localchat_ui.library.model_file import ModelFile
+
+logger = logging.getLogger(__name__)
+
+LAST_USED = "model.last_used"
+PROGRESS_SECONDS = 0.2
+HOW_TO_ADD = "Put a GGUF file into the models folder and choose it in the header, or download one."
+
+
+class Phase(str, Enum):
+    STARTING = "starting"
+    LOADING = "loading"
+    DOWNLOADING = "downloading"
+    READY = "ready"
+    FAILED = "failed"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """What the page shows of the models.
+
+    `model` answers now; `target` is on its way into memory and `share` of it, 0 to 1, is there; `download` is how far a
+    download is. `error` says, for people, why the last attempt failed.
+    """
+
+    phase: Phase
+    model: ModelFile | None = None
+    target: ModelFile | None = None
+    share: float = 0.0
+    download: Progress | None = None
+    error: str | None = None
+
+
+class ModelManager:
+    """Brings models into the engine, one at a time. `changed` fires on the event loop whenever `status` did."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalog: Catalog,
+        store: HistoryStore,
+        *,
+        configured: str = "",
+        download_name: str,
+        new_download: Callable[[], Download],
+    ) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._store = store
+        self._configured = configured
+        self._new_download = new_download
+        self.download_name = download_name
+        self._task: asyncio.Task[None] | None = None
+        self._running_download: Download | None = None
+        self._model: ModelFile | None = None
+        self._share = 0.0
+        self.status = ModelStatus(Phase.STARTING)
+        self.changed: Event[[]] = Event()
+
+    @property
+    def models(self) -> list[ModelFile]:
+        """The files found by the last refresh."""
+        return self._catalog.models
+
+    async def refresh(self) -> None:
+        """Look for new and vanished files."""
+        before = self._catalog.models
+        if await self._catalog.refresh() != before:
+            self.changed.emit()
+
+    def start(self) -> None:
+        """Load the model this installation starts with, in the background."""
+        self._run(self._load_first())
+
+    def choose(self, model: ModelFile) -> None:
+        """Load another model; the one in use goes on until that worked."""
+        if model.error:
+            # Its metadata could not even be read in a process of its own; loading it here could end the program.
+            self._settle(error=model.error)
+        else:
+            self._run(self._load(model))
+
+    def download(self) -> None:
+        """Fetch the configured model, then load it. A partial file from before is continued."""
+        self._run(self._fetch())
+
+    def cancel_download(self) -> None:
+        if self._running_download is not None:
+            self._running_download.cancel()
+
+    async def ready(self) -> None:
+        """Wait until a model can answer. Raises NoModelError with the reason when none is on its way."""
+        while self._engine.model is None:
+            if self._task is None or self._task.done():
+                raise NoModelError(f"No model is loaded. {self.status.error or HOW_TO_ADD}")
+            await asyncio.wait([self._task])
+
+    async def close(self) -> None:
+        self.cancel_download()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """One thing at a time: a later choice waits for nothing but replaces what has not begun."""
+        previous = self._task
+
+        async def follow() -> None:
+            if previous is not None and not previous.done():
+                self.cancel_download()
+                await asyncio.gather(previous, return_exceptions=True)
+            try:
+                await work
+            except Exception:
+                logger.exception("the model could not be brought into use")
+                self._settle(error="Something went wrong inside the program. The log says what; please try again.")
+
+        self._task = asyncio.create_task(follow())
+
+    async def _load_first(self) -> None:
+        await self._catalog.refresh()
+        if self._configured:
+            model = self._catalog.find(self._configured, outside=True)
+            if model is None:
+                self._settle(error=f"MODEL={self._configured} was not found. Choose another model in the header.")
+                return
+            await self._load(model)
+            return
+        for model in await self._candidates():
+            await self._load(model)
+            if self.status.phase is Phase.READY:
+                return
+        if not self._catalog.models:
+            await self._fetch()
+
+    async def _candidates(self) -> list[ModelFile]:
+        """The model used last, then the user's own files, then the starter."""
+        last_used = self._catalog.find(str(await self._store.preference(LAST_USED, "") or "-"))
+        usable = [model for model in self._catalog.models if not model.error]
+        return sorted(usable, key=lambda model: (model != last_used, model.is_starter))
+
+    async def _load(self, model: ModelFile) -> None:
+        load = asyncio.create_task(asyncio.to_thread(self._engine.load, model.path, self._on_share))
+        self._share = 0.0
+        while not load.done():
+            self._show(Phase.LOADING, target=model, share=self._share)
+            await asyncio.wait([load], timeout=PROGRESS_SECONDS)
+        try:
+            load.result()
+        except ModelLoadError as error:
+            self._settle(error=str(error))
+            return
+        self._model = model
+        self._settle()
+        try:
+            await self._store.set_preference(LAST_USED, str(model.path))
+        except HistoryError as error:
+            logger.warning("the model used last could not be remembered: %s", error)
+
+    async def _fetch(self) -> None:
+        download = self._running_download = self._new_download()
+        run = asyncio.create_task(asyncio.to_thread(download.run))
+        while not run.done():
+            self._show(Phase.DOWNLOADING, download=download.progress)
+            await asyncio.wait([run], timeout=PROGRESS_SECONDS)
+        self._running_download = None
+        try:
+            path = run.result()
+        except DownloadCancelledError:
+            self._settle()
+            return
+        except DownloadError as error:
+            self._settle(error=str(error))
+            return
+        await self._catalog.refresh()
+        model = self._catalog.find(str(path))
+        assert model is not None
+        await self._load(model)
+
+    def _on_share(self, share: float) -> None:
+        # Called on the loading thread; read by the loop that waits for it.
+        self._share = share
+
+    def _settle(self, error: str | None = None) -> None:
+        phase = Phase.READY if self._model is not None else Phase.FAILED if error else Phase.NONE
+        self._show(phase, error=error)
+
+    def _show(self, phase: Phase, **changes: Any) -> None:
+        self.status = ModelStatus(phase, model=self._model, **changes)
+        self.changed.emit()

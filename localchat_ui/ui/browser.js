@@ -1,0 +1,118 @@
+// What must happen in the browser at once, without asking the server.
+window.localchat = (() => {
+  const box = () => document.querySelector('textarea[aria-label="Message"]');
+  const wide = () => matchMedia("(min-width: 900px)").matches;
+
+  // Hands the text over and empties the box here, so that what is typed next is never eaten.
+  function submit(emit) {
+    const field = box();
+    const text = field.value;
+    if (!text.trim() || document.body.dataset.writing === "true") return;
+    field.value = "";
+    grow(field);
+    field.focus();
+    emit(text);
+  }
+
+  function keydown(event, emit) {
+    const composing = event.isComposing || event.keyCode === 229;
+    const touch = matchMedia("(pointer: coarse)").matches;
+    if (event.key !== "Enter" || event.shiftKey || composing || touch) return;
+    event.preventDefault();
+    submit(emit);
+  }
+
+  function grow(field) {
+    field.style.height = "auto";
+    field.style.height = Math.min(field.scrollHeight, innerHeight / 3) + "px";
+  }
+
+  // Gives a message back that could not be sent, in front of what was typed meanwhile.
+  function restore(text) {
+    const field = box();
+    field.value = field.value ? text + "\n" + field.value : text;
+    grow(field);
+  }
+
+  // Follows the text while the reader is at the bottom; any move upwards lets go.
+  let pinned = true;
+  let scroller = null;
+  function follow(element) {
+    scroller = element;
+    let last = 0;
+    scroller.addEventListener("scroll", () => {
+      const distance = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
+      if (scroller.scrollTop < last - 1) pinned = false;
+      if (distance < 24) pinned = true;
+      last = scroller.scrollTop;
+    }, { passive: true });
+    scroller.addEventListener("wheel", (event) => { if (event.deltaY < 0) pinned = false; }, { passive: true });
+    new ResizeObserver(() => pinned && toEnd()).observe(scroller.firstElementChild);
+    new ResizeObserver(() => pinned && toEnd()).observe(scroller);
+  }
+
+  function toEnd() {
+    pinned = true;
+    scroller?.scrollTo({ top: scroller.scrollHeight, behavior: "instant" });
+  }
+
+  // On a wide page the side panels stand beside the transcript; on a phone they lie over it, one at a time.
+  function toggle(panel, open) {
+    const data = document.body.dataset;
+    const shown = open ?? data[panel] !== "open";
+    if (shown && !wide()) ["conversations", "settings"].forEach((other) => (data[other] = "closed"));
+    data[panel] = shown ? "open" : "closed";
+    if (wide()) localStorage.setItem("localchat." + panel, data[panel]);
+    mirror();
+    if (shown && (panel === "settings" || !wide())) {
+      requestAnimationFrame(() => document.getElementById(panel)?.querySelector("button, input, a")?.focus());
+    }
+  }
+
+  function mirror() {
+    for (const panel of ["conversations", "settings"]) {
+      const open = document.body.dataset[panel] === "open";
+      document.querySelectorAll(`[aria-controls="${panel}"]`).forEach((b) => b.setAttribute("aria-expanded", open));
+    }
+  }
+
+  function closeOverlays() {
+    if (wide()) return false;
+    const open = ["conversations", "settings"].filter((panel) => document.body.dataset[panel] === "open");
+    open.forEach((panel) => {
+      toggle(panel, false);
+      document.querySelector(`[aria-controls="${panel}"]`)?.focus();
+    });
+    return open.length > 0;
+  }
+
+  // Renaming happens where the title stands: Enter keeps the new one, Escape the old one.
+  function rename(id) {
+    const item = document.getElementById(id);
+    const field = item.querySelector("input");
+    item.classList.add("renaming");
+    field.value = item.querySelector("a").title;
+    // The menu that was just used takes the focus back while it closes.
+    setTimeout(() => { field.focus(); field.select(); }, 200);
+  }
+
+  function renameKey(event, emit) {
+    if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+    if (event.key === "Enter") emit(event.target.value);
+    event.stopPropagation();
+    event.target.blur();
+  }
+
+  addEventListener("DOMContentLoaded", () => {
+    const remembered = (panel, otherwise) => (wide() && localStorage.getItem("localchat." + panel)) || otherwise;
+    document.body.dataset.conversations = remembered("conversations", wide() ? "open" : "closed");
+    document.body.dataset.settings = remembered("settings", "closed");
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
+    });
+    document.addEventListener("input", (event) => event.target === box() && grow(event.target));
+  });
+  addEventListener("popstate", () => emitEvent("navigate", location.pathname));
+
+  return { submit, keydown, restore, follow, toEnd, toggle, mirror, closeOverlays, box, rename, renameKey };
+})();

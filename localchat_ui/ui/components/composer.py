@@ -1,0 +1,39 @@
+"""The box to write in, with Send and, while a reply is written, Stop in the same place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from localchat_ui.ui import icons
+from localchat_ui.ui.components.element import icon_button
+
+
+class Composer:
+    """Reads, clears and grows its text in the browser; the server only ever gets what was sent."""
+
+    def __init__(self, *, on_send: Callable[[str], Awaitable[None]], on_stop: Callable[[], None]) -> None:
+        async def send(event: GenericEventArguments) -> None:
+            await on_send(str(event.args))
+
+        with ui.element("div").classes("composer"):
+            self.box = ui.element("textarea").props("rows=1 autofocus dir=auto enterkeyhint=enter")
+            self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
+            self.box.on("keydown", send, js_handler="(event) => localchat.keydown(event, emit)")
+            self.send_button = icon_button(icons.SEND, "Send").classes("send")
+            self.send_button.on("click", send, js_handler="() => localchat.submit(emit)")
+            self.stop_button = icon_button(icons.STOP, "Stop", on_stop).classes("send")
+        self.show_writing(False)
+
+    def show_writing(self, writing: bool) -> None:
+        self.send_button.set_visibility(not writing)
+        self.stop_button.set_visibility(writing)
+        ui.run_javascript(f"document.body.dataset.writing = {'true' if writing else 'false'}")
+
+    def restore(self, text: str) -> None:
+        """Give back a message that could not be sent."""
+        # JSON is a JavaScript literal that nothing in the text can break out of.
+        ui.run_javascript(f"localchat.restore({json.dumps(text)})")

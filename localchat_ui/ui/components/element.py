@@ -1,0 +1,27 @@
+"""Small elements that several components are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+
+
+def icon_button(
+    icon: str, name: str, on_click: Callable[..., Any] | None = None, *, controls: str | None = None
+) -> ui.button:
+    """A round button whose name is spoken and shown on hover. `controls` names a side panel that it opens and closes,
+    which happens in the browser alone."""
+    button = ui.button(icon=icon, on_click=on_click, color=None).props("flat round no-caps").classes("icon-button")
+    # Names are set as values, never parsed from a string: some of them carry what people wrote.
+    button.props["aria-label"] = button.props["title"] = name
+    if controls:
+        button.props["aria-controls"] = controls
+        button.on("click", js_handler=f"() => localchat.toggle('{controls}')")
+    return button
+
+
+def text_button(label: str, on_click: Callable[..., Any], *, primary: bool = False) -> ui.button:
+    button = ui.button(label, on_click=on_click, color=None).props("unelevated no-caps dense").classes("text-button")
+    return button.classes("primary") if primary else button

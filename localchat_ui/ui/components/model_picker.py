@@ -1,0 +1,78 @@
+"""The dropdown of models, and the bar that shows one on its way into memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import ValueChangeEventArguments
+
+from localchat_ui.library.model_file import ModelFile
+from localchat_ui.model_manager import ModelManager, Phase
+from localchat_ui.ui import icons
+
+# The label of an option is "name\ndetails"; names come from file names, so they are shown as text, never as HTML.
+OPTION = """
+<q-item v-bind="props.itemProps" class="model-option">
+  <q-item-section>
+    <q-item-label>{{ props.opt.label.split("\\n")[0] }}</q-item-label>
+    <q-item-label caption>{{ props.opt.label.split("\\n")[1] }}</q-item-label>
+  </q-item-section>
+</q-item>
+"""
+SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}</span>"""
+
+
+class ModelPicker:
+    def __init__(self, models: ModelManager) -> None:
+        self._models = models
+        self._select = ui.select(options={}, on_change=self._on_change).classes("model-picker")
+        self._select.props('dense borderless options-dense popup-content-class="model-popup" behavior=menu')
+        self._select.props["dropdown-icon"] = icons.CHEVRON
+        self._select.props["aria-label"] = "Model"
+        self._select.add_slot("option", OPTION)
+        self._select.add_slot("selected-item", SELECTED)
+        self._select.on("popup-show", models.refresh)
+        models.changed.subscribe(self._draw)
+        self._draw()
+
+    def _on_change(self, event: ValueChangeEventArguments[Any]) -> None:
+        if event.value is None or event.value == self._shown():
+            return
+        chosen = next(model for model in self._models.models if str(model.path) == event.value)
+        self._models.choose(chosen)
+
+    def _draw(self) -> None:
+        options = {str(model.path): f"{model.name}\n{model.details}" for model in self._listed()}
+        if options != self._select.options or self._shown() != self._select.value:
+            self._select.set_options(options, value=self._shown())
+
+    def _listed(self) -> list[ModelFile]:
+        """What was found, and what is in use even if its file has gone."""
+        shown = self._models.status.target or self._models.status.model
+        found = self._models.models
+        return found if shown is None or shown in found else [shown, *found]
+
+    def _shown(self) -> str | None:
+        shown = self._models.status.target or self._models.status.model
+        return str(shown.path) if shown else None
+
+
+class ModelProgress:
+    """A thin bar below the header while a model is loaded."""
+
+    def __init__(self, models: ModelManager) -> None:
+        self._models = models
+        with ui.element("div").classes("model-progress") as self._bar:
+            self._fill = ui.element("div")
+        self._bar.props["role"] = "progressbar"
+        self._bar.props["aria-label"] = "Loading the model"
+        models.changed.subscribe(self._draw)
+        self._draw()
+
+    def _draw(self) -> None:
+        status = self._models.status
+        self._bar.set_visibility(status.phase is Phase.LOADING)
+        self._bar.props["aria-valuenow"] = round(100 * status.share)
+        self._bar.update()
+        self._fill.style(f"width: {status.share:.0%}")

@@ -1,0 +1,163 @@
+"""The settings of a conversation: sampling and system prompt. They are kept, and apply from the next reply on."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import background_tasks, ui
+from nicegui.events import ValueChangeEventArguments
+from pydantic import ValidationError
+
+from localchat_ui.chat import ChatService
+from localchat_ui.conversation import ChatOptions, Conversation
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.ui import icons
+from localchat_ui.ui.components.element import icon_button, text_button
+from localchat_ui.ui.components.notices import Notices
+
+SAVE_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A slider with a number box beside it. The box takes the whole range, the slider what people use of it."""
+
+    field: str
+    name: str
+    low: float
+    high: float
+    step: float
+
+
+DIALS = (
+    Dial("temperature", "Temperature", 0, 2, 0.05),
+    Dial("top_p", "Top p", 0.05, 1, 0.01),
+    Dial("top_k", "Top k", 0, 200, 1),
+    Dial("min_p", "Min p", 0, 1, 0.01),
+    Dial("repeat_penalty", "Repeat penalty", 0.5, 2, 0.05),
+    Dial("max_tokens", "Max tokens", 16, 4096, 16),
+)
+
+
+class SamplingPanel:
+    def __init__(self, chat: ChatService, *, notices: Notices) -> None:
+        self._chat = chat
+        self._notices = notices
+        self._conversation = chat.new_conversation()
+        self._inputs: dict[str, list[Any]] = {}
+        self._filling = False
+        self._saving: asyncio.TimerHandle | None = None
+        with ui.element("aside").classes("panel").props("id=settings aria-label=Settings"):
+            with ui.element("div").classes("panel-title"):
+                with ui.element("h2"):
+                    ui.label("Settings")
+                icon_button(icons.CLOSE, "Close settings", controls="settings")
+            self._system_prompt()
+            for dial in DIALS:
+                self._dial(dial)
+            self._seed()
+            text_button("Reset to defaults", self._reset).classes("wide")
+            ui.label("Kept with this conversation. Changes apply from the next reply on.").classes("hint")
+
+    def show(self, conversation: Conversation) -> None:
+        """Show the settings of this conversation, unless somebody is just changing them."""
+        if self._saving is not None and conversation.id == self._conversation.id:
+            return
+        self._flush()
+        self._conversation = conversation
+        self._fill(conversation.options)
+
+    def _system_prompt(self) -> None:
+        with ui.element("div").classes("setting"):
+            _caption("System prompt", ChatOptions.model_fields["system_prompt"].description)
+            box = ui.textarea(on_change=self._on_change).props("outlined dense rows=4").classes("system-prompt")
+            box.props["aria-label"] = "System prompt"
+            self._inputs["system_prompt"] = [box]
+
+    def _dial(self, dial: Dial) -> None:
+        with ui.element("div").classes("setting"):
+            with ui.element("div").classes("setting-row"):
+                _caption(dial.name, ChatOptions.model_fields[dial.field].description)
+                low, high = _bounds(dial.field)
+                number = ui.number(min=low, max=high, step=dial.step, on_change=self._on_change)
+                number.props("outlined dense").classes("number")
+                number.props["aria-label"] = f"{dial.name} value"
+            slider = ui.slider(min=dial.low, max=dial.high, step=dial.step, on_change=self._on_change)
+            slider.props["aria-label"] = dial.name
+            slider.on("update:model-value", lambda event: number.set_value(event.args), throttle=0.05)
+            number.on_value_change(lambda event: _follow(slider, event.value, dial))
+            self._inputs[dial.field] = [number, slider]
+
+    def _seed(self) -> None:
+        with ui.element("div").classes("setting setting-row"):
+            _caption("Seed", ChatOptions.model_fields["seed"].description)
+            low, high = _bounds("seed")
+            box = ui.number(min=low, max=high, step=1, placeholder="random", on_change=self._on_change)
+            box.props("outlined dense clearable").classes("number seed")
+            box.props["aria-label"] = "Seed"
+            self._inputs["seed"] = [box]
+
+    def _fill(self, options: ChatOptions) -> None:
+        self._filling = True
+        for field, inputs in self._inputs.items():
+            inputs[0].set_value(getattr(options, field))
+        self._filling = False
+
+    def _reset(self) -> None:
+        self._fill(self._chat.defaults)
+        self._on_change()
+
+    def _on_change(self, _: ValueChangeEventArguments[Any] | None = None) -> None:
+        if self._filling:
+            return
+        if self._saving is not None:
+            self._saving.cancel()
+        self._saving = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        """Save what was changed a moment ago."""
+        if self._saving is None:
+            return
+        self._saving.cancel()
+        self._saving = None
+        options = self._options()
+        if options is not None and options != self._conversation.options:
+            background_tasks.create(self._save(self._conversation, options), name="save settings")
+
+    def _options(self) -> ChatOptions | None:
+        """None while something is not a valid value; its box says so."""
+        values = {field: inputs[0].value for field, inputs in self._inputs.items()}
+        values |= {field: int(values[field]) for field in ("top_k", "max_tokens", "seed") if values[field] is not None}
+        try:
+            return ChatOptions.model_validate(values)
+        except ValidationError:
+            return None
+
+    async def _save(self, conversation: Conversation, options: ChatOptions) -> None:
+        try:
+            await self._chat.set_options(conversation, options)
+        except HistoryError as error:
+            self._notices.show(f"The settings could not be saved: {error}")
+
+
+def _caption(name: str, description: str | None) -> None:
+    with ui.element("div").classes("caption"):
+        ui.label(name)
+        if description:
+            ui.label(description).classes("hint")
+
+
+def _bounds(field: str) -> tuple[float | None, float | None]:
+    """The smallest and largest value a field allows; one that excludes its bound allows a hundredth beside it."""
+    low = high = None
+    for rule in ChatOptions.model_fields[field].metadata:
+        low = getattr(rule, "ge", getattr(rule, "gt", low))
+        high = getattr(rule, "le", high)
+    return low, high
+
+
+def _follow(slider: ui.slider, value: float | None, dial: Dial) -> None:
+    if value is not None:
+        slider.set_value(min(max(value, dial.low), dial.high))

@@ -1,0 +1,75 @@
+"""The design language: colour roles for light and dark, type scale, spacing. `style.css` speaks only these names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nicegui import ui
+from pygments.formatters import HtmlFormatter
+
+# Every text role keeps a contrast of at least 4.5 : 1 on `page`, `raised` and `sunken` of its theme.
+LIGHT = {
+    "page": "#fcfbf9",
+    "raised": "#ffffff",
+    "sunken": "#f3f1ec",
+    "line": "#e2dfd7",
+    "text": "#1d1c1a",
+    "muted": "#66635b",
+    "accent": "#1c6b59",
+    "on-accent": "#ffffff",
+    "accent-soft": "#e3f0ec",
+    "danger": "#a3261b",
+    "danger-soft": "#fbeae8",
+    "shadow": "0 1px 2px rgb(40 35 20 / 6%), 0 6px 24px rgb(40 35 20 / 7%)",
+}
+DARK = {
+    "page": "#171816",
+    "raised": "#20211f",
+    "sunken": "#111210",
+    "line": "#343530",
+    "text": "#e9e7e1",
+    "muted": "#a3a096",
+    "accent": "#7fcab5",
+    "on-accent": "#0c211b",
+    "accent-soft": "#21332d",
+    "danger": "#f2998f",
+    "danger-soft": "#3a2320",
+    "shadow": "0 1px 2px rgb(0 0 0 / 40%), 0 8px 28px rgb(0 0 0 / 35%)",
+}
+SCALE = {
+    "font": '-apple-system, "Segoe UI", system-ui, "Noto Sans", "Helvetica Neue", sans-serif',
+    "mono": 'ui-monospace, "Cascadia Code", "SF Mono", Menlo, "DejaVu Sans Mono", monospace',
+    "small": "0.8125rem",
+    "body": "1rem",
+    "large": "1.5rem",
+    "radius": "0.75rem",
+    "measure": "46rem",
+    "header": "3.5rem",
+    "sidebar": "17rem",
+    "panel": "20rem",
+}
+CODE_STYLES = {"body": "friendly", "body.body--dark": "github-dark"}
+ROOM = Path(__file__).parent
+
+
+def apply() -> None:
+    """Put colours, rules and the browser's own few functions on the current page."""
+    ui.colors(primary="var(--accent)", dark=DARK["raised"], dark_page=DARK["page"])
+    ui.add_css("\n".join((_stylesheet(), (ROOM / "style.css").read_text(encoding="utf-8"))))
+    ui.add_head_html(f"<script>{(ROOM / 'browser.js').read_text(encoding='utf-8')}</script>")
+    # The browser draws the right background before any of the page's own code has run.
+    ui.add_head_html('<meta name="color-scheme" content="light dark">')
+
+
+def _stylesheet() -> str:
+    rules = [_variables(":root", LIGHT | SCALE), _variables("body.body--dark", DARK)]
+    return "\n".join(rules + [_code_colours(theme, style) for theme, style in CODE_STYLES.items()])
+
+
+def _code_colours(theme: str, style: str) -> str:
+    definitions: str = HtmlFormatter(style=style).get_style_defs(f"{theme} .code code")  # type: ignore[no-untyped-call]
+    return definitions
+
+
+def _variables(selector: str, values: dict[str, str]) -> str:
+    return f"{selector} {{ {' '.join(f'--{name}: {value};' for name, value in values.items())} }}"

@@ -1,0 +1,213 @@
+"""The engine on real models."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localchat_ui.engine.base import GenerationFailed, ModelLoadError, NoModelError, PromptTooLongError
+from localchat_ui.engine.worker import LlamaEngine, default_threads
+from tests.engine.harness import ask
+
+
+@pytest.fixture(scope="module")
+def engine(smollm: Path) -> Iterator[LlamaEngine]:
+    engine = LlamaEngine(n_ctx=1024, parallel=3)
+    engine.load(smollm, lambda share: None)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def empty_engine() -> Iterator[LlamaEngine]:
+    engine = LlamaEngine(n_ctx=512, parallel=2)
+    yield engine
+    engine.close()
+
+
+def test_real_model_answers_token_by_token(engine: LlamaEngine):
+    reply = ask(engine, "What is 2 + 2?", max_tokens=30)
+    stats = reply.stats
+    assert "4" in reply.text
+    assert "<|im_end|>" not in reply.text
+    assert len(reply.tokens) == stats.reply_tokens > 3
+    assert stats.prompt_tokens > 10
+    assert stats.tokens_per_second > 0
+
+
+def test_reply_ends_at_its_limit(engine: LlamaEngine):
+    reply = ask(engine, "Tell me a very long story.", max_tokens=7)
+    assert reply.stats.finish_reason == "length"
+    assert reply.stats.reply_tokens == 7
+
+
+def test_reply_that_reaches_the_end_of_the_context_ends_as_length(engine: LlamaEngine):
+    # All but random text, so that the model does not end it by itself.
+    reply = ask(engine, "word " * 980, max_tokens=500, temperature=2, top_k=0, top_p=1, min_p=0, seed=1)
+    stats = reply.stats
+    assert stats.prompt_tokens > 1000
+    assert stats.finish_reason == "length"
+    assert stats.context_tokens == 1024
+
+
+def test_same_seed_same_text(engine: LlamaEngine):
+    texts = {ask(engine, "Invent a name.", temperature=1.5, seed=7, max_tokens=12).wait().text for _ in range(2)}
+    assert len(texts) == 1
+    assert ask(engine, "Invent a name.", temperature=1.5, seed=8, max_tokens=12).wait().text not in texts
+
+
+def test_a_random_seed_is_told_so_that_it_can_be_used_again(engine: LlamaEngine):
+    first = ask(engine, "Invent a name.", temperature=1.5, max_tokens=12)
+    seed = first.stats.seed
+    assert ask(engine, "Invent a name.", temperature=1.5, max_tokens=12, seed=seed).wait().text == first.text
+
+
+def test_stop_string_ends_the_reply(engine: LlamaEngine):
+    whole = ask(engine, "Count from 1 to 9.", max_tokens=40).wait().text
+    marker = whole[10:14]
+    cut = ask(engine, "Count from 1 to 9.", max_tokens=40, stop=(marker,))
+    assert cut.stats.finish_reason == "stop"
+    assert cut.text == whole[: whole.index(marker)]
+
+
+def test_more_requests_than_sequences_all_end(engine: LlamaEngine):
+    replies = [ask(engine, f"Tell a story about {n} cats.", max_tokens=20) for n in range(2, 9)]
+    assert [reply.stats.reply_tokens for reply in replies] == [len(reply.tokens) for reply in replies]
+    assert all(reply.tokens for reply in replies)
+
+
+def test_two_requests_stream_at_once(engine: LlamaEngine):
+    """Neither waits for the other: each has begun before either is finished."""
+    replies = [ask(engine, f"Write a long story about the number {n}.", max_tokens=80) for n in (1, 2)]
+    begun = [reply.first_token.wait(30) for reply in replies]
+    assert all(begun)
+    assert not any(reply.ended.is_set() for reply in replies)
+    assert all(reply.stats.reply_tokens for reply in replies)
+
+
+def test_cancel_ends_a_running_reply_and_keeps_its_text(engine: LlamaEngine):
+    reply = ask(engine, "Tell me a very long story about the sea.", max_tokens=900)
+    assert reply.first_token.wait(30)
+    engine.cancel(reply.request.id)
+    stats = reply.stats
+    assert stats.finish_reason == "cancelled"
+    assert 0 < stats.reply_tokens < 900
+
+
+def test_cancel_takes_effect_while_the_prompt_is_read(smollm: Path):
+    engine = LlamaEngine(n_ctx=8192, parallel=1)
+    try:
+        engine.load(smollm, lambda share: None)
+        reply = ask(engine, "Summarise: " + "The cat sat on the mat. " * 1000)
+        while not reply.progress:
+            time.sleep(0.01)
+        engine.cancel(reply.request.id)
+        assert reply.stats.finish_reason == "cancelled"
+        assert reply.progress[-1].read < reply.progress[-1].total
+        assert not reply.tokens
+    finally:
+        engine.close()
+
+
+def test_cancel_of_a_waiting_request_frees_its_place(engine: LlamaEngine):
+    running = [ask(engine, f"Tell a long story, number {n}.", max_tokens=200) for n in range(3)]
+    waiting = ask(engine, "And you?", max_tokens=5)
+    engine.cancel(waiting.request.id)
+    assert waiting.stats.finish_reason == "cancelled"
+    assert not waiting.tokens
+    for reply in running:
+        engine.cancel(reply.request.id)
+        reply.wait()
+
+
+def test_next_turn_reuses_what_was_read(engine: LlamaEngine):
+    question = "Remember these words: apple, river, stone. What is the second word?"
+    first = ask(engine, question, max_tokens=20)
+    prompt = first.stats.prompt_tokens
+    second = ask(engine, question, first.text, "And the third?", max_tokens=5)
+    assert second.stats.reused_tokens >= prompt - 5
+
+
+def test_conversation_longer_than_the_context_is_refused_with_both_numbers(engine: LlamaEngine):
+    with pytest.raises(PromptTooLongError, match=r"[12],\d\d\d tokens .* 1,024"):
+        ask(engine, "word " * 1500)
+
+
+def test_emoji_and_special_tokens_survive(engine: LlamaEngine):
+    reply = ask(engine, "Repeat exactly: 🦙 grüße 你好", max_tokens=30).wait()
+    assert "\ufffd" not in reply.text
+    assert "<|" not in reply.text
+
+
+def test_without_a_model_requests_are_refused(empty_engine: LlamaEngine):
+    assert empty_engine.model is None
+    with pytest.raises(NoModelError):
+        ask(empty_engine, "Hello?")
+
+
+def test_base_model_answers_through_the_plain_fallback_template(empty_engine: LlamaEngine, gemma: Path):
+    info = empty_engine.load(gemma, lambda share: None)
+    assert not info.has_chat_template
+    reply = ask(empty_engine, "What is the capital of France?", max_tokens=30)
+    assert "Paris" in reply.wait().text
+    assert "User:" not in reply.text
+
+
+def test_swap_lets_the_old_model_finish_and_then_frees_it(empty_engine: LlamaEngine, smollm: Path, gemma: Path):
+    shares: list[float] = []
+    empty_engine.load(smollm, shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    old = ask(empty_engine, "Tell me a long story.", max_tokens=300)
+    assert old.first_token.wait(30)
+    empty_engine.load(gemma, lambda share: None)
+    assert empty_engine.model is not None
+    assert empty_engine.model.path == gemma
+    new = ask(empty_engine, "What is the capital of France?", max_tokens=8)
+    assert "Paris" in new.wait().text
+    assert old.stats.finish_reason in ("length", "stop")
+    deadline = time.monotonic() + 5
+    while len(empty_engine._residents) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [resident.info.path for resident in empty_engine._residents] == [gemma]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model at all", b"GGUF\x03\x00\x00\x00" + b"\xff" * 64])
+def test_file_that_fails_to_load_leaves_the_old_model_in_use(
+    empty_engine: LlamaEngine, smollm: Path, tmp_path: Path, content: bytes
+):
+    empty_engine.load(smollm, lambda share: None)
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(content)
+    with pytest.raises(ModelLoadError, match=r"broken\.gguf could not be loaded: .+"):
+        empty_engine.load(broken, lambda share: None)
+    assert empty_engine.model is not None
+    assert empty_engine.model.path == smollm
+    assert ask(empty_engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_truncated_model_says_so(empty_engine: LlamaEngine, smollm: Path, tmp_path: Path):
+    short = tmp_path / "short.gguf"
+    short.write_bytes(smollm.read_bytes()[:20_000_000])
+    with pytest.raises(ModelLoadError, match="corrupted or incomplete"):
+        empty_engine.load(short, lambda share: None)
+
+
+def test_close_in_mid_reply_ends_it_and_the_thread(smollm: Path):
+    engine = LlamaEngine(n_ctx=512, parallel=1)
+    engine.load(smollm, lambda share: None)
+    reply = ask(engine, "Tell me a very long story.", max_tokens=400)
+    assert reply.first_token.wait(30)
+    engine.close()
+    assert isinstance(reply.wait().events[-1], GenerationFailed)
+    assert not any(thread.name == "engine" and thread is engine._thread for thread in threading.enumerate())
+    with pytest.raises(NoModelError):
+        ask(engine, "Anybody there?")
+
+
+def test_default_threads_are_those_this_process_may_use():
+    assert 1 <= default_threads() <= 1024
