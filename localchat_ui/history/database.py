@@ -1,0 +1,120 @@
+"""Opens the database: its folder, its connections, its tables brought up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, AsyncAdaptedQueuePool, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from localchat_ui.history.migrate import upgrade
+
+BUSY_SECONDS = 5
+SQLITE_CONNECTIONS = 3
+
+
+async def open_engine(url: URL) -> AsyncEngine:
+    """An engine whose tables are up to date; raises what errors.explained() explains."""
+    _create_file(url)
+    # hide_parameters keeps what people write out of error messages and logs.
+    engine = create_async_engine(url, hide_parameters=True, json_deserializer=_lenient_json, **_pool_options(url))
+    event.listen(engine.sync_engine, "do_connect", _connect)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(upgrade)
+    except BaseException:
+        await engine.dispose()
+        raise
+    return engine
+
+
+def parse_url(database_url: str) -> URL:
+    """The URL with the driver we ship where it names none; raises SQLAlchemyError."""
+    url = make_url(database_url)
+    return url.set(drivername="sqlite+aiosqlite") if url.drivername == "sqlite" else url
+
+
+def place_of(url: URL) -> str:
+    """Where the database is, for people: a path, or a URL without its password."""
+    return _sqlite_path(url) or url.render_as_string(hide_password=True)
+
+
+def _create_file(url: URL) -> None:
+    """Conversations are private: a folder or file made here is closed to the other users of the machine."""
+    path = Path(_sqlite_path(url))
+    if path.name:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Found out here, because aiosqlite leaves a thread behind when it cannot open a file.
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        # Does not open a file that is there: closing it would let go of all locks this process has on it.
+        path.touch(mode=0o600)
+
+
+def _sqlite_path(url: URL) -> str:
+    database = url.database or ""
+    is_file = url.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:"))
+    return database if is_file else ""
+
+
+def _pool_options(url: URL) -> dict[str, Any]:
+    """Few connections to SQLite: its writers poll for the one lock, while our pool lets them in in order.
+
+    A database in memory belongs to one connection, which transactions must not share.
+    """
+    if url.get_backend_name() != "sqlite":
+        return {}
+    size = SQLITE_CONNECTIONS if _sqlite_path(url) else 1
+    return {"poolclass": AsyncAdaptedQueuePool, "pool_size": size, "max_overflow": 0}
+
+
+def _connect(dialect: Any, _record: object, arguments: Any, options: Any) -> Any:
+    """Connect; a driver's own error (asyncpg: wrong password, server starting) becomes one that callers know."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except (dialect.loaded_dbapi.Error, OSError):
+        raise
+    except Exception as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    switch_to_wal(connection, cursor)
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def switch_to_wal(connection: Any, cursor: Any) -> None:
+    """Readers and a writer no longer wait for each other.
+
+    When two programs meet on a new file, SQLite refuses one of them at once, whatever the busy time-out: so try again.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+        connection.run_async(lambda _: asyncio.sleep(0.02))
+
+
+def _lenient_json(text: str) -> Any:
+    """A damaged value reads as None, because one of them must not hide the whole list."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,55 @@
+"""What can go wrong with the history, in words for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+
+class HistoryError(Exception):
+    """The history could not be read or written; its text can be shown as it is."""
+
+
+class UnknownConversationError(HistoryError, LookupError):
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"There is no conversation {conversation_id}; it may have been deleted.")
+
+
+class UnknownMessageError(HistoryError, LookupError):
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"There is no message {message_id} in this conversation; it may have been deleted.")
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turn whatever the database, its driver or the disk raises into a HistoryError that names `place`."""
+    try:
+        yield
+    except (SQLAlchemyError, CommandError, OSError, ImportError) as error:
+        raise HistoryError(f"The conversation history in {place} cannot be used: {_reason(error)}.") from error
+
+
+# What the message of a driver contains, and what it means. The first that fits counts.
+_REASONS = {
+    "disk is full": "the disk is full; free some space and try again",
+    "database is locked": "another program is writing to it for too long; close that program and try again",
+    "readonly database": "it is read-only; make the file and its folder writable",
+    "unable to open database file": "the file cannot be opened; check that the folder exists and is writable",
+    "file is not a database": "the file is not a SQLite database; move it away or choose another DATABASE_URL",
+    "disk image is malformed": "the file is damaged; restore it from a backup or move it away",
+    "QueuePool limit": "too much is read and written at the same time; try again",
+    "requires an async driver": "DATABASE_URL needs an asynchronous driver, such as postgresql+asyncpg",
+}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    # A SQLAlchemy error repeats the statement; the driver's own error under it is the short one.
+    text = re.sub("^<class '.*?'>: ", "", str(error.orig if isinstance(error, DBAPIError) else error))
+    known = next((reason for part, reason in _REASONS.items() if part in text), "")
+    return known or next(iter(text.strip().splitlines()), type(error).__name__).rstrip(".")

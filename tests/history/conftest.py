@@ -1,0 +1,54 @@
+"""A real SQLite file per test, and stores on it that are closed whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from localchat_ui.conversation import Conversation, Message, Role
+from localchat_ui.history.store import HistoryStore
+
+OpenStore = Callable[[], Awaitable[HistoryStore]]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "chat.sqlite3"
+
+
+@pytest.fixture
+async def open_store(database: Path) -> AsyncIterator[OpenStore]:
+    """Opens one more store on the same file."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> HistoryStore:
+            store = await HistoryStore(url_of(database)).open()
+            stack.push_async_callback(store.close)
+            return store
+
+        yield open_one
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> HistoryStore:
+    return await open_store()
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite+aiosqlite:///{path}"
+
+
+async def start_conversation(store: HistoryStore, *texts: str, title: str = "") -> tuple[Conversation, list[Message]]:
+    """A conversation in which each text answers the one before."""
+    conversation = Conversation(title=title)
+    await store.add_conversation(conversation)
+    messages: list[Message] = []
+    for text in texts:
+        role = Role.ASSISTANT if len(messages) % 2 else Role.USER
+        parent = messages[-1].id if messages else None
+        messages.append(Message(conversation.id, role, text, parent_id=parent))
+        await store.add_message(messages[-1])
+    return conversation, messages
