@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ class Model:
         callback = llama_cpp.llama_progress_callback(functools.partial(_report, on_progress))
         parameters.progress_callback = callback
         with _errors_of_this_thread() as errors:
-            handle = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+            handle = llama_cpp.llama_model_load_from_file(os.fsencode(path), parameters)
         if not handle:
             raise ModelLoadError(_reason(path, errors))
         self.handle = handle
@@ -176,6 +177,14 @@ class Context:
             return code
         finally:
             self._batch.n_tokens = 0
+
+    def synchronize(self) -> None:
+        """Wait until everything asked of the hardware is done."""
+        llama_cpp.llama_synchronize(self.handle)
+
+    def set_threads(self, *, single: int, batch: int) -> None:
+        """Threads for a batch of one token, and for larger ones."""
+        llama_cpp.llama_set_n_threads(self.handle, single, batch)
 
     def cut(self, sequence: int, length: int) -> bool:
         """Keep the first `length` tokens of a sequence; False when this kind of memory cannot be cut there."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-
-import psutil
 
 from localchat_ui.engine.base import (
     Emit,
@@ -26,6 +23,7 @@ from localchat_ui.engine.base import (
 from localchat_ui.engine.llama import Context, Model
 from localchat_ui.engine.prompt import build_prompt
 from localchat_ui.engine.scheduler import Generation, Scheduler
+from localchat_ui.engine.threads import choose_threads, usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ class LlamaEngine:
         self._n_ctx = n_ctx
         self._parallel = parallel
         self._n_batch = n_batch
-        self._n_threads = n_threads or default_threads()
+        self._n_threads = n_threads
         self._n_gpu_layers = n_gpu_layers
         self._current: _Resident | None = None
         self._residents: list[_Resident] = []
@@ -154,9 +152,10 @@ class LlamaEngine:
         model = Model(path, n_gpu_layers=self._n_gpu_layers, on_progress=report)
         try:
             n_ctx = min(self._n_ctx or model.n_ctx_train, model.n_ctx_train or self._n_ctx)
-            context = Context(
-                model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=self._n_batch, n_threads=self._n_threads
-            )
+            cores = self._n_threads or usable_cores()
+            context = Context(model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=self._n_batch, n_threads=cores)
+            if self._n_threads is None:
+                context.set_threads(single=choose_threads(context), batch=cores)
         except BaseException:
             model.close()
             raise
@@ -180,9 +179,3 @@ class LlamaEngine:
             resident.leases -= 1
         # Wakes the thread, which closes a model that was replaced once its last lease has ended.
         self._inbox.put(lambda: None)
-
-
-def default_threads() -> int:
-    """One per physical core this process may use: hyper-threads only compete for the same arithmetic."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or usable, usable))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.engine.base import GenerationFailed, ModelLoadError, NoModelError, PromptTooLongError
-from localchat_ui.engine.worker import LlamaEngine, default_threads
+from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import ask
 
 
@@ -207,7 +207,3 @@ def test_close_in_mid_reply_ends_it_and_the_thread(smollm: Path):
     assert not any(thread.name == "engine" and thread is engine._thread for thread in threading.enumerate())
     with pytest.raises(NoModelError):
         ask(engine, "Anybody there?")
-
-
-def test_default_threads_are_those_this_process_may_use():
-    assert 1 <= default_threads() <= 1024

@@ -1,0 +1,1 @@
+"""The user's GGUF files: found, described, downloaded."""

@@ -1,0 +1,142 @@
+"""The user's GGUF files: finds them, reads their metadata once, remembers what it read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from localchat_ui.library.metadata import PROBE, Metadata, read_metadata
+from localchat_ui.library.model_file import ModelFile, displayable
+from localchat_ui.library.scan import FoundFile, find_files
+
+logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """The models of one folder and the starter model. Belongs to one event loop."""
+
+    def __init__(self, models_dir: Path, cache_file: Path, *, probe: Sequence[str] = PROBE) -> None:
+        self.models_dir = models_dir
+        self.models: list[ModelFile] = []
+        self._cache_file = cache_file
+        self._probe = probe
+        self._others: list[Path] = []
+        self._known: dict[FoundFile, Metadata] | None = None
+        self._refreshing = asyncio.Lock()
+
+    async def refresh(self) -> list[ModelFile]:
+        """Look again. Costs a walk through the folder; only new and changed files are opened, in a child process."""
+        async with self._refreshing:
+            found = await asyncio.to_thread(find_files, self.models_dir, self._others)
+            if self._known is None:
+                self._known = await asyncio.to_thread(_load, self._cache_file)
+            if new := [file for file in found if file not in self._known]:
+                read = await read_metadata([file.path for file in new], self._probe)
+                known = self._known | {file: read[file.path] for file in new}
+                self._known = {file: known[file] for file in found}
+                await asyncio.to_thread(_save, self._cache_file, self._known)
+            self.models = [_model_file(file, self._known[file]) for file in found]
+            return self.models
+
+    def find(self, name_or_path: str | Path, *, outside: bool = False) -> ModelFile | None:
+        """A model that the last refresh listed, by its path (also relative to the folder), file name or stem.
+
+        `outside` takes any other file that exists as well, and the next refresh lists and describes it. That is for the
+        person who starts the app: a name that comes over the network must not choose among all files of the machine.
+        """
+        wanted = Path(name_or_path)
+        paths = {_normal(self.models_dir / wanted), _normal(wanted)}
+        for model in self.models:
+            if _normal(model.path) in paths:
+                return model
+        for model in self.models:
+            if str(name_or_path) in (model.path.name, model.path.stem):
+                return model
+        return self._add(wanted) if outside else None
+
+    def _add(self, wanted: Path) -> ModelFile | None:
+        # RuntimeError and ValueError: a home folder of nobody, a name with a NUL.
+        with suppress(OSError, RuntimeError, ValueError):
+            path = _normal(wanted.expanduser())
+            if path.is_file():
+                model = _model_file(FoundFile(path, path.stat().st_size, 0), Metadata())
+                self._others.append(path)
+                self.models = [*self.models, model]
+                return model
+        return None
+
+
+def _normal(path: Path) -> Path:
+    # Not resolved: the names that people see are those of links, not of what they point to.
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _model_file(file: FoundFile, metadata: Metadata) -> ModelFile:
+    return ModelFile(
+        path=file.path,
+        name=displayable(_name(file.stem, metadata.quantisation)),
+        parameters=metadata.parameters,
+        quantisation=metadata.quantisation,
+        size_bytes=file.size,
+        context_length=metadata.context_length,
+        has_chat_template=metadata.has_chat_template,
+        error=displayable(metadata.error) if metadata.error else None,
+        is_starter=file.is_starter,
+    )
+
+
+def _name(stem: str, quantisation: str) -> str:
+    """The file's name, by which people know a model; what a file calls itself is often a leftover of its training."""
+    plain = re.sub(rf"[-._]{re.escape(quantisation)}$", "", stem, flags=re.IGNORECASE) if quantisation else stem
+    return plain or stem
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: str
+    size: int
+    mtime_ns: int
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class _Cache:
+    entries: list[_Entry]
+    version: int = 1
+
+
+_CACHE = TypeAdapter(_Cache)
+
+
+def _load(cache_file: Path) -> dict[FoundFile, Metadata]:
+    try:
+        cache = _CACHE.validate_json(cache_file.read_bytes())
+    except (OSError, ValidationError):
+        return {}
+    if cache.version != _Cache.version:
+        return {}
+    return {FoundFile(Path(entry.path), entry.size, entry.mtime_ns): entry.metadata for entry in cache.entries}
+
+
+def _save(cache_file: Path, known: dict[FoundFile, Metadata]) -> None:
+    # Errors are remembered only while the app runs: a newer llama.cpp may read what this one cannot.
+    entries = [
+        _Entry(str(file.path), file.size, file.mtime_ns, metadata)
+        for file, metadata in known.items()
+        if metadata.error is None
+    ]
+    new = cache_file.with_name(f"{cache_file.name}.{os.getpid()}.new")
+    try:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(_CACHE.dump_json(_Cache(entries)))
+        new.replace(cache_file)
+    except OSError as error:
+        logger.warning("What is known of the models is not saved to %s: %s", cache_file, error)

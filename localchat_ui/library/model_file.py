@@ -1,0 +1,69 @@
+"""What the library knows of one GGUF file, in words for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A GGUF file. With `error` set it cannot be loaded, and what it would have said of itself is empty or 0.
+
+    `parameters` is exact, `size_bytes` counts all parts of a split file, `context_length` is in tokens (0: unknown).
+    """
+
+    path: Path
+    name: str
+    parameters: int | None
+    quantisation: str
+    size_bytes: int
+    context_length: int
+    has_chat_template: bool
+    error: str | None
+    is_starter: bool
+
+    @property
+    def details(self) -> str:
+        """One line to tell it from others: `135M · Q4_1 · 98 MB · 8k context`, or its size and what is wrong."""
+        if self.error:
+            return f"{readable_size(self.size_bytes)} · {self.error}"
+        parts = [
+            readable_count(self.parameters) if self.parameters else "",
+            self.quantisation,
+            readable_size(self.size_bytes),
+            f"{readable_context(self.context_length)} context" if self.context_length else "",
+        ]
+        return " · ".join(part for part in parts if part)
+
+
+def readable_size(size: float) -> str:
+    """Bytes in powers of 1000, as the hub and most desktops count: `98 MB`, `4.7 GB`."""
+    return _scaled(size, (" bytes", " kB", " MB", " GB", " TB"))
+
+
+def readable_count(count: float) -> str:
+    """A number of parameters as models are called: `135M`, `1.5B`."""
+    return _scaled(count, ("", "K", "M", "B", "T"))
+
+
+def readable_context(tokens: int) -> str:
+    """A number of tokens as contexts are called, in powers of 1024 where it is one: `8k`, `128k`."""
+    if tokens < 1000:
+        return str(tokens)
+    return f"{tokens // 1024 if tokens % 1024 == 0 else round(tokens / 1000)}k"
+
+
+def displayable(text: str) -> str:
+    """The text without the bytes of a file name that are no characters: neither JSON nor a page can carry those."""
+    return text.encode("utf-8", errors="replace").decode()
+
+
+def _scaled(value: float, units: tuple[str, ...]) -> str:
+    unit = 0
+    while round(value) >= 1000 and unit < len(units) - 1:
+        value /= 1000
+        unit += 1
+    # Up to ten, half a unit matters: 1.5B is not 2B. Small files and small models need no fractions.
+    text = f"{value:.1f}".removesuffix(".0") if value < 9.95 and unit >= 3 else str(round(value))
+    return text + units[unit]

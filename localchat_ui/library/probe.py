@@ -1,0 +1,63 @@
+"""`python -m localchat_ui.library.probe FILE…` reads the metadata of GGUF files where a crash does no harm.
+
+Writes an empty line when it is ready, then one line of JSON per file. With --end-with-stdin as first argument it
+ends when its standard input does, so that it cannot outlive the app.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from localchat_ui.engine.base import ModelLoadError
+from localchat_ui.engine.llama import read_metadata
+from localchat_ui.library.metadata import Metadata
+from localchat_ui.library.model_file import displayable
+
+LONGEST_NAME = 100
+
+
+def main(arguments: Sequence[str]) -> None:
+    files = list(arguments)
+    if files[:1] == ["--end-with-stdin"]:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+        del files[0]
+    # llama.cpp may print; only our lines may reach the parent.
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as lines:
+        os.dup2(2, 1)
+        lines.write("\n")
+        lines.flush()
+        for file in files:
+            lines.write(json.dumps(dataclasses.asdict(_describe(Path(file)))) + "\n")
+            lines.flush()
+
+
+def _describe(path: Path) -> Metadata:
+    try:
+        said = read_metadata(path)
+    except ModelLoadError as error:
+        return Metadata(error=displayable(str(error)))
+    except Exception as error:
+        return Metadata(error=displayable(f"{path.name} could not be read: {error}"))
+    return Metadata(
+        name=" ".join(said.name.split())[:LONGEST_NAME],
+        parameters=said.parameters,
+        quantisation=said.quantisation,
+        context_length=said.context_length,
+        has_chat_template=said.has_chat_template,
+    )
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

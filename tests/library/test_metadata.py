@@ -1,0 +1,209 @@
+"""Reading metadata in a child process, the real one and children that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from localchat_ui.library import metadata as metadata_module
+from localchat_ui.library.metadata import Metadata, read_metadata
+
+CHILD = """
+import os, pathlib, resource, sys, time
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+with open({log!r}, "a") as log:
+    log.write(" ".join(pathlib.Path(file).name for file in sys.argv[1:]) + chr(10))
+print(flush=True)
+for file in sys.argv[1:]:
+    stem = pathlib.Path(file).stem
+    if stem == "abort": os.abort()
+    if stem == "hang": time.sleep(60)
+    if stem == "quit": sys.exit(3)
+    print("rubbish" if stem == "rubbish" else '{{"name": "' + stem + '"}}', flush=True)
+"""
+
+
+class Child:
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log"
+        script = folder / "child.py"
+        script.write_text(CHILD.format(log=str(self.log)))
+        self.command = (sys.executable, str(script))
+
+    @property
+    def runs(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Child:
+    return Child(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_orphans() -> Iterator[None]:
+    yield
+    assert psutil.Process().children() == []
+
+
+def waits_for_a_writer(process: psutil.Process) -> bool:
+    """Whether it is inside the system call that opens a named pipe: past its start, and deep in llama.cpp."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return any((task / "wchan").read_text() in ("wait_for_partner", "fifo_open") for task in tasks)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        await asyncio.sleep(0.01)
+
+
+async def test_two_real_models(smollm: Path, gemma: Path) -> None:
+    assert await read_metadata([smollm, gemma]) == {
+        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", 134515008, "Q4_1", 8192, True),
+        gemma: Metadata("Gemma 3 270m", 268098176, "Q4_K_M", 32768, False),
+    }
+
+
+async def test_broken_files_say_what_is_wrong_and_do_not_stop_the_others(tmp_path: Path, smollm: Path) -> None:
+    with smollm.open("rb") as file:
+        head = file.read(5_000_000)
+    broken = {
+        "empty.gguf": (b"", "not a GGUF file"),
+        "text.gguf": (b"# Not a model\n" * 100, "not a GGUF file"),
+        "random.gguf": (os.urandom(100_000), "not a GGUF file"),
+        "header-only.gguf": (head[:1000], "header-only.gguf could not be loaded"),
+        "truncated.gguf": (head, "not within the file bounds"),
+        "version.gguf": (head[:4] + b"\x63\0\0\0" + head[8:], "version 99"),
+        "größe 模型 🦙.gguf": (b"GGUF", "größe 模型 🦙.gguf could not be loaded"),
+        os.fsdecode(b"caf\xe9.gguf"): (head, "caf?.gguf could not be"),
+    }
+    for name, (data, _) in broken.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder.gguf").mkdir()
+    broken["folder.gguf"] = (b"", "there is no such file")
+
+    read = await read_metadata([*(tmp_path / name for name in broken), smollm])
+
+    for name, (_, message) in broken.items():
+        assert message in (read[tmp_path / name].error or ""), name
+    assert read[smollm].error is None
+
+
+async def test_a_model_with_an_unusual_name_is_read(tmp_path: Path, smollm: Path) -> None:
+    link = tmp_path / "größe 模型 🦙 'a' \"b\".gguf"
+    link.symlink_to(smollm)
+    assert (await read_metadata([link]))[link].quantisation == "Q4_1"
+
+
+async def test_one_child_reads_all(child: Child) -> None:
+    paths = [Path(f"/{name}.gguf") for name in "abc"]
+    read = await read_metadata(paths, child.command)
+    assert [read[path].name for path in paths] == ["a", "b", "c"]
+    assert child.runs == ["a.gguf b.gguf c.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("abort", "abort.gguf could not be read: llama.cpp crashed (SIGABRT) on it."),
+        ("quit", "quit.gguf could not be read: llama.cpp crashed (exit code 3) on it."),
+        ("hang", "hang.gguf could not be read: llama.cpp hung on it."),
+    ],
+)
+async def test_a_file_that_kills_the_child_does_not_stop_the_others(
+    child: Child, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.setattr(metadata_module, "SECONDS_PER_FILE", 0.5)
+    bad = Path(f"/{name}.gguf")
+    read = await read_metadata([Path("/a.gguf"), bad, Path("/b.gguf")], child.command)
+    assert read == {Path("/a.gguf"): Metadata("a"), bad: Metadata(error=message), Path("/b.gguf"): Metadata("b")}
+    assert child.runs == [f"a.gguf {bad.name} b.gguf", "b.gguf"]
+
+
+async def test_a_child_that_talks_rubbish_is_not_believed(child: Child) -> None:
+    bad = Path("/rubbish.gguf")
+    read = await read_metadata([bad, Path("/a.gguf")], child.command)
+    assert "llama.cpp crashed" in (read[bad].error or "")
+    assert read[Path("/a.gguf")] == Metadata("a")
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ((sys.executable, "-c", "raise SystemExit(5)"), r"exit code 5"),
+        (("/no/such/program",), "No such file"),
+        ((sys.executable, "-c", "import time; time.sleep(60)"), "it does not answer"),
+    ],
+)
+async def test_a_child_that_does_not_start_is_tried_once(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], reason: str
+) -> None:
+    monkeypatch.setattr(metadata_module, "SECONDS_TO_START", 0.5)
+    began = time.monotonic()
+    read = await read_metadata([Path(f"/{number}.gguf") for number in range(50)], command)
+    assert len(read) == 50
+    for metadata in read.values():
+        assert reason in (metadata.error or "")
+        assert "`python -m localchat_ui.library.probe FILE` shows why" in (metadata.error or "")
+    assert time.monotonic() - began < 5
+
+
+async def test_what_llama_cpp_prints_is_not_taken_for_an_answer() -> None:
+    noisy = (
+        "import os, sys; from localchat_ui.library import probe; read = probe.read_metadata;"
+        "probe.read_metadata = lambda path: [os.write(1, b'noise'), print('noise', flush=True), read(path)];"
+        "probe.main(sys.argv[1:])"
+    )
+    path = Path("/absent.gguf")
+    read = await read_metadata([path], (sys.executable, "-c", noisy))
+    assert "there is no such file" in (read[path].error or "")
+
+
+async def test_many_files_are_shared_out_among_children(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata_module, "FILES_PER_CHILD", 2)
+    await read_metadata([Path(f"/{name}") for name in "abc"], child.command)
+    assert child.runs == ["a b", "c"]
+
+
+async def test_no_files_need_no_child(child: Child) -> None:
+    assert await read_metadata([], child.command) == {}
+    assert not child.log.exists()
+
+
+async def test_a_cancelled_reader_leaves_no_child(child: Child) -> None:
+    reading = asyncio.create_task(read_metadata([Path("/hang.gguf")], child.command))
+    await until(child.log.exists)
+    assert len(psutil.Process().children()) == 1
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert psutil.Process().children() == []
+
+
+async def test_the_child_ends_with_an_app_that_is_killed_even_while_llama_cpp_hangs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    code = (
+        "import asyncio, pathlib, sys; from localchat_ui.library.metadata import read_metadata;"
+        "asyncio.run(read_metadata([pathlib.Path(sys.argv[1])]))"
+    )
+    app = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(tmp_path / "pipe.gguf"))
+    await until(lambda: len(psutil.Process(app.pid).children()) == 1)
+    [child] = psutil.Process(app.pid).children()
+    try:
+        await until(lambda: waits_for_a_writer(child))
+        app.kill()
+        await app.wait()
+        await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
