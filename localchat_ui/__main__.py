@@ -25,7 +25,11 @@ def main() -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     create_app(settings)
-    run(settings)
+    try:
+        run(settings)
+    except KeyboardInterrupt:
+        # uvicorn has shut everything down by now and raises Ctrl+C once more.
+        sys.exit(130)
 
 
 async def _check_database(settings: Settings) -> None:
