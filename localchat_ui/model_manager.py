@@ -81,6 +81,11 @@ class ModelManager:
         """The files found by the last refresh."""
         return self._catalog.models
 
+    @property
+    def context_length(self) -> int:
+        """Tokens one conversation may have with the model in use; 0 without one."""
+        return self._engine.model.n_ctx if self._engine.model else 0
+
     async def refresh(self) -> None:
         """Look for new and vanished files."""
         before = self._catalog.models

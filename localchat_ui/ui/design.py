@@ -48,7 +48,7 @@ SCALE = {
     "sidebar": "17rem",
     "panel": "20rem",
 }
-CODE_STYLES = {"body": "friendly", "body.body--dark": "github-dark"}
+CODE_STYLES = {"body:not(.body--dark)": "default", "body.body--dark": "github-dark"}
 ROOM = Path(__file__).parent
 
 

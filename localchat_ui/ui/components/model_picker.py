@@ -50,7 +50,7 @@ class ModelPicker:
     def _listed(self) -> list[ModelFile]:
         """What was found, and what is in use even if its file has gone."""
         shown = self._models.status.target or self._models.status.model
-        found = self._models.models
+        found = sorted(self._models.models, key=lambda model: model.error is not None)
         return found if shown is None or shown in found else [shown, *found]
 
     def _shown(self) -> str | None:

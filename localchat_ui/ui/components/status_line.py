@@ -42,7 +42,11 @@ class StatusLine:
 
     def _draw(self) -> None:
         self._drawn_at = time.monotonic()
-        self._label.set_text(_reply_text(self._reply) or _model_text(self._models.status) or _stats_text(self._stats))
+        self._label.set_text(
+            _reply_text(self._reply)
+            or _model_text(self._models.status)
+            or _stats_text(self._stats, self._models.context_length)
+        )
 
 
 def _reply_text(reply: Reply | None) -> str:
@@ -68,10 +72,8 @@ def _model_text(status: ModelStatus) -> str:
     return ""
 
 
-def _stats_text(stats: GenerationStats | None) -> str:
+def _stats_text(stats: GenerationStats | None, context_length: int) -> str:
     if stats is None:
         return "Ready"
-    return (
-        f"Ready · last reply {stats.reply_tokens:,} tokens at {stats.tokens_per_second:.0f} tokens/s"
-        f" · {stats.context_tokens:,} tokens of context used"
-    )
+    speed = f" · {stats.tokens_per_second:.0f} tokens/s" if stats.tokens_per_second else ""
+    return f"{stats.reply_tokens:,} tokens{speed} · context {stats.context_tokens:,} of {context_length:,}"
