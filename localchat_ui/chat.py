@@ -49,6 +49,8 @@ class Reply:
     changed: Event[[]] = field(default_factory=Event)
     n_tokens: int = 0
     prompt_read: base.PromptProgress | None = None
+    place: int = 0
+    unseen_messages: int = 0
     tokens_per_second: float = 0.0
     submitted: bool = False
     stopping: bool = False
@@ -258,13 +260,18 @@ class ChatService:
             for event in await inlet.take():
                 if isinstance(event, GenerationFailed):
                     raise EngineError(event.message)
-                if isinstance(event, base.PromptProgress):
-                    reply.prompt_read = event
-                    continue
-                reply.message.text += event.text
-                if isinstance(event, GenerationDone):
-                    return event.stats
-                reply.n_tokens += 1
+                if isinstance(event, base.PromptBuilt):
+                    reply.unseen_messages = event.n_dropped
+                elif isinstance(event, base.Queued):
+                    reply.place = event.place
+                elif isinstance(event, base.PromptProgress):
+                    reply.place, reply.prompt_read = 0, event
+                else:
+                    reply.place = 0
+                    reply.message.text += event.text
+                    if isinstance(event, GenerationDone):
+                        return event.stats.model_copy(update={"unseen_messages": reply.unseen_messages})
+                    reply.n_tokens += 1
             reply.tokens_per_second = inlet.tokens_per_second(reply.n_tokens)
             reply.changed.emit()
             if loop.time() - journalled > JOURNAL_SECONDS:

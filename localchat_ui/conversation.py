@@ -65,6 +65,7 @@ class GenerationStats(BaseModel):
     seconds_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
     context_tokens: int = 0
+    unseen_messages: int = 0
     seed: int | None = None
     finish_reason: str = ""
 

@@ -29,6 +29,25 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True)
+class PromptBuilt:
+    """The first event: what the model will read. `turn_tokens` counts every turn of the request, template included.
+
+    The `n_dropped` oldest turns behind the system turn did not fit into the context and are not read.
+    """
+
+    n_tokens: int
+    n_dropped: int
+    turn_tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """All sequences are busy; `place` 1 is next."""
+
+    place: int
+
+
+@dataclass(frozen=True)
 class PromptProgress:
     """So many of the prompt's tokens have been read."""
 
@@ -59,7 +78,7 @@ class GenerationFailed:
     message: str
 
 
-Event = PromptProgress | Token | GenerationDone | GenerationFailed
+Event = PromptBuilt | Queued | PromptProgress | Token | GenerationDone | GenerationFailed
 Emit = Callable[[Event], None]
 
 

@@ -119,12 +119,11 @@ def _report(on_progress: Callable[[float], bool], share: float, _: ctypes.c_void
 class Context:
     """The KV cache and the compute buffers of one model, shared by `n_sequences` sequences of `n_ctx` tokens each."""
 
-    def __init__(self, model: Model, *, n_ctx: int, n_sequences: int, n_batch: int, n_threads: int) -> None:
+    def __init__(self, model: Model, *, n_ctx: int, n_sequences: int, n_batch: int) -> None:
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = n_ctx * n_sequences
         parameters.n_seq_max = n_sequences
         parameters.n_batch = parameters.n_ubatch = n_batch
-        parameters.n_threads = parameters.n_threads_batch = n_threads
         parameters.kv_unified = True
         # A sliding-window cache that is kept whole can be cut and reused like any other.
         parameters.swa_full = True
@@ -170,21 +169,15 @@ class Context:
         """Tokens in the batch that was not decoded yet."""
         return int(self._batch.n_tokens)
 
-    def decode(self) -> int:
-        """Run the batch and empty it. 0 is success, NO_KV_SLOT a full cache, anything else a failure of the batch."""
+    def decode(self, n_threads: int) -> int:
+        """Run the batch to its end and empty it. 0 is success, NO_KV_SLOT a full cache, else the batch failed."""
+        llama_cpp.llama_set_n_threads(self.handle, n_threads, n_threads)
         try:
             code: int = llama_cpp.llama_decode(self.handle, self._batch)
+            llama_cpp.llama_synchronize(self.handle)
             return code
         finally:
             self._batch.n_tokens = 0
-
-    def synchronize(self) -> None:
-        """Wait until everything asked of the hardware is done."""
-        llama_cpp.llama_synchronize(self.handle)
-
-    def set_threads(self, *, single: int, batch: int) -> None:
-        """Threads for a batch of one token, and for larger ones."""
-        llama_cpp.llama_set_n_threads(self.handle, single, batch)
 
     def cut(self, sequence: int, length: int) -> bool:
         """Keep the first `length` tokens of a sequence; False when this kind of memory cannot be cut there."""

@@ -18,13 +18,16 @@ from localchat_ui.engine.base import (
     GenerationDone,
     GenerationFailed,
     GenerationRequest,
+    PromptBuilt,
     PromptProgress,
+    Queued,
     Token,
 )
 from localchat_ui.engine.llama import NO_KV_SLOT, Context, Model, Sampler
 from localchat_ui.engine.prompt import Prompt
 from localchat_ui.engine.sequences import KvSequence, SequencePool
 from localchat_ui.engine.text import TextStream
+from localchat_ui.engine.threads import ThreadTuner
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Generation:
     sampler: Sampler | None = None
     reused: int = 0
     row: int = -1
+    place: int = 0
     cancelled: bool = False
     submitted_at: float = field(default_factory=time.perf_counter)
     first_token_at: float = 0.0
@@ -87,9 +91,10 @@ class Generation:
 class Scheduler:
     """Runs the requests of one model. Belongs to the engine's thread, all of it."""
 
-    def __init__(self, model: Model, context: Context, *, n_ctx: int, n_sequences: int) -> None:
+    def __init__(self, model: Model, context: Context, threads: ThreadTuner, *, n_ctx: int, n_sequences: int) -> None:
         self._model = model
         self._context = context
+        self._threads = threads
         self._n_ctx = n_ctx
         self._pool = SequencePool(context, n_sequences)
         self._waiting: deque[Generation] = deque()
@@ -104,12 +109,15 @@ class Scheduler:
         """Admit, fill one batch, decode it, hand out a token for every reply, retire what is finished."""
         self._drop_cancelled()
         self._admit()
+        self._tell_places()
         batch = self._fill()
         if batch and self._decode(batch):
             for generation in batch:
                 self._advance(generation)
 
     def add(self, generation: Generation) -> None:
+        prompt = generation.prompt
+        generation.emit(PromptBuilt(len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens))
         self._waiting.append(generation)
 
     def cancel(self, request_id: str) -> None:
@@ -143,6 +151,12 @@ class Scheduler:
                 logger.exception("a sampler could not be made")
                 self._fail(generation, "These sampling settings could not be applied. Reset them and try again.")
 
+    def _tell_places(self) -> None:
+        for place, generation in enumerate(self._waiting, start=1):
+            if generation.place != place:
+                generation.place = place
+                generation.emit(Queued(place))
+
     def _fill(self) -> list[Generation]:
         """One token of every running reply first, then prompts, oldest first, with the room that is left."""
         room = self._context.n_batch
@@ -168,13 +182,15 @@ class Scheduler:
 
     def _decode(self, batch: list[Generation]) -> bool:
         """Run the batch; a failure ends the youngest request when the cache is full, else all that took part."""
-        started = time.perf_counter()
         n_tokens = self._context.n_pending
-        code = self._context.decode()
+        n_threads = self._threads.choose(n_tokens)
+        started = time.perf_counter()
+        code = self._context.decode(n_threads)
+        seconds = time.perf_counter() - started
         if code == 0:
+            self._threads.learn(n_tokens, n_threads, seconds)
             if n_tokens > len(self._running):
-                speed = n_tokens / (time.perf_counter() - started)
-                self._reading_speed += 0.3 * (speed - self._reading_speed)
+                self._reading_speed += 0.3 * (n_tokens / seconds - self._reading_speed)
             return True
         logger.error("llama_decode failed with code %d for %d tokens", code, n_tokens)
         full = code == NO_KV_SLOT

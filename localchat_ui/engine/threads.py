@@ -1,19 +1,23 @@
-"""How many threads compute: as many as pay for themselves."""
+"""How many threads compute a batch: what measured best lately, here and with this model.
+
+A single token is bound by memory, so fewer threads are often as fast. And threads of llama.cpp wait for one another
+after every operation: beside a busy browser, two of them on two cores can be slower than one.
+"""
 
 from __future__ import annotations
 
 import os
-import statistics
-import time
+from collections import defaultdict
+from dataclasses import dataclass, field
 
 import psutil
 
-from localchat_ui.engine.llama import Context
-
-# A reply alone that is this much of the fastest leaves a core to the event loop and the browser, which gain more.
+# A number of threads that gives this much of the fastest leaves a core to the event loop and the browser.
 GOOD_ENOUGH = 0.85
-BUDGET_SECONDS = 0.6
-MAX_ROUNDS = 9
+TRIAL_STEPS = 3
+MIN_PAUSE_STEPS = 32
+MAX_PAUSE_STEPS = 1024
+MEMORY = 0.3
 
 
 def usable_cores() -> int:
@@ -22,31 +26,62 @@ def usable_cores() -> int:
     return max(1, min(psutil.cpu_count(logical=False) or usable, usable))
 
 
-def choose_threads(context: Context) -> int:
-    """Threads for one token at a time, measured on this machine with this model.
+class ThreadTuner:
+    """Chooses a number of threads for each step and learns from how long it took.
 
-    A single token is bound by memory, so fewer threads are often as fast; batches always get all cores.
+    Batches of about the same size share what was learned. Other numbers are tried again now and then, the more seldom
+    the longer nothing changes; a choice that becomes slow is left at once, because it is measured all the time.
     """
-    cores = usable_cores()
-    candidates = sorted({cores, max(1, cores - 1), (cores + 1) // 2})
-    seconds: dict[int, list[float]] = {threads: [] for threads in candidates}
-    begun = time.perf_counter()
-    # In turn, so that a machine whose speed drifts does not decide. The first round only warms up.
-    for number in range(MAX_ROUNDS):
-        for threads in candidates:
-            context.set_threads(single=threads, batch=cores)
-            seconds[threads].append(_decode_one(context))
-        if number >= 2 and time.perf_counter() - begun > BUDGET_SECONDS:
-            break
-    medians = {threads: statistics.median(times[1:]) for threads, times in seconds.items()}
-    fastest = min(medians.values())
-    return next(threads for threads in candidates if fastest / medians[threads] >= GOOD_ENOUGH)
+
+    def __init__(self, fixed: int | None = None) -> None:
+        cores = usable_cores()
+        self._candidates = [fixed] if fixed else sorted({(cores + 1) // 2, max(1, cores - 1), cores})
+        self._sizes: dict[int, _Size] = defaultdict(lambda: _Size(self._candidates))
+
+    def choose(self, n_tokens: int) -> int:
+        """Threads for a batch of so many tokens."""
+        return self._sizes[n_tokens.bit_length()].choose()
+
+    def learn(self, n_tokens: int, threads: int, seconds: float) -> None:
+        """Take note of what that choice gave."""
+        self._sizes[n_tokens.bit_length()].learn(threads, n_tokens / max(seconds, 1e-6))
 
 
-def _decode_one(context: Context) -> float:
-    context.add([0], position=0, sequence=0, wants_logits=True)
-    started = time.perf_counter()
-    context.decode()
-    context.synchronize()
-    context.cut(0, 0)
-    return time.perf_counter() - started
+@dataclass
+class _Size:
+    """What is known for batches of about one size. Speeds are in tokens per second."""
+
+    candidates: list[int]
+    speeds: dict[int, float] = field(default_factory=dict)
+    trial: list[int] = field(default_factory=list)
+    pause: int = MIN_PAUSE_STEPS
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.trial = self.candidates * TRIAL_STEPS if len(self.candidates) > 1 else []
+
+    def choose(self) -> int:
+        if self.trial:
+            return self.trial.pop()
+        self.steps += 1
+        best = self.best()
+        if self.steps >= self.pause and len(self.candidates) > 1:
+            self.steps = 0
+            self.pause = min(2 * self.pause, MAX_PAUSE_STEPS)
+            others = [threads for threads in self.candidates if threads != best]
+            self.trial = others * TRIAL_STEPS
+        return best
+
+    def learn(self, threads: int, speed: float) -> None:
+        before = self.best() if len(self.speeds) == len(self.candidates) else None
+        known = self.speeds.get(threads, speed)
+        self.speeds[threads] = known + MEMORY * (speed - known)
+        if before is not None and self.best() != before:
+            self.pause = MIN_PAUSE_STEPS
+
+    def best(self) -> int:
+        """The fewest threads that are nearly as fast as the fastest."""
+        if not self.speeds:
+            return self.candidates[-1]
+        enough = GOOD_ENOUGH * max(self.speeds.values())
+        return next(threads for threads in self.candidates if self.speeds.get(threads, 0.0) >= enough)

@@ -23,7 +23,7 @@ from localchat_ui.engine.base import (
 from localchat_ui.engine.llama import Context, Model
 from localchat_ui.engine.prompt import build_prompt
 from localchat_ui.engine.scheduler import Generation, Scheduler
-from localchat_ui.engine.threads import choose_threads, usable_cores
+from localchat_ui.engine.threads import ThreadTuner
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,9 @@ class LlamaEngine:
                 raise NoModelError("No model is loaded. Choose one in the header.")
             resident.leases += 1
         try:
-            prompt = build_prompt(resident.model, request.turns, n_ctx=resident.info.n_ctx)
+            prompt = build_prompt(
+                resident.model, request.turns, n_ctx=resident.info.n_ctx, max_tokens=request.sampling.max_tokens
+            )
         except BaseException:
             self._end_lease(resident)
             raise
@@ -152,15 +154,14 @@ class LlamaEngine:
         model = Model(path, n_gpu_layers=self._n_gpu_layers, on_progress=report)
         try:
             n_ctx = min(self._n_ctx or model.n_ctx_train, model.n_ctx_train or self._n_ctx)
-            cores = self._n_threads or usable_cores()
-            context = Context(model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=self._n_batch, n_threads=cores)
-            if self._n_threads is None:
-                context.set_threads(single=choose_threads(context), batch=cores)
+            context = Context(model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=self._n_batch)
         except BaseException:
             model.close()
             raise
         info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None)
-        return _Resident(info, model, context, Scheduler(model, context, n_ctx=n_ctx, n_sequences=self._parallel))
+        threads = ThreadTuner(self._n_threads)
+        scheduler = Scheduler(model, context, threads, n_ctx=n_ctx, n_sequences=self._parallel)
+        return _Resident(info, model, context, scheduler)
 
     def _cancel(self, request_id: str) -> None:
         for resident in self._residents:

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from localchat_ui.engine.base import GenerationFailed, ModelLoadError, NoModelError, PromptTooLongError
+from localchat_ui.engine.base import (
+    GenerationFailed,
+    ModelLoadError,
+    NoModelError,
+    PromptBuilt,
+    PromptTooLongError,
+    Queued,
+)
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import ask
 
@@ -47,9 +54,9 @@ def test_reply_ends_at_its_limit(engine: LlamaEngine):
 
 def test_reply_that_reaches_the_end_of_the_context_ends_as_length(engine: LlamaEngine):
     # All but random text, so that the model does not end it by itself.
-    reply = ask(engine, "word " * 980, max_tokens=500, temperature=2, top_k=0, top_p=1, min_p=0, seed=1)
+    reply = ask(engine, "word " * 700, max_tokens=500, temperature=2, top_k=0, top_p=1, min_p=0, seed=1)
     stats = reply.stats
-    assert stats.prompt_tokens > 1000
+    assert stats.prompt_tokens > 700
     assert stats.finish_reason == "length"
     assert stats.context_tokens == 1024
 
@@ -113,15 +120,18 @@ def test_cancel_takes_effect_while_the_prompt_is_read(smollm: Path):
         engine.close()
 
 
-def test_cancel_of_a_waiting_request_frees_its_place(engine: LlamaEngine):
+def test_waiting_request_knows_its_place_and_frees_it_when_cancelled(engine: LlamaEngine):
     running = [ask(engine, f"Tell a long story, number {n}.", max_tokens=200) for n in range(3)]
-    waiting = ask(engine, "And you?", max_tokens=5)
-    engine.cancel(waiting.request.id)
-    assert waiting.stats.finish_reason == "cancelled"
-    assert not waiting.tokens
+    first, second = ask(engine, "And you?", max_tokens=5), ask(engine, "And I?", max_tokens=5)
+    engine.cancel(first.request.id)
+    assert first.stats.finish_reason == "cancelled"
+    assert not first.tokens
     for reply in running:
         engine.cancel(reply.request.id)
         reply.wait()
+    second.wait()
+    assert [event.place for event in second.events if isinstance(event, Queued)] == [2, 1]
+    assert second.tokens
 
 
 def test_next_turn_reuses_what_was_read(engine: LlamaEngine):
@@ -132,9 +142,22 @@ def test_next_turn_reuses_what_was_read(engine: LlamaEngine):
     assert second.stats.reused_tokens >= prompt - 5
 
 
-def test_conversation_longer_than_the_context_is_refused_with_both_numbers(engine: LlamaEngine):
-    with pytest.raises(PromptTooLongError, match=r"[12],\d\d\d tokens .* 1,024"):
+def test_message_longer_than_the_context_is_refused_with_both_numbers(engine: LlamaEngine):
+    with pytest.raises(PromptTooLongError, match=r"1,5\d\d tokens .* 1,024"):
         ask(engine, "word " * 1500)
+
+
+def test_conversation_longer_than_the_context_loses_its_oldest_turns_and_says_so(engine: LlamaEngine):
+    turns = [f"{'Question' if n % 2 == 0 else 'Answer'} number {n}. " + "All about it. " * 20 for n in range(30)]
+    reply = ask(engine, *turns, "What did I ask last?", system="Be brief.", max_tokens=30).wait()
+    built = reply.events[0]
+    assert isinstance(built, PromptBuilt)
+    assert len(built.turn_tokens) == 1 + len(turns) + 1
+    assert 0 < built.n_dropped < len(turns)
+    assert built.n_tokens == reply.stats.prompt_tokens <= 1024 - 30
+    assert sum(built.turn_tokens) - sum(built.turn_tokens[1 : 1 + built.n_dropped]) == pytest.approx(
+        built.n_tokens, abs=built.n_dropped
+    )
 
 
 def test_emoji_and_special_tokens_survive(engine: LlamaEngine):

@@ -68,6 +68,14 @@ class MessageView:
         elif message.stats is not None and message.stats.finish_reason == "length":
             with ui.element("div").classes("outcome"):
                 ui.label(f"Ended at the limit of {message.stats.reply_tokens:,} tokens.")
+        if message.stats is not None and message.stats.unseen_messages:
+            with ui.element("div").classes("outcome"):
+                ui.label(_unseen(message.stats.unseen_messages))
+
+
+def _unseen(count: int) -> str:
+    messages = "message" if count == 1 else f"{count} messages"
+    return f"The context was full: the model did not see the first {messages} of this conversation."
 
 
 class _GrowingMarkdown:

@@ -52,6 +52,8 @@ class StatusLine:
 def _reply_text(reply: Reply | None) -> str:
     if reply is None or not reply.submitted:
         return ""
+    if reply.place:
+        return f"Waiting for others to finish · place {reply.place} in the queue"
     if reply.n_tokens:
         speed = f"{reply.tokens_per_second:.0f} tokens/s · " if reply.tokens_per_second else ""
         return f"Writing · {speed}{reply.n_tokens:,} tokens"
