@@ -13,6 +13,7 @@ from localchat_ui.engine.base import (
     GenerationFailed,
     GenerationRequest,
     PromptProgress,
+    Queued,
     Token,
     Turn,
 )
@@ -51,6 +52,10 @@ class Collected:
     @property
     def progress(self) -> list[PromptProgress]:
         return [event for event in self.events if isinstance(event, PromptProgress)]
+
+    @property
+    def places(self) -> list[int]:
+        return [event.place for event in self.events if isinstance(event, Queued)]
 
     @property
     def stats(self) -> GenerationStats:

@@ -15,7 +15,6 @@ from localchat_ui.engine.base import (
     NoModelError,
     PromptBuilt,
     PromptTooLongError,
-    Queued,
 )
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import ask
@@ -123,6 +122,8 @@ def test_cancel_takes_effect_while_the_prompt_is_read(smollm: Path):
 def test_waiting_request_knows_its_place_and_frees_it_when_cancelled(engine: LlamaEngine):
     running = [ask(engine, f"Tell a long story, number {n}.", max_tokens=200) for n in range(3)]
     first, second = ask(engine, "And you?", max_tokens=5), ask(engine, "And I?", max_tokens=5)
+    while not second.places:
+        time.sleep(0.01)
     engine.cancel(first.request.id)
     assert first.stats.finish_reason == "cancelled"
     assert not first.tokens
@@ -130,7 +131,7 @@ def test_waiting_request_knows_its_place_and_frees_it_when_cancelled(engine: Lla
         engine.cancel(reply.request.id)
         reply.wait()
     second.wait()
-    assert [event.place for event in second.events if isinstance(event, Queued)] == [2, 1]
+    assert second.places == [2, 1]
     assert second.tokens
 
 
