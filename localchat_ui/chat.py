@@ -18,6 +18,7 @@ from localchat_ui.conversation import (
     GenerationStats,
     Message,
     MessageState,
+    RequestOptions,
     Role,
     SamplingOptions,
     title_of,
@@ -200,7 +201,7 @@ class ChatService:
         message = Message(
             conversation.id, Role.ASSISTANT, "", parent_id=parent_id, state=MessageState.WRITING, created_at=utc_now()
         )
-        sampling = SamplingOptions.model_validate(
+        sampling = RequestOptions.model_validate(
             conversation.options.model_dump(include=set(SamplingOptions.model_fields))
         )
         reply = Reply(message, GenerationRequest((), sampling))

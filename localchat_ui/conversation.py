@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +45,25 @@ class SamplingOptions(BaseModel):
     repeat_penalty: float = Field(1.0, ge=0.5, le=2, description="above 1 discourages tokens used recently")
     max_tokens: int = Field(512, ge=1, le=32768, description="longest reply, in tokens")
     seed: int | None = Field(None, ge=0, le=2**32 - 2, description="same seed, same reply; empty is random")
+
+
+class RequestOptions(SamplingOptions):
+    """Everything llama.cpp can do with a choice, for requests of programs; the page offers what people use of it."""
+
+    typical_p: float = Field(1.0, gt=0, le=1, description="keep tokens about as surprising as expected; 1 keeps all")
+    presence_penalty: float = Field(0.0, ge=-2, le=2, description="above 0 discourages tokens that occurred at all")
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="above 0 discourages tokens that occurred often")
+    dry_multiplier: float = Field(0.0, ge=0, le=5, description="strength against repeating whole phrases; 0 is off")
+    dry_base: float = Field(1.75, ge=1, le=4, description="how fast that grows with the length of the phrase")
+    dry_allowed_length: int = Field(2, ge=0, le=100, description="phrases up to this many tokens may repeat")
+    xtc_probability: float = Field(0.0, ge=0, le=1, description="chance of leaving out the likeliest tokens; 0 is off")
+    xtc_threshold: float = Field(0.1, ge=0, le=1, description="tokens at least this likely are those left out")
+    mirostat_tau: float = Field(0.0, ge=0, le=20, description="surprise that mirostat 2 aims at; 0 is off")
+    mirostat_eta: float = Field(0.1, gt=0, le=1, description="how fast mirostat learns")
+    logit_bias: dict[int, float] = Field(default_factory=dict, description="added to the score of a token, by its id")
+    grammar: str | None = Field(None, max_length=100_000, description="GBNF grammar that the reply has to follow")
+    json_schema: dict[str, Any] | None = Field(None, description="JSON schema that the reply has to follow")
+    top_logprobs: int | None = Field(None, ge=0, le=20, description="report log-probabilities of so many tokens")
 
 
 class ChatOptions(SamplingOptions):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from localchat_ui.conversation import GenerationStats, Role, SamplingOptions, new_id
+from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new_id
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class GenerationRequest:
     """One reply to be written. The last turn is the one that is answered."""
 
     turns: Sequence[Turn]
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    sampling: RequestOptions = field(default_factory=RequestOptions)
     stop: tuple[str, ...] = ()
     id: str = field(default_factory=new_id)
 
@@ -56,11 +56,25 @@ class PromptProgress:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """One token that could have been chosen. Its bytes may be part of a character."""
+
+    id: int
+    piece: bytes
+    logprob: float
+
+
+@dataclass(frozen=True)
 class Token:
-    """A piece of the reply: whole characters, and never part of a stop string. May be empty."""
+    """A piece of the reply: whole characters, and never part of a stop string. May be empty.
+
+    `logprob` and `top`, the likeliest alternatives, are natural logarithms, and given only where they were asked for.
+    """
 
     text: str
     id: int
+    logprob: float | None = None
+    top: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,9 @@ class Engine(Protocol):
 
         Blocks while the prompt is turned into tokens (milliseconds). Raises EngineError when it cannot begin.
         """
+
+    def change(self, request_id: str, sampling: RequestOptions) -> None:
+        """Let a running request go on with other options; the next token obeys. Unknown ids are ignored."""
 
     def cancel(self, request_id: str) -> None:
         """Stop a request at the next step; it ends with `cancelled`. Unknown ids are ignored."""

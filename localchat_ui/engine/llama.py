@@ -1,7 +1,7 @@
-"""llama.cpp, wrapped once: Model, Context and Sampler with explicit lifetimes. The only importer of llama_cpp.
+"""llama.cpp, wrapped once: Model and Context with explicit lifetimes, over the documented low-level API.
 
-Only what the scheduler needs is here, over the documented low-level API. A Model may be read from any thread;
-a Context and the Samplers that look at it belong to one thread.
+This module and `sampler.py` are the only importers of llama_cpp. A Model may be read from any thread; a Context belongs
+to one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llama_cpp
+import numpy as np
+import numpy.typing as npt
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-from localchat_ui.conversation import SamplingOptions
 from localchat_ui.engine.base import ModelLoadError
 
 logger = logging.getLogger("localchat_ui.llama_cpp")
-PENALTY_WINDOW = 64
 NO_KV_SLOT = 1
 GGML_LOG_LEVEL_ERROR = 4
 
@@ -54,7 +54,8 @@ class Model:
         if not handle:
             raise ModelLoadError(_reason(path, errors))
         self.handle = handle
-        self._vocab = llama_cpp.llama_model_get_vocab(handle)
+        self.vocab = llama_cpp.llama_model_get_vocab(handle)
+        self.n_vocab: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
         self.metadata = _metadata(handle)
         self.piece = functools.lru_cache(maxsize=None)(self._piece)
@@ -73,27 +74,27 @@ class Model:
         data = text.encode("utf-8", errors="replace")
         room = len(data) + 2
         tokens = (llama_cpp.llama_token * room)()
-        n = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, room, add_special, True)
+        n = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, True)
         if n < 0:
             raise ValueError(f"the prompt could not be turned into tokens (code {n})")
         return list(tokens[:n])
 
     def is_end(self, token: int) -> bool:
         """Whether this token ends a reply."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
 
     @property
     def adds_bos(self) -> bool:
         """Whether the model expects its beginning-of-text token in front of everything."""
-        return bool(llama_cpp.llama_vocab_get_add_bos(self._vocab))
+        return bool(llama_cpp.llama_vocab_get_add_bos(self.vocab))
 
     @property
     def bos(self) -> str:
-        return self._special_text(llama_cpp.llama_vocab_bos(self._vocab))
+        return self._special_text(llama_cpp.llama_vocab_bos(self.vocab))
 
     @property
     def eos(self) -> str:
-        return self._special_text(llama_cpp.llama_vocab_eos(self._vocab))
+        return self._special_text(llama_cpp.llama_vocab_eos(self.vocab))
 
     def _piece(self, token: int) -> bytes:
         """The bytes a token stands for; none for special tokens. May end in the middle of a character."""
@@ -106,7 +107,7 @@ class Model:
         room = 64
         while True:
             buffer = ctypes.create_string_buffer(room)
-            n = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            n = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, room, 0, special)
             if n >= 0:
                 return buffer.raw[:n]
             room = -n
@@ -136,6 +137,7 @@ class Context:
                 " try a smaller N_CTX or PARALLEL."
             )
         self.n_batch = n_batch
+        self._n_vocab = model.n_vocab
         # A recurrent state is one lump: it can be dropped, but not shortened or shared in part.
         self.can_cut = not (
             llama_cpp.llama_model_is_recurrent(model.handle) or llama_cpp.llama_model_is_hybrid(model.handle)
@@ -179,6 +181,11 @@ class Context:
         finally:
             self._batch.n_tokens = 0
 
+    def logits(self, row: int) -> npt.NDArray[np.float32]:
+        """Scores of all tokens behind that row of the batch decoded last; a view that the next decode overwrites."""
+        scores = llama_cpp.llama_get_logits_ith(self.handle, row)
+        return np.ctypeslib.as_array(scores, shape=(self._n_vocab,))
+
     def cut(self, sequence: int, length: int) -> bool:
         """Keep the first `length` tokens of a sequence; False when this kind of memory cannot be cut there."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1))
@@ -186,47 +193,6 @@ class Context:
     def copy(self, source: int, target: int, length: int) -> None:
         """Let an empty sequence share the first `length` tokens of another; costs no memory."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
-
-
-class Sampler:
-    """Chooses the next token of one sequence, by llama.cpp's own samplers in llama.cpp's default order."""
-
-    def __init__(self, options: SamplingOptions, history: Sequence[int]) -> None:
-        chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
-        for sampler in _samplers(options):
-            llama_cpp.llama_sampler_chain_add(chain, sampler)
-        if options.repeat_penalty != 1:
-            for token in history[-PENALTY_WINDOW:]:
-                llama_cpp.llama_sampler_accept(chain, token)
-        self._chain = chain
-
-    def sample(self, context: Context, row: int) -> int:
-        """The next token after that row of the batch decoded last."""
-        token: int = llama_cpp.llama_sampler_sample(self._chain, context.handle, row)
-        return token
-
-    def close(self) -> None:
-        if self._chain:
-            llama_cpp.llama_sampler_free(self._chain)
-            self._chain = None
-
-
-def _samplers(options: SamplingOptions) -> Iterator[llama_cpp.llama_sampler_p]:
-    if options.repeat_penalty != 1:
-        yield llama_cpp.llama_sampler_init_penalties(PENALTY_WINDOW, options.repeat_penalty, 0.0, 0.0)
-    if options.temperature == 0:
-        yield llama_cpp.llama_sampler_init_greedy()
-        return
-    if options.top_k > 0:
-        yield llama_cpp.llama_sampler_init_top_k(options.top_k)
-    if options.top_p < 1:
-        yield llama_cpp.llama_sampler_init_top_p(options.top_p, 1)
-    if options.min_p > 0:
-        yield llama_cpp.llama_sampler_init_min_p(options.min_p, 1)
-    yield llama_cpp.llama_sampler_init_temp(options.temperature)
-    yield llama_cpp.llama_sampler_init_dist(
-        llama_cpp.LLAMA_DEFAULT_SEED if options.seed is None else options.seed,
-    )
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from localchat_ui.conversation import GenerationStats
+from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import (
     Emit,
+    EngineError,
     GenerationDone,
     GenerationFailed,
     GenerationRequest,
@@ -22,9 +23,11 @@ from localchat_ui.engine.base import (
     PromptProgress,
     Queued,
     Token,
+    TokenLogprob,
 )
-from localchat_ui.engine.llama import NO_KV_SLOT, Context, Model, Sampler
+from localchat_ui.engine.llama import NO_KV_SLOT, Context, Model
 from localchat_ui.engine.prompt import Prompt
+from localchat_ui.engine.sampler import Sampler, log_probabilities
 from localchat_ui.engine.sequences import KvSequence, SequencePool
 from localchat_ui.engine.text import TextStream
 from localchat_ui.engine.threads import ThreadTuner
@@ -45,6 +48,7 @@ class Generation:
     prompt: Prompt
     emit: Emit
     tokens: list[int] = field(init=False)
+    sampling: RequestOptions = field(init=False)
     seed: int = field(init=False)
     text: TextStream = field(init=False)
     sequence: KvSequence | None = None
@@ -57,7 +61,8 @@ class Generation:
     first_token_at: float = 0.0
 
     def __post_init__(self) -> None:
-        seed = self.request.sampling.seed
+        self.sampling = self.request.sampling
+        seed = self.sampling.seed
         self.seed = secrets.randbelow(2**32 - 1) if seed is None else seed
         self.tokens = list(self.prompt.tokens)
         self.text = TextStream((*self.prompt.stop, *self.request.stop))
@@ -125,6 +130,14 @@ class Scheduler:
             if generation.request.id == request_id:
                 generation.cancelled = True
 
+    def change(self, request_id: str, sampling: RequestOptions) -> None:
+        """Replace the options of a request, running or waiting."""
+        for generation in (*self._waiting, *self._running):
+            if generation.request.id == request_id:
+                generation.sampling = sampling
+                if generation.sampler is not None:
+                    self._make_sampler(generation)
+
     def fail_all(self, message: str) -> None:
         for generation in (*self._waiting, *self._running):
             self._fail(generation, message)
@@ -144,12 +157,20 @@ class Scheduler:
             self._running.append(generation)
             generation.sequence = sequence
             generation.reused = len(sequence.tokens)
-            try:
-                sampling = generation.request.sampling.model_copy(update={"seed": generation.seed})
-                generation.sampler = Sampler(sampling, generation.tokens)
-            except Exception:
-                logger.exception("a sampler could not be made")
-                self._fail(generation, "These sampling settings could not be applied. Reset them and try again.")
+            self._make_sampler(generation)
+
+    def _make_sampler(self, generation: Generation) -> None:
+        if generation.sampler is not None:
+            generation.sampler.close()
+            generation.sampler = None
+        try:
+            sampling = generation.sampling.model_copy(update={"seed": generation.seed})
+            generation.sampler = Sampler(self._model, sampling, generation.tokens)
+        except EngineError as error:
+            self._fail(generation, str(error))
+        except Exception:
+            logger.exception("a sampler could not be made")
+            self._fail(generation, "These sampling settings could not be applied. Reset them and try again.")
 
     def _tell_places(self) -> None:
         for place, generation in enumerate(self._waiting, start=1):
@@ -222,22 +243,26 @@ class Scheduler:
                 return
             assert generation.sampler is not None
             token = generation.sampler.sample(self._context, generation.row)
-            if not generation.first_token_at:
-                generation.first_token_at = time.perf_counter()
+            generation.first_token_at = generation.first_token_at or time.perf_counter()
             if self._model.is_end(token):
                 self._finish(generation, "stop")
                 return
             generation.tokens.append(token)
-            generation.emit(Token(generation.text.feed(self._model.piece(token)), token))
+            text = generation.text.feed(self._model.piece(token))
+            generation.emit(Token(text, token, *self._logprobs(generation, token)))
             if generation.text.stopped:
                 self._finish(generation, "stop")
-            elif (
-                generation.n_replied >= generation.request.sampling.max_tokens or len(generation.tokens) >= self._n_ctx
-            ):
+            elif generation.n_replied >= generation.sampling.max_tokens or len(generation.tokens) >= self._n_ctx:
                 self._finish(generation, "length")
         except Exception:
             logger.exception("a reply failed")
             self._fail(generation, "Choosing the next token failed. Try again, or reset the settings.")
+
+    def _logprobs(self, generation: Generation, token: int) -> tuple[float, tuple[TokenLogprob, ...]] | tuple[()]:
+        n_top = generation.sampling.top_logprobs
+        if n_top is None:
+            return ()
+        return log_probabilities(self._model, self._context, generation.row, token, n_top)
 
     def _finish(self, generation: Generation, reason: str) -> None:
         self._retire(generation)

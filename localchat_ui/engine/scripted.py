@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from localchat_ui.conversation import GenerationStats
+from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import (
     Emit,
     GenerationDone,
@@ -26,6 +26,7 @@ class ScriptedEngine:
 
     def __init__(self, *, seconds_per_token: float = 0.0) -> None:
         self.requests: list[GenerationRequest] = []
+        self.changes: list[tuple[str, RequestOptions]] = []
         self.seconds_per_token = seconds_per_token
         self.load_error: str | None = None
         self._scripts: deque[tuple[Sequence[str], str | None]] = deque()
@@ -58,6 +59,9 @@ class ScriptedEngine:
         thread = threading.Thread(target=self._play, args=(request, emit, *script), name="scripted engine")
         self._threads.append(thread)
         thread.start()
+
+    def change(self, request_id: str, sampling: RequestOptions) -> None:
+        self.changes.append((request_id, sampling))
 
     def cancel(self, request_id: str) -> None:
         self._cancelled.add(request_id)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
+from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import (
     Emit,
     Event,
@@ -138,8 +139,11 @@ class LlamaEngine:
         generation = Generation(request, prompt, partial(self._emit, resident, emit))
         self._inbox.put(partial(resident.scheduler.add, generation))
 
+    def change(self, request_id: str, sampling: RequestOptions) -> None:
+        self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, sampling)))
+
     def cancel(self, request_id: str) -> None:
-        self._inbox.put(partial(self._cancel, request_id))
+        self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.cancel(request_id)))
 
     def close(self) -> None:
         with self._lock:
@@ -163,9 +167,9 @@ class LlamaEngine:
         scheduler = Scheduler(model, context, threads, n_ctx=n_ctx, n_sequences=self._parallel)
         return _Resident(info, model, context, scheduler)
 
-    def _cancel(self, request_id: str) -> None:
+    def _for_all(self, action: Callable[[Scheduler], None]) -> None:
         for resident in self._residents:
-            resident.scheduler.cancel(request_id)
+            action(resident.scheduler)
 
     def _emit(self, resident: _Resident, emit: Emit, event: Event) -> None:
         if isinstance(event, (GenerationDone, GenerationFailed)):

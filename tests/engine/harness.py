@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from localchat_ui.conversation import GenerationStats, Role, SamplingOptions
+from localchat_ui.conversation import GenerationStats, RequestOptions, Role
 from localchat_ui.engine.base import (
     Engine,
     Event,
@@ -68,7 +68,7 @@ def ask(engine: Engine, *texts: str, system: str = "", stop: tuple[str, ...] = (
     """Submit a conversation whose turns alternate, the first being the person's."""
     turns = [Turn(Role.SYSTEM, system)] if system else []
     turns += [Turn((Role.USER, Role.ASSISTANT)[index % 2], text) for index, text in enumerate(texts)]
-    options = SamplingOptions.model_validate({"temperature": 0, "max_tokens": 40, **sampling})
+    options = RequestOptions.model_validate({"temperature": 0, "max_tokens": 40, **sampling})
     collected = Collected(GenerationRequest(turns, options, stop))
     engine.submit(collected.request, collected.emit)
     return collected

@@ -1,0 +1,179 @@
+"""Chooses the next token of one sequence, with llama.cpp's own samplers in llama.cpp's default order."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Iterator, Sequence
+
+import llama_cpp
+import numpy as np
+from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+from localchat_ui.conversation import RequestOptions
+from localchat_ui.engine.base import EngineError, TokenLogprob
+from localchat_ui.engine.llama import Context, Model
+
+PENALTY_WINDOW = 64
+DRY_BREAKERS = (b"\n", b":", b'"', b"*")
+CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+class Sampler:
+    """Belongs to the engine's thread. Raises EngineError when the options cannot be applied."""
+
+    def __init__(self, model: Model, options: RequestOptions, history: Sequence[int]) -> None:
+        """`history` is what the sequence holds so far; penalties look back at it."""
+        self._model = model
+        self._grammar = _grammar(model, options)
+        self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+        for sampler in _samplers(model, options):
+            llama_cpp.llama_sampler_chain_add(self._chain, sampler)
+        for token in history[-PENALTY_WINDOW:]:
+            llama_cpp.llama_sampler_accept(self._chain, token)
+
+    def sample(self, context: Context, row: int) -> int:
+        """The next token after that row of the batch decoded last."""
+        if self._grammar is None:
+            token: int = llama_cpp.llama_sampler_sample(self._chain, context.handle, row)
+            return token
+        candidates = _Candidates(context, row)
+        token = candidates.apply(self._chain)
+        if not self._allows(token):
+            # Asking the grammar about every token is slow, so it is only done when the free choice was not allowed.
+            candidates = _Candidates(context, row)
+            candidates.restrict(self._grammar)
+            token = candidates.apply(self._chain)
+        llama_cpp.llama_sampler_accept(self._grammar, token)
+        llama_cpp.llama_sampler_accept(self._chain, token)
+        return token
+
+    def close(self) -> None:
+        for sampler in (self._chain, self._grammar):
+            if sampler:
+                llama_cpp.llama_sampler_free(sampler)
+        self._chain = self._grammar = None
+
+    def _allows(self, token: int) -> bool:
+        alone = _Candidates.of([token])
+        assert self._grammar is not None
+        alone.restrict(self._grammar)
+        return bool(np.isfinite(alone.data["logit"][0]))
+
+
+def log_probabilities(
+    model: Model, context: Context, row: int, token: int, n_top: int
+) -> tuple[float, tuple[TokenLogprob, ...]]:
+    """Log-probability of a token and of the likeliest ones, before sampling changed anything."""
+    scores = context.logits(row)
+    peak = float(scores.max())
+    normaliser = peak + float(np.log(np.exp(scores - peak).sum()))
+    likeliest = np.argpartition(scores, -n_top)[-n_top:] if n_top else np.empty(0, np.int64)
+    likeliest = likeliest[np.argsort(scores[likeliest])[::-1]]
+    top = tuple(TokenLogprob(int(i), model.piece(int(i)), float(scores[i]) - normaliser) for i in likeliest)
+    return float(scores[token]) - normaliser, top
+
+
+class _Candidates:
+    """All tokens with their scores, as llama.cpp's samplers take them."""
+
+    def __init__(self, context: Context, row: int) -> None:
+        scores = context.logits(row)
+        self._fill(np.arange(len(scores)), scores)
+
+    @classmethod
+    def of(cls, tokens: Sequence[int]) -> _Candidates:
+        candidates = cls.__new__(cls)
+        candidates._fill(np.asarray(tokens), np.zeros(len(tokens)))
+        return candidates
+
+    def _fill(self, ids: np.ndarray, scores: np.ndarray) -> None:
+        self.data = np.empty(len(ids), CANDIDATE)
+        self.data["id"], self.data["logit"], self.data["p"] = ids, scores, 0
+        pointer = self.data.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token_data))
+        self._array = llama_cpp.llama_token_data_array(pointer, len(ids), -1, False)
+
+    def restrict(self, sampler: llama_cpp.llama_sampler_p) -> None:
+        """Let a sampler change the scores."""
+        llama_cpp.llama_sampler_apply(sampler, ctypes.byref(self._array))
+
+    def apply(self, chain: llama_cpp.llama_sampler_p) -> int:
+        """Let a chain choose one of them."""
+        self.restrict(chain)
+        return int(self.data["id"][self._array.selected])
+
+
+def _samplers(model: Model, options: RequestOptions) -> Iterator[llama_cpp.llama_sampler_p]:
+    seed = llama_cpp.LLAMA_DEFAULT_SEED if options.seed is None else options.seed
+    if options.logit_bias:
+        yield _logit_bias(model, options)
+    if (options.repeat_penalty, options.frequency_penalty, options.presence_penalty) != (1, 0, 0):
+        yield llama_cpp.llama_sampler_init_penalties(
+            model.n_vocab,
+            PENALTY_WINDOW,
+            options.repeat_penalty,
+            options.frequency_penalty,
+            options.presence_penalty,
+        )
+    if options.dry_multiplier > 0:
+        yield _dry(model, options)
+    if options.temperature == 0:
+        yield llama_cpp.llama_sampler_init_greedy()
+        return
+    if options.mirostat_tau > 0:
+        yield llama_cpp.llama_sampler_init_temp(options.temperature)
+        yield llama_cpp.llama_sampler_init_mirostat_v2(seed, options.mirostat_tau, options.mirostat_eta)
+        return
+    if options.top_k > 0:
+        yield llama_cpp.llama_sampler_init_top_k(options.top_k)
+    if options.typical_p < 1:
+        yield llama_cpp.llama_sampler_init_typical(options.typical_p, 1)
+    if options.top_p < 1:
+        yield llama_cpp.llama_sampler_init_top_p(options.top_p, 1)
+    if options.min_p > 0:
+        yield llama_cpp.llama_sampler_init_min_p(options.min_p, 1)
+    if options.xtc_probability > 0:
+        yield llama_cpp.llama_sampler_init_xtc(options.xtc_probability, options.xtc_threshold, 1, seed)
+    yield llama_cpp.llama_sampler_init_temp(options.temperature)
+    yield llama_cpp.llama_sampler_init_dist(seed)
+
+
+def _logit_bias(model: Model, options: RequestOptions) -> llama_cpp.llama_sampler_p:
+    unknown = [token for token in options.logit_bias if not 0 <= token < model.n_vocab]
+    if unknown:
+        raise EngineError(f"logit_bias names the token {unknown[0]}, but the model has {model.n_vocab:,} tokens.")
+    biases = [llama_cpp.llama_logit_bias(token, bias) for token, bias in options.logit_bias.items()]
+    array = (llama_cpp.llama_logit_bias * len(biases))(*biases)
+    sampler: llama_cpp.llama_sampler_p = llama_cpp.llama_sampler_init_logit_bias(model.n_vocab, len(biases), array)
+    return sampler
+
+
+def _dry(model: Model, options: RequestOptions) -> llama_cpp.llama_sampler_p:
+    breakers = (ctypes.c_char_p * len(DRY_BREAKERS))(*DRY_BREAKERS)
+    sampler: llama_cpp.llama_sampler_p = llama_cpp.llama_sampler_init_dry(
+        model.vocab,
+        options.dry_multiplier,
+        options.dry_base,
+        options.dry_allowed_length,
+        model.n_ctx_train,
+        breakers,
+        len(DRY_BREAKERS),
+    )
+    return sampler
+
+
+def _grammar(model: Model, options: RequestOptions) -> llama_cpp.llama_sampler_p | None:
+    grammar = options.grammar
+    if options.json_schema is not None:
+        try:
+            grammar = json_schema_to_gbnf(json.dumps(options.json_schema))
+        except Exception as error:
+            raise EngineError(f"The JSON schema cannot be turned into a grammar: {error}") from error
+    if not grammar:
+        return None
+    sampler: llama_cpp.llama_sampler_p | None = llama_cpp.llama_sampler_init_grammar(
+        model.vocab, grammar.encode(), b"root"
+    )
+    if not sampler:
+        raise EngineError("The grammar is not valid GBNF, or has no rule called root.")
+    return sampler

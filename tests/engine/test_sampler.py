@@ -1,0 +1,127 @@
+"""What sampling options do to a real model's replies."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localchat_ui.conversation import RequestOptions
+from localchat_ui.engine.base import GenerationFailed
+from localchat_ui.engine.worker import LlamaEngine
+from tests.engine.harness import Collected, ask
+
+
+@pytest.fixture(scope="module")
+def engine(smollm: Path) -> Iterator[LlamaEngine]:
+    engine = LlamaEngine(n_ctx=512, parallel=2)
+    engine.load(smollm, lambda share: None)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1, "typical_p": 0.5},
+        {"temperature": 1, "presence_penalty": 0.5, "frequency_penalty": 0.5},
+        {"temperature": 1, "xtc_probability": 0.5},
+        {"temperature": 1, "mirostat_tau": 5},
+        {"temperature": 1, "dry_multiplier": 0.8},
+        {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0},
+        {"temperature": 0, "repeat_penalty": 1.2},
+    ],
+    ids=", ".join,
+)
+def test_every_sampler_writes_a_reply_and_the_same_seed_the_same(engine: LlamaEngine, options: dict[str, float]):
+    first, second = (ask(engine, "Tell me about rivers.", seed=3, max_tokens=12, **options).wait() for _ in range(2))
+    assert first.tokens
+    assert first.text == second.text
+
+
+def test_penalty_against_repeated_phrases_breaks_a_loop(engine: LlamaEngine):
+    question, system = "What is the capital of France?", "You are helpful."
+    looping = ask(engine, question, system=system, max_tokens=100).wait()
+    free = ask(engine, question, system=system, max_tokens=100, dry_multiplier=2.0).wait()
+    assert repeated_phrases(looping) > 2 * repeated_phrases(free)
+
+
+def repeated_phrases(reply: Collected) -> int:
+    """How many phrases of four tokens occurred before."""
+    ids = [token.id for token in reply.tokens]
+    phrases = [tuple(ids[i : i + 4]) for i in range(len(ids) - 3)]
+    return len(phrases) - len(set(phrases))
+
+
+def test_forbidden_token_is_never_chosen(engine: LlamaEngine):
+    first = ask(engine, "What is 2 + 2?", max_tokens=8).wait().tokens[0].id
+    reply = ask(engine, "What is 2 + 2?", max_tokens=8, logit_bias={first: -100.0}).wait()
+    assert first not in [token.id for token in reply.tokens]
+
+
+def test_grammar_is_followed(engine: LlamaEngine):
+    reply = ask(
+        engine, "Is the sky blue?", max_tokens=10, temperature=1.5, seed=1, grammar='root ::= "maybe" | "never"'
+    )
+    assert reply.wait().text in ("maybe", "never")
+    assert reply.stats.finish_reason == "stop"
+
+
+def test_json_schema_is_followed(engine: LlamaEngine):
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "maximum": 99}},
+        "required": ["name", "age"],
+    }
+    reply = ask(engine, "Describe a person called Ann, 30 years old.", max_tokens=80, json_schema=schema).wait()
+    person = json.loads(reply.text)
+    assert set(person) == {"name", "age"}
+    assert isinstance(person["age"], int)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grammar": "this is not GBNF"}, "not valid GBNF"),
+        ({"json_schema": {"type": "no such type"}}, "JSON schema"),
+        ({"logit_bias": {10_000_000: 1.0}}, "logit_bias names the token 10000000"),
+    ],
+)
+def test_options_that_cannot_be_applied_fail_their_request_alone(
+    engine: LlamaEngine, options: dict[str, object], message: str
+):
+    other = ask(engine, "Tell me a story.", max_tokens=20)
+    failed = ask(engine, "Hello", **options).wait().events[-1]
+    assert isinstance(failed, GenerationFailed)
+    assert message in failed.message
+    assert other.stats.reply_tokens == 20
+
+
+def test_log_probabilities_are_those_of_the_row_just_sampled(engine: LlamaEngine):
+    tokens = ask(engine, "What is 2 + 2?", max_tokens=6, top_logprobs=5).wait().tokens
+    for token in tokens:
+        assert token.logprob is not None
+        assert len(token.top) == 5
+        # At temperature 0 the likeliest token is the one that was chosen.
+        assert token.top[0].id == token.id
+        assert token.top[0].logprob == pytest.approx(token.logprob)
+        assert [other.logprob for other in token.top] == sorted((o.logprob for o in token.top), reverse=True)
+        assert sum(math.exp(other.logprob) for other in token.top) <= 1.0001
+    assert "".join(token.top[0].piece.decode() for token in tokens).strip() == "".join(t.text for t in tokens).strip()
+
+
+def test_log_probabilities_cost_nothing_unless_asked_for(engine: LlamaEngine):
+    assert all(token.logprob is None and not token.top for token in ask(engine, "Hi", max_tokens=3).wait().tokens)
+
+
+def test_running_request_obeys_new_options(engine: LlamaEngine):
+    options = RequestOptions(temperature=0, max_tokens=400)
+    reply = ask(engine, "Tell me a very long story about the sea.", **options.model_dump())
+    assert reply.first_token.wait(30)
+    exclamation = ask(engine, "Hi", max_tokens=1, grammar='root ::= "!"').wait().tokens[0].id
+    engine.change(reply.request.id, options.model_copy(update={"logit_bias": {exclamation: 100.0}, "max_tokens": 300}))
+    assert reply.wait().text.endswith("!!!!")
+    assert reply.stats.reply_tokens == 300
