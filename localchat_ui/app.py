@@ -28,6 +28,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         n_batch=settings.n_batch,
         n_threads=settings.n_threads,
         n_gpu_layers=settings.n_gpu_layers,
+        memory_budget=settings.model_memory_bytes,
     )
     store = HistoryStore(settings.resolved_database_url)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
+import psutil
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -15,6 +17,7 @@ from localchat_ui.conversation import ChatOptions
 
 PREFIX = "LOCALCHAT_"
 ENV_FILE = "settings.env"
+AMOUNT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>%|MB|GB)", re.IGNORECASE)
 
 
 class Settings(BaseSettings, ChatOptions):
@@ -57,6 +60,9 @@ class Settings(BaseSettings, ChatOptions):
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
+    model_memory: str = Field(
+        "50%", description="memory for models kept warm: a share of all there is, or a size like 8GB"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
 
     @field_validator("n_ctx")
@@ -65,6 +71,20 @@ class Settings(BaseSettings, ChatOptions):
         if 0 < value < 256:
             raise ValueError("use 0 or at least 256")
         return value
+
+    @field_validator("model_memory")
+    @classmethod
+    def _amount_of_memory(cls, value: str) -> str:
+        if not AMOUNT.fullmatch(value):
+            raise ValueError("use a share such as 50%, or a size such as 8GB or 500MB")
+        return value
+
+    @property
+    def model_memory_bytes(self) -> int:
+        match = AMOUNT.fullmatch(self.model_memory)
+        assert match is not None
+        unit = {"%": psutil.virtual_memory().total / 100, "MB": 10**6, "GB": 10**9}[match["unit"].upper()]
+        return int(float(match["number"]) * unit)
 
     @property
     def resolved_database_url(self) -> str:

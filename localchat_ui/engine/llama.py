@@ -66,6 +66,18 @@ class Model:
             self.handle = None
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of the weights."""
+        return int(llama_cpp.llama_model_size(self.handle))
+
+    @property
+    def n_bytes_per_token(self) -> int:
+        """Bytes of KV cache for each token of context, at llama.cpp's default of 16 bits a number."""
+        handle = self.handle
+        width = llama_cpp.llama_model_n_embd(handle) // max(1, llama_cpp.llama_model_n_head(handle))
+        return int(llama_cpp.llama_model_n_layer(handle) * llama_cpp.llama_model_n_head_kv(handle) * width * 2 * 2)
+
+    @property
     def chat_template(self) -> str | None:
         return self.metadata.get("tokenizer.chat_template") or None
 

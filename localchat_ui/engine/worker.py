@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,10 @@ class _Resident:
     model: Model
     context: Context
     scheduler: Scheduler
+    n_bytes: int
+    stamp: tuple[int, int]
     leases: int = 0
+    used_at: float = 0.0
 
     def close(self) -> None:
         self.context.close()
@@ -55,7 +59,10 @@ class LlamaEngine:
         n_batch: int = 512,
         n_threads: int | None = None,
         n_gpu_layers: int | None = None,
+        memory_budget: int = 0,
     ) -> None:
+        """`memory_budget` bytes of models stay in memory; the one in use always does, and those still generating."""
+        self._memory_budget = memory_budget
         self._n_ctx = n_ctx
         self._parallel = parallel
         self._n_batch = n_batch
@@ -73,10 +80,10 @@ class LlamaEngine:
     def _run(self) -> None:
         while not self._closing:
             self._take_messages()
-            for resident in self._residents:
+            for resident in list(self._residents):
                 if resident.scheduler.busy:
                     self._step(resident.scheduler)
-            self._close_unused()
+            self._close_cold()
         for resident in self._residents:
             resident.scheduler.fail_all("The program is shutting down.")
             resident.close()
@@ -96,11 +103,18 @@ class LlamaEngine:
             logger.exception("a step of the engine failed")
             scheduler.fail_all("The engine had an internal error. Try again.")
 
-    def _close_unused(self) -> None:
+    def _close_cold(self) -> None:
+        """Close models beyond the budget, least recently used first, never one that is in use or still generating."""
         with self._lock:
-            unused = [resident for resident in self._residents if resident is not self._current and not resident.leases]
-        for resident in unused:
-            self._residents.remove(resident)
+            excess = sum(resident.n_bytes for resident in self._residents) - self._memory_budget
+            cold = []
+            for resident in sorted(self._residents, key=lambda resident: resident.used_at):
+                if excess > 0 and resident is not self._current and not resident.leases:
+                    excess -= resident.n_bytes
+                    cold.append(resident)
+            for resident in cold:
+                self._residents.remove(resident)
+        for resident in cold:
             resident.close()
 
     @property
@@ -114,13 +128,16 @@ class LlamaEngine:
             return not self._closing
 
         with self._loading:
-            resident = self._open(path, report)
+            resident = self._warm(path) or self._open(path, report)
             with self._lock:
                 if self._closing:
                     resident.close()
                     raise ModelLoadError("The program is shutting down.")
+                resident.used_at = time.monotonic()
                 self._current = resident
-            self._inbox.put(partial(self._residents.append, resident))
+                if resident not in self._residents:
+                    self._residents.append(resident)
+            self._inbox.put(lambda: None)
             return resident.info
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
@@ -129,6 +146,7 @@ class LlamaEngine:
             if resident is None or self._closing:
                 raise NoModelError("No model is loaded. Choose one in the header.")
             resident.leases += 1
+            resident.used_at = time.monotonic()
         try:
             prompt = build_prompt(
                 resident.model, request.turns, n_ctx=resident.info.n_ctx, max_tokens=request.sampling.max_tokens
@@ -154,7 +172,16 @@ class LlamaEngine:
         with self._loading:
             pass
 
+    def _warm(self, path: Path) -> _Resident | None:
+        """The model of this file, if it is still in memory and the file has not changed; from now on it stays there."""
+        with self._lock:
+            stamp = _stamp(path)
+            warm = next((r for r in self._residents if r.info.path == path and r.stamp == stamp), None)
+            self._current = warm or self._current
+            return warm
+
     def _open(self, path: Path, report: Callable[[float], bool]) -> _Resident:
+        stamp = _stamp(path)
         model = Model(path, n_gpu_layers=self._n_gpu_layers, on_progress=report)
         try:
             n_ctx = min(self._n_ctx or model.n_ctx_train, model.n_ctx_train or self._n_ctx)
@@ -165,7 +192,8 @@ class LlamaEngine:
         info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None)
         threads = ThreadTuner(self._n_threads)
         scheduler = Scheduler(model, context, threads, n_ctx=n_ctx, n_sequences=self._parallel)
-        return _Resident(info, model, context, scheduler)
+        n_bytes = model.n_bytes + n_ctx * self._parallel * model.n_bytes_per_token
+        return _Resident(info, model, context, scheduler, n_bytes, stamp)
 
     def _for_all(self, action: Callable[[Scheduler], None]) -> None:
         for resident in self._residents:
@@ -184,3 +212,12 @@ class LlamaEngine:
             resident.leases -= 1
         # Wakes the thread, which closes a model that was replaced once its last lease has ended.
         self._inbox.put(lambda: None)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Tells whether a file is still the one that was loaded: its size and time of change."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_size, status.st_mtime_ns)

@@ -194,10 +194,42 @@ def test_swap_lets_the_old_model_finish_and_then_frees_it(empty_engine: LlamaEng
     new = ask(empty_engine, "What is the capital of France?", max_tokens=8)
     assert "Paris" in new.wait().text
     assert old.stats.finish_reason in ("length", "stop")
+    # Without a budget nothing stays warm.
     deadline = time.monotonic() + 5
     while len(empty_engine._residents) > 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [resident.info.path for resident in empty_engine._residents] == [gemma]
+
+
+def test_swap_back_to_a_warm_model_costs_no_load(smollm: Path, gemma: Path):
+    engine = LlamaEngine(n_ctx=256, parallel=1, memory_budget=10**10)
+    try:
+        question = "Remember these words: apple, river, stone. What is the second word?"
+        engine.load(smollm, lambda share: None)
+        before = ask(engine, question, max_tokens=5).stats
+        engine.load(gemma, lambda share: None)
+        shares: list[float] = []
+        assert engine.load(smollm, shares.append).path == smollm
+        assert not shares, "nothing was loaded"
+        after = ask(engine, question, max_tokens=5).stats
+        assert (before.reused_tokens, after.reused_tokens) == (0, after.prompt_tokens - 1)
+    finally:
+        engine.close()
+
+
+def test_models_beyond_the_budget_leave_least_recently_used_first(smollm: Path, gemma: Path, tmp_path: Path):
+    copy = tmp_path / "copy.gguf"
+    copy.symlink_to(smollm)
+    engine = LlamaEngine(n_ctx=256, parallel=1, memory_budget=370_000_000)
+    try:
+        for path in (smollm, gemma, copy):
+            engine.load(path, lambda share: None)
+        deadline = time.monotonic() + 5
+        while len(engine._residents) > 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [resident.info.path for resident in engine._residents] == [gemma, copy]
+    finally:
+        engine.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all", b"GGUF\x03\x00\x00\x00" + b"\xff" * 64])
