@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import importlib.util
 import os
 import shutil
@@ -10,17 +12,26 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
+
+from localchat_ui.conversation import Message
+from localchat_ui.history.store import HistoryStore
 
 NAMES = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+# Nobody listens there. A test that wants a hub names its own.
+NO_HUB = "http://127.0.0.1:9"
+
+T = TypeVar("T")
 
 
 class Server:
     """`python -m localchat_ui` with its data below `folder`; `url` answers once it was entered."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.models = folder / "models"
         self.models.mkdir(parents=True, exist_ok=True)
@@ -28,22 +39,33 @@ class Server:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
+        self.database_url = f"sqlite+aiosqlite:///{folder / 'data' / 'localchat.sqlite3'}"
+        self.environment = clean_environment(**(environment or {}))
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Server:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            self.kill()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "localchat_ui", "--port", str(self.port), "--open-browser", "false"]
         command += ["--models-dir", str(self.models), "--data-dir", str(self.folder / "data"), *self.flags]
-        # In a folder of its own, so that nobody's settings.env takes part; and without a network to any hub.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCALCHAT_")}
+        # In a folder of its own, so that nobody's settings.env takes part; in a process group of its own, so that
+        # whatever it leaves behind can be found.
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, env=self.environment, start_new_session=True
+            )
         self._wait_until_it_answers()
 
     def stop(self, number: signal.Signals = signal.SIGTERM, patience: float = 10) -> float:
@@ -54,25 +76,75 @@ class Server:
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
             raise
         return time.monotonic() - begun
+
+    def kill(self) -> None:
+        """End it and its children without asking, as a crash would; does nothing when they have ended."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def has_left_processes(self) -> bool:
+        """Whether a child lives on after the program has ended."""
+        assert self.process is not None
+        assert self.process.poll() is not None, "the program itself still runs"
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, 0)
+            return True
+        return False
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def get(self, path: str = "/") -> str:
+        """What it answers, past all proxies."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def stored(self, use: Callable[[HistoryStore], Awaitable[T]]) -> T:
+        """Read or write its database from outside, whether it runs or not."""
+
+        async def with_store() -> T:
+            store = await HistoryStore(self.database_url).open()
+            try:
+                return await use(store)
+            finally:
+                await store.close()
+
+        # In a thread, because Playwright's own event loop occupies this one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, with_store()).result()
+
+    def messages(self, conversation_id: str) -> list[Message]:
+        """What is stored of a conversation now."""
+        return self.stored(lambda store: store.branch(conversation_id))
+
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             assert self.process is not None
             assert self.process.poll() is None, self.output()
             try:
-                urllib.request.urlopen(self.url, timeout=5).close()
+                self.get()
                 return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
+            except (http.client.HTTPException, OSError):
                 time.sleep(0.1)
         raise AssertionError(f"the server did not answer: {self.output()}")
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This environment without settings of the program and without a way to any hub."""
+    # NiceGUI behaves differently when it finds itself under pytest.
+    ours = ("LOCALCHAT_", "HF_", "PYTEST_", "NICEGUI_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**inherited, "NO_PROXY": "*", "HF_ENDPOINT": NO_HUB, "HF_HUB_DISABLE_XET": "1", **more}
 
 
 def chromium() -> str:
