@@ -21,8 +21,8 @@ from localchat_ui.conversation import (
     RequestOptions,
     Role,
     SamplingOptions,
+    new_id,
     title_of,
-    utc_now,
 )
 from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
@@ -46,16 +46,19 @@ class Reply:
     """A reply being written. `changed` fires at most about 20 times a second, and once more at the end."""
 
     message: Message
-    request: GenerationRequest
+    options: ChatOptions
+    request_id: str = field(default_factory=new_id)
     changed: Event[[]] = field(default_factory=Event)
     n_tokens: int = 0
-    prompt_read: base.PromptProgress | None = None
     place: int = 0
+    prompt_read: base.PromptProgress | None = None
     unseen_messages: int = 0
     tokens_per_second: float = 0.0
     submitted: bool = False
     stopping: bool = False
     finished: bool = False
+    # `work` may be cancelled at any time; `task` waits for it, keeps what was written, and never is.
+    work: asyncio.Task[GenerationStats] | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -67,14 +70,17 @@ class ChatService:
     """
 
     def __init__(self, engine: Engine, store: HistoryStore, models: ModelManager, defaults: ChatOptions) -> None:
+        self.defaults = defaults
+        self.list_changed: Event[[]] = Event()
+        self.conversation_changed: Event[[str]] = Event()
         self._engine = engine
         self._store = store
         self._models = models
-        self._defaults = defaults
         self._replies: dict[str, Reply] = {}
         self._taking_turns: set[str] = set()
-        self.list_changed: Event[[]] = Event()
-        self.conversation_changed: Event[[str]] = Event()
+        self._unsaved: dict[str, Message] = {}
+        self._keeping = asyncio.Lock()
+        self._started = asyncio.Event()
 
     async def start(self) -> None:
         """Mark what a crash left unfinished, and forget what was deleted for good. Raises HistoryError."""
@@ -82,22 +88,24 @@ class ChatService:
         if interrupted:
             logger.info("%d replies were interrupted when the program ended last", interrupted)
         await self._store.purge(UNDO_TIME)
+        self._started.set()
+
+    async def started(self) -> None:
+        """Wait until conversations can be read: a page may be asked for before that."""
+        await self._started.wait()
 
     async def close(self) -> None:
         """Stop all replies and keep what was written of them as interrupted."""
-        replies = list(self._replies.values())
-        for reply in replies:
-            if reply.task is not None:
-                reply.task.cancel()
-        await asyncio.gather(*(reply.task for reply in replies if reply.task), return_exceptions=True)
+        tasks = []
+        for reply in list(self._replies.values()):
+            if reply.work is not None and reply.task is not None:
+                reply.work.cancel()
+                tasks.append(reply.task)
+        await asyncio.gather(*tasks)
 
     def new_conversation(self) -> Conversation:
         """A conversation that is kept from its first message or setting on."""
-        return Conversation(options=self._defaults)
-
-    @property
-    def defaults(self) -> ChatOptions:
-        return self._defaults
+        return Conversation(options=self.defaults)
 
     async def conversations(self, limit: int = 50, offset: int = 0) -> list[Conversation]:
         return await self._store.conversations(limit, offset)
@@ -106,22 +114,20 @@ class ChatService:
         return await self._store.conversation(conversation_id)
 
     async def messages(self, conversation_id: str) -> tuple[list[Message], Reply | None]:
-        """The branch shown, root first, and the reply being written to it.
+        """The branch shown, root first, and the reply if its last message is being written.
 
         Text and events join without a gap for whoever subscribes before the next `await`.
         """
-        while True:
+        messages = await self._store.branch(conversation_id)
+        if messages and messages[-1].state is MessageState.WRITING and conversation_id not in self._replies:
+            # It ended while the branch was read: what was read is older than what is stored now.
             messages = await self._store.branch(conversation_id)
-            reply = self._replies.get(conversation_id)
-            writing = bool(messages) and messages[-1].state is MessageState.WRITING
-            if reply is not None and writing and messages[-1].id == reply.message.id:
-                messages[-1] = reply.message
-                return messages, reply
-            if not writing:
-                return messages, None
-            # The reply ended while the branch was read: what was read is older than what is stored now.
-            if reply is None:
-                return await self._store.branch(conversation_id), None
+        messages = [self._unsaved.get(message.id, message) for message in messages]
+        reply = self._replies.get(conversation_id)
+        if reply is None or not messages or messages[-1].id != reply.message.id:
+            return messages, None
+        messages[-1] = reply.message
+        return messages, reply if reply.message.state is MessageState.WRITING else None
 
     def is_writing(self, conversation_id: str) -> bool:
         return conversation_id in self._replies
@@ -132,11 +138,11 @@ class ChatService:
             raise ChatError("The message is empty.")
         with self._turn(conversation.id):
             stored = await self._keep(conversation)
+            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=stored.head_id)
+            reply = await self._begin_reply(stored, question.id, question)
             if not stored.title:
                 await self._store.rename(stored.id, title_of(text))
-            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=stored.head_id)
-            await self._store.add_message(question)
-            return await self._begin_reply(stored, question.id)
+            return reply
 
     async def retry(self, conversation: Conversation) -> Reply:
         """Answer the last question once more; the reply it had stays in the tree. Raises ChatError or HistoryError."""
@@ -151,15 +157,16 @@ class ChatService:
     def stop(self, conversation_id: str) -> None:
         """End the reply being written, if any; what was written stays."""
         reply = self._replies.get(conversation_id)
-        if reply is not None:
-            reply.stopping = True
-            self._engine.cancel(reply.request.id)
-            if reply.task is not None and not reply.submitted:
-                reply.task.cancel()
+        if reply is None or reply.stopping:
+            return
+        reply.stopping = True
+        if reply.submitted:
+            self._engine.cancel(reply.request_id)
+        elif reply.work is not None:
+            reply.work.cancel()
 
     async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
         """Change sampling or system prompt from the next reply on."""
-        conversation.options = options
         await self._keep(conversation)
         await self._store.set_options(conversation.id, options)
         self.conversation_changed.emit(conversation.id)
@@ -192,70 +199,90 @@ class ChatService:
 
     async def _keep(self, conversation: Conversation) -> Conversation:
         """What is stored of a conversation; a new one is stored now."""
-        stored = await self._store.conversation(conversation.id)
-        if stored is None:
-            await self._store.add_conversation(conversation)
+        async with self._keeping:
+            stored = await self._store.conversation(conversation.id)
+            if stored is None:
+                await self._store.add_conversation(conversation)
+        for message in [m for m in self._unsaved.values() if m.conversation_id == conversation.id]:
+            await self._store.update_message(message)
+            del self._unsaved[message.id]
         return stored or conversation
 
-    async def _begin_reply(self, conversation: Conversation, parent_id: str) -> Reply:
-        message = Message(
-            conversation.id, Role.ASSISTANT, "", parent_id=parent_id, state=MessageState.WRITING, created_at=utc_now()
-        )
-        sampling = RequestOptions.model_validate(
-            conversation.options.model_dump(include=set(SamplingOptions.model_fields))
-        )
-        reply = Reply(message, GenerationRequest((), sampling))
-        await self._store.add_message(message)
+    async def _begin_reply(self, conversation: Conversation, parent_id: str, *before: Message) -> Reply:
+        """Add the reply, together with the messages `before` it, and start to write it."""
+        message = Message(conversation.id, Role.ASSISTANT, "", parent_id=parent_id, state=MessageState.WRITING)
+        reply = Reply(message, conversation.options)
         self._replies[conversation.id] = reply
-        reply.task = asyncio.create_task(self._write(conversation, reply))
+        try:
+            await self._store.add_message(*before, message)
+        except BaseException:
+            del self._replies[conversation.id]
+            raise
+        reply.work = asyncio.create_task(self._generate(reply))
+        reply.task = asyncio.create_task(self._write(reply))
         self.conversation_changed.emit(conversation.id)
         self.list_changed.emit()
         return reply
 
-    async def _write(self, conversation: Conversation, reply: Reply) -> None:
+    async def _write(self, reply: Reply) -> None:
+        """Wait for the reply to end, however it does, and keep it."""
         message = reply.message
+        assert reply.work is not None
         try:
-            await self._models.ready()
-            history = await self._store.branch(conversation.id)
-            model = self._engine.model
-            message.model = model.path.stem if model else None
-            request = GenerationRequest(
-                _turns(conversation.options.system_prompt, history[:-1]), reply.request.sampling, id=reply.request.id
-            )
-            stats = await self._generate(request, reply)
-            message.stats = stats
-            message.state = MessageState.STOPPED if stats.finish_reason == "cancelled" else MessageState.COMPLETE
+            message.stats = await reply.work
+            cancelled = message.stats.finish_reason == "cancelled"
+            state = MessageState.STOPPED if cancelled else MessageState.COMPLETE
         except EngineError as error:
-            message.state, message.error = MessageState.FAILED, str(error)
+            state, message.error = MessageState.FAILED, str(error)
         except asyncio.CancelledError:
-            self._engine.cancel(reply.request.id)
-            message.state = MessageState.STOPPED if reply.stopping else MessageState.INTERRUPTED
+            state = MessageState.STOPPED if reply.stopping else MessageState.INTERRUPTED
         except Exception:
             logger.exception("a reply failed")
-            message.state = MessageState.FAILED
+            state = MessageState.FAILED
             message.error = "Something went wrong inside the program. The log says what; please try again."
-        await self._end(conversation, reply)
-
-    async def _end(self, conversation: Conversation, reply: Reply) -> None:
+        message.state = state
         try:
-            await self._store.update_message(reply.message)
+            await self._store.update_message(message)
         except HistoryError as error:
-            reply.message.error = f"The reply could not be saved: {error}"
-        finally:
-            reply.finished = True
-            del self._replies[conversation.id]
-            reply.changed.emit()
-            self.conversation_changed.emit(conversation.id)
-            self.list_changed.emit()
+            message.error = f"The reply could not be saved: {error}"
+            self._unsaved[message.id] = message
+        reply.finished = True
+        del self._replies[message.conversation_id]
+        reply.changed.emit()
+        self.conversation_changed.emit(message.conversation_id)
+        self.list_changed.emit()
 
-    async def _generate(self, request: GenerationRequest, reply: Reply) -> GenerationStats:
+    async def _generate(self, reply: Reply) -> GenerationStats:
         """Run one request; the reply's text grows meanwhile, and is journalled about twice a second."""
-        loop = asyncio.get_running_loop()
-        inlet = _Inlet(loop)
-        await asyncio.to_thread(self._engine.submit, request, inlet.put)
-        reply.submitted = True
+        await self._models.ready()
+        inlet = _Inlet(asyncio.get_running_loop())
+        await self._submit(reply, inlet)
         if reply.stopping:
-            self._engine.cancel(request.id)
+            self._engine.cancel(reply.request_id)
+        try:
+            return await self._receive(reply, inlet)
+        except asyncio.CancelledError:
+            self._engine.cancel(reply.request_id)
+            raise
+
+    async def _submit(self, reply: Reply, inlet: _Inlet) -> None:
+        message = reply.message
+        branch = await self._store.branch(message.conversation_id)
+        message.model = self._engine.model.path.stem if self._engine.model else None
+        sampling = RequestOptions.model_validate(reply.options.model_dump(include=set(SamplingOptions.model_fields)))
+        turns = _turns(reply.options.system_prompt, [other for other in branch if other.id != message.id])
+        request = GenerationRequest(turns, sampling, id=reply.request_id)
+        submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
+        try:
+            await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it submits must not be written for nobody.
+            submitting.add_done_callback(lambda done: self._engine.cancel(request.id) if not done.exception() else None)
+            raise
+        reply.submitted = True
+
+    async def _receive(self, reply: Reply, inlet: _Inlet) -> GenerationStats:
+        loop = asyncio.get_running_loop()
         journalled = loop.time()
         while True:
             for event in await inlet.take():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from nicegui import Event
@@ -51,7 +52,10 @@ class ModelStatus:
 
 
 class ModelManager:
-    """Brings models into the engine, one at a time. `changed` fires on the event loop whenever `status` did."""
+    """Brings models into the engine, one at a time.
+
+    Events fire on the event loop: `changed` whenever `status` did, `failed` with the reason each time something failed.
+    """
 
     def __init__(
         self,
@@ -72,9 +76,12 @@ class ModelManager:
         self._task: asyncio.Task[None] | None = None
         self._running_download: Download | None = None
         self._model: ModelFile | None = None
+        self._error: str | None = None
+        self._number = 0
         self._share = 0.0
         self.status = ModelStatus(Phase.STARTING)
         self.changed: Event[[]] = Event()
+        self.failed: Event[[str]] = Event()
 
     @property
     def models(self) -> list[ModelFile]:
@@ -94,19 +101,19 @@ class ModelManager:
 
     def start(self) -> None:
         """Load the model this installation starts with, in the background."""
-        self._run(self._load_first())
+        self._run(self._load_first)
 
     def choose(self, model: ModelFile) -> None:
         """Load another model; the one in use goes on until that worked."""
         if model.error:
             # Its metadata could not even be read in a process of its own; loading it here could end the program.
-            self._settle(error=model.error)
+            self._fail(model.error)
         else:
-            self._run(self._load(model))
+            self._run(partial(self._load, model))
 
     def download(self) -> None:
         """Fetch the configured model, then load it. A partial file from before is continued."""
-        self._run(self._fetch())
+        self._run(self._fetch)
 
     def cancel_download(self) -> None:
         if self._running_download is not None:
@@ -120,41 +127,51 @@ class ModelManager:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
+        """Give up what is under way. A load ends when the engine closes, so close that first."""
+        self._number += 1
         self.cancel_download()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        """One thing at a time: a later choice waits for nothing but replaces what has not begun."""
-        previous = self._task
+    def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """One thing at a time: a later choice replaces those that have not begun."""
+        self._number += 1
+        self.cancel_download()
+        self._task = asyncio.create_task(self._follow(self._task, work, self._number))
 
-        async def follow() -> None:
-            if previous is not None and not previous.done():
-                self.cancel_download()
-                await asyncio.gather(previous, return_exceptions=True)
-            try:
-                await work
-            except Exception:
-                logger.exception("the model could not be brought into use")
-                self._settle(error="Something went wrong inside the program. The log says what; please try again.")
-
-        self._task = asyncio.create_task(follow())
+    async def _follow(
+        self, previous: asyncio.Task[None] | None, work: Callable[[], Awaitable[None]], number: int
+    ) -> None:
+        if previous is not None:
+            await asyncio.gather(previous, return_exceptions=True)
+        if number != self._number:
+            return
+        self._error = None
+        try:
+            await work()
+        except Exception:
+            logger.exception("the model could not be brought into use")
+            self._fail("Something went wrong inside the program. The log says what; please try again.")
 
     async def _load_first(self) -> None:
         await self._catalog.refresh()
         if self._configured:
             model = self._catalog.find(self._configured, outside=True)
             if model is None:
-                self._settle(error=f"MODEL={self._configured} was not found. Choose another model in the header.")
-                return
-            await self._load(model)
+                self._fail(f"MODEL={self._configured} was not found. Choose another model in the header.")
+            else:
+                await self._load(model)
             return
+        failures = []
         for model in await self._candidates():
             await self._load(model)
-            if self.status.phase is Phase.READY:
-                return
-        if not self._catalog.models:
+            if self._model is not None:
+                break
+            failures.append(self._error)
+        if failures:
+            self._fail(failures[0] or "")
+        elif self._model is None and not self._catalog.models:
             await self._fetch()
 
     async def _candidates(self) -> list[ModelFile]:
@@ -164,16 +181,21 @@ class ModelManager:
         return sorted(usable, key=lambda model: (model != last_used, model.is_starter))
 
     async def _load(self, model: ModelFile) -> None:
-        load = asyncio.create_task(asyncio.to_thread(self._engine.load, model.path, self._on_share))
+        if model.error:
+            self._fail(model.error)
+            return
         self._share = 0.0
-        while not load.done():
-            self._show(Phase.LOADING, target=model, share=self._share)
-            await asyncio.wait([load], timeout=PROGRESS_SECONDS)
+        load = asyncio.create_task(asyncio.to_thread(self._engine.load, model.path, self._on_share))
         try:
+            while not load.done():
+                self._show(Phase.LOADING, target=model, share=self._share)
+                await asyncio.wait([load], timeout=PROGRESS_SECONDS)
             load.result()
         except ModelLoadError as error:
-            self._settle(error=str(error))
+            self._fail(str(error))
             return
+        finally:
+            await asyncio.gather(load, return_exceptions=True)
         self._model = model
         self._settle()
         try:
@@ -184,18 +206,21 @@ class ModelManager:
     async def _fetch(self) -> None:
         download = self._running_download = self._new_download()
         run = asyncio.create_task(asyncio.to_thread(download.run))
-        while not run.done():
-            self._show(Phase.DOWNLOADING, download=download.progress)
-            await asyncio.wait([run], timeout=PROGRESS_SECONDS)
-        self._running_download = None
         try:
+            while not run.done():
+                self._show(Phase.DOWNLOADING, download=download.progress)
+                await asyncio.wait([run], timeout=PROGRESS_SECONDS)
             path = run.result()
         except DownloadCancelledError:
             self._settle()
             return
         except DownloadError as error:
-            self._settle(error=str(error))
+            self._fail(str(error))
             return
+        finally:
+            self._running_download = None
+            download.cancel()
+            await asyncio.gather(run, return_exceptions=True)
         await self._catalog.refresh()
         model = self._catalog.find(str(path))
         assert model is not None
@@ -205,10 +230,19 @@ class ModelManager:
         # Called on the loading thread; read by the loop that waits for it.
         self._share = share
 
-    def _settle(self, error: str | None = None) -> None:
-        phase = Phase.READY if self._model is not None else Phase.FAILED if error else Phase.NONE
-        self._show(phase, error=error)
+    def _fail(self, error: str) -> None:
+        """Say what went wrong; whatever is under way beside it goes on."""
+        self._error = error
+        if self.status.phase is Phase.LOADING and self._task is not asyncio.current_task():
+            self._show(Phase.LOADING, target=self.status.target, share=self.status.share)
+        else:
+            self._settle()
+        self.failed.emit(error)
+
+    def _settle(self) -> None:
+        phase = Phase.READY if self._model is not None else Phase.FAILED if self._error else Phase.NONE
+        self._show(phase)
 
     def _show(self, phase: Phase, **changes: Any) -> None:
-        self.status = ModelStatus(phase, model=self._model, **changes)
+        self.status = ModelStatus(phase, model=self._model, error=self._error, **changes)
         self.changed.emit()

@@ -60,9 +60,7 @@ class Settings(BaseSettings, ChatOptions):
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
-    model_memory: str = Field(
-        "50%", description="budget for models kept warm: a share of all memory, or 8GB"
-    )
+    model_memory: str = Field("50%", description="budget for models kept warm: a share of all memory, or 8GB")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
 
     @field_validator("n_ctx")

@@ -55,6 +55,8 @@ class Generation:
     sampler: Sampler | None = None
     reused: int = 0
     row: int = -1
+    served: int = 0
+    held_before: int = 0
     place: int = 0
     cancelled: bool = False
     submitted_at: float = field(default_factory=time.perf_counter)
@@ -104,6 +106,7 @@ class Scheduler:
         self._pool = SequencePool(context, n_sequences)
         self._waiting: deque[Generation] = deque()
         self._running: list[Generation] = []
+        self._n_steps = 0
         self._reading_speed = FIRST_CHUNK_TOKENS / CHUNK_SECONDS
 
     @property
@@ -180,10 +183,12 @@ class Scheduler:
 
     def _fill(self) -> list[Generation]:
         """One token of every running reply first, then prompts, oldest first, with the room that is left."""
+        self._n_steps += 1
         room = self._context.n_batch
         chunk = max(MIN_CHUNK_TOKENS, int(self._reading_speed * CHUNK_SECONDS))
         batch = []
-        for generation in sorted(self._running, key=lambda generation: generation.n_missing > 1):
+        # Replies that waited longest come first, should there be more of them than the batch has room for.
+        for generation in sorted(self._running, key=lambda generation: (generation.n_missing > 1, generation.served)):
             sequence = generation.sequence
             assert sequence is not None
             size = min(room, generation.n_missing, chunk)
@@ -194,6 +199,8 @@ class Scheduler:
             complete = size == generation.n_missing
             row = self._context.add(tokens, position=position, sequence=sequence.id, wants_logits=complete)
             generation.row = row if complete else -1
+            generation.served = self._n_steps if complete else 0
+            generation.held_before = position
             sequence.tokens.extend(tokens)
             room -= size
             if size > 1:
@@ -214,32 +221,25 @@ class Scheduler:
                 self._reading_speed += 0.3 * (n_tokens / seconds - self._reading_speed)
             return True
         logger.error("llama_decode failed with code %d for %d tokens", code, n_tokens)
-        full = code == NO_KV_SLOT
-        for generation in batch[-1:] if full else batch:
-            self._fail(
-                generation,
-                "The context has no room left for this reply. Try again when others are finished."
-                if full
-                else "The model failed while computing this reply. Try again, or choose another model.",
-            )
-        for generation in batch[:-1] if full else []:
-            self._read_again(generation)
+        if code == NO_KV_SLOT:
+            youngest = max(batch, key=lambda generation: generation.submitted_at)
+            for generation in batch:
+                # Nothing of the batch is in the cache; the others decode it in the next step.
+                assert generation.sequence is not None
+                self._pool.shorten(generation.sequence, generation.held_before)
+            self._fail(youngest, "The context has no room left for this reply. Try again when others are finished.")
+        else:
+            for generation in batch:
+                self._fail(generation, "The model failed while computing this reply. Try again, or choose another.")
         return False
-
-    def _read_again(self, generation: Generation) -> None:
-        """A batch that did not run left nothing in the cache: forget that it was there, and decode it next time."""
-        sequence = generation.sequence
-        assert sequence is not None
-        self._pool.release(sequence, keep=False)
-        sequence.busy = True
 
     def _advance(self, generation: Generation) -> None:
         """Sample the next token of a reply, or report how far its prompt has been read."""
         try:
             if generation.row < 0:
                 assert generation.sequence is not None
-                read = len(generation.sequence.tokens)
-                generation.emit(PromptProgress(read, len(generation.prompt.tokens)))
+                total = len(generation.prompt.tokens)
+                generation.emit(PromptProgress(min(len(generation.sequence.tokens), total), total))
                 return
             assert generation.sampler is not None
             token = generation.sampler.sample(self._context, generation.row)

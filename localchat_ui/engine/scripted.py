@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -33,6 +34,7 @@ class ScriptedEngine:
         self._cancelled: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._model: LoadedModel | None = None
+        self._closed = False
 
     def enqueue(self, *pieces: str, error: str | None = None) -> None:
         """Script the next reply. Without a script the engine repeats the question."""
@@ -52,10 +54,10 @@ class ScriptedEngine:
         return self._model
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        if self._model is None:
+        if self._model is None or self._closed:
             raise NoModelError("No model is loaded. Choose one in the header.")
         self.requests.append(request)
-        script = self._scripts.popleft() if self._scripts else (request.turns[-1].text.split(" "), None)
+        script = self._scripts.popleft() if self._scripts else (re.findall(r"\s*\S+", request.turns[-1].text), None)
         thread = threading.Thread(target=self._play, args=(request, emit, *script), name="scripted engine")
         self._threads.append(thread)
         thread.start()
@@ -67,6 +69,7 @@ class ScriptedEngine:
         self._cancelled.add(request_id)
 
     def close(self) -> None:
+        self._closed = True
         self._cancelled.update(request.id for request in self.requests)
         for thread in self._threads:
             thread.join()
@@ -74,14 +77,17 @@ class ScriptedEngine:
     def _play(self, request: GenerationRequest, emit: Emit, pieces: Sequence[str], error: str | None) -> None:
         stats = GenerationStats(finish_reason="stop", prompt_tokens=len(request.turns), tokens_per_second=100.0)
         written = 0
-        for piece in pieces[: request.sampling.max_tokens]:
+        for piece in pieces:
+            if written == request.sampling.max_tokens:
+                stats = stats.model_copy(update={"finish_reason": "length"})
+                break
             time.sleep(self.seconds_per_token)
             if request.id in self._cancelled:
                 stats = stats.model_copy(update={"finish_reason": "cancelled"})
                 break
             emit(Token(piece, written))
             written += 1
-        if error and stats.finish_reason != "cancelled":
+        if error and stats.finish_reason == "stop":
             emit(GenerationFailed(error))
             return
         emit(GenerationDone("", stats.model_copy(update={"reply_tokens": written})))

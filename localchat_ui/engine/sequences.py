@@ -68,6 +68,10 @@ class SequencePool:
         sequence.busy = False
         sequence.last_used = next(self._clock)
 
+    def shorten(self, sequence: KvSequence, length: int) -> None:
+        """Forget what a sequence holds beyond `length` tokens; all of it, when its memory cannot be cut."""
+        self._cut(sequence, length if self._memory.can_cut else 0)
+
     def _cut(self, sequence: KvSequence, length: int) -> None:
         if length < len(sequence.tokens) or length == 0:
             self._memory.cut(sequence.id, length)

@@ -67,9 +67,16 @@ class HistoryStore:
             return rows.conversation_of(row) if row else None
 
     async def add_conversation(self, conversation: Conversation) -> None:
-        """Keep a new conversation; it is listed once it has a message."""
+        """Keep a new conversation; it is listed once it has a message. One that is kept already stays as it is.
+
+        Raises UnknownConversationError when it was deleted.
+        """
         async with self._transaction() as session:
-            session.add(rows.conversation_row(conversation))
+            row = await session.get(ConversationRow, conversation.id)
+            if row is None:
+                session.add(rows.conversation_row(conversation))
+            elif row.deleted_at is not None:
+                raise UnknownConversationError(conversation.id)
 
     async def rename(self, conversation_id: str, title: str) -> None:
         """Change the title, not the place in the list; raises UnknownConversationError."""
@@ -107,16 +114,18 @@ class HistoryStore:
 
     # Messages
 
-    async def add_message(self, message: Message) -> None:
-        """Keep a new message and make it the head of its conversation, which moves to the top of the list.
+    async def add_message(self, *messages: Message) -> None:
+        """Keep new messages, all or none; the last becomes the head of its conversation, which moves to the top.
 
         Raises UnknownConversationError, or UnknownMessageError for a parent that is not in this conversation.
         """
         async with self._transaction() as session:
-            await _change_conversation(session, message.conversation_id, head_id=message.id, updated_at=utc_now())
-            if message.parent_id:
-                await _require_message(session, message.conversation_id, message.parent_id)
-            session.add(rows.message_row(message))
+            for message in messages:
+                await _change_conversation(session, message.conversation_id, head_id=message.id, updated_at=utc_now())
+                if message.parent_id:
+                    await _require_message(session, message.conversation_id, message.parent_id)
+                session.add(rows.message_row(message))
+                await session.flush()
 
     async def update_message(self, message: Message, *, touch: bool = False) -> None:
         """Save text, state, model, error and stats; `touch` also moves the conversation to the top of the list.

@@ -34,7 +34,9 @@ class ChatPage:
         self._syncing = asyncio.Lock()
         design.apply()
         with ui.element("div").classes("page"):
-            self.conversation_list = ConversationList(chat, on_open=self.open, on_delete=self._left)
+            self.conversation_list = ConversationList(
+                chat, on_open=self.open, on_delete=self._left, on_error=self._complain
+            )
             with ui.element("div").classes("main"):
                 self._header()
                 self.progress = ModelProgress(models)
@@ -80,7 +82,11 @@ class ChatPage:
             ui.element("div").classes("grow")
             icon_button(icons.SETTINGS, "Settings", controls="settings")
 
+    def _complain(self, error: str) -> None:
+        self.notices.show(error)
+
     async def _send(self, text: str) -> None:
+        await self.panel.save()
         try:
             await self.chat.send(self.conversation, text)
         except (ChatError, HistoryError) as error:
@@ -91,6 +97,7 @@ class ChatPage:
         ui.run_javascript("localchat.toEnd()")
 
     async def _retry(self) -> None:
+        await self.panel.save()
         try:
             await self.chat.retry(self.conversation)
         except (ChatError, HistoryError) as error:
@@ -120,10 +127,12 @@ def register(chat: ChatService, models: ModelManager) -> None:
 
     @ui.page("/")
     async def start_page() -> None:
+        await chat.started()
         await ChatPage(chat, models, None).sync()
 
     @ui.page("/c/{conversation_id}")
     async def conversation_page(conversation_id: str) -> None:
+        await chat.started()
         conversation = await chat.open(conversation_id)
         page = ChatPage(chat, models, conversation)
         if conversation is None:

@@ -26,17 +26,20 @@ class MarkdownStream:
 
     def feed(self, text: str) -> tuple[list[str], str]:
         """HTML of the blocks finished since the last call, and of everything behind them. `text` is the whole text."""
-        rest = text[self._start :]
-        blocks = _blocks(_MARKDOWN.parse(rest, self._env))
+        rest = text.replace("\r", "")[self._start :]
+        # What is still open must not leave anything behind: half a link definition would be taken for the whole.
+        env = {"references": dict(self._env.get("references", {}))}
+        blocks = _blocks(_MARKDOWN.parse(rest, env))
         # An unfinished line may still change how it joins what is before it ("2" becomes "2. item" of the list
         # above), so the block of the last finished line stays open.
         last_line = rest.count("\n") - 1
         n_finished = next((i for i, block in enumerate(blocks) if block.end > last_line), len(blocks) - 1)
-        finished = [_render(block.tokens, self._env) for block in blocks[:n_finished]]
+        finished = [_render(block.tokens, env) for block in blocks[:n_finished]]
         if finished:
-            lines = rest.split("\n", blocks[n_finished].start)
-            self._start += len(rest) - len(lines[-1])
-        return finished, "".join(_render(block.tokens, self._env) for block in blocks[n_finished:])
+            open_text = rest.split("\n", blocks[n_finished].start)[-1]
+            self._start += len(rest) - len(open_text)
+            _MARKDOWN.parse(rest[: len(rest) - len(open_text)], self._env)
+        return finished, "".join(_render(block.tokens, env) for block in blocks[n_finished:])
 
 
 def render_markdown(text: str) -> str:
@@ -94,7 +97,7 @@ def _highlight(code: str, language: str) -> str:
 
 _FORMATTER = HtmlFormatter(nowrap=True)
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(["table", "strikethrough"])
 _MARKDOWN.use(tasklists_plugin)
 _MARKDOWN.add_render_rule("fence", _render_fence)
 _MARKDOWN.add_render_rule("code_block", _render_fence)

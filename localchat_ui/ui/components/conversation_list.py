@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from localchat_ui.chat import ChatService
 from localchat_ui.conversation import Conversation
+from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button, text_button
 
@@ -30,14 +32,17 @@ class ConversationList:
         *,
         on_open: Callable[[str | None], Awaitable[None]],
         on_delete: Callable[[str], Awaitable[None]],
+        on_error: Callable[[str], None],
     ) -> None:
         self._chat = chat
         self._on_open = on_open
         self._on_delete = on_delete
+        self._on_error = on_error
         self._selected: str | None = None
         self._shown = PAGE_SIZE
-        self._drawn: list[tuple[str, str, bool]] | None = None
-        with ui.element("nav").classes("sidebar").props("id=conversations aria-label=Conversations"):
+        self._drawn: object = None
+        self._nav = ui.element("nav").classes("sidebar").props("id=conversations aria-label=Conversations")
+        with self._nav:
             with ui.element("div").classes("sidebar-top"):
                 self._new = ui.button("New chat", icon=icons.NEW, on_click=lambda: on_open(None), color=None)
                 self._new.props("flat no-caps align=left").classes("new-chat")
@@ -61,7 +66,7 @@ class ConversationList:
 
     async def _draw(self) -> None:
         conversations = await self._chat.conversations(self._shown + 1)
-        drawn = [(c.id, c.title, self._chat.is_writing(c.id)) for c in conversations]
+        drawn = (self._shown, [(c.id, c.title, self._chat.is_writing(c.id)) for c in conversations])
         if drawn == self._drawn or self._list.is_deleted:
             return
         self._drawn = drawn
@@ -84,7 +89,7 @@ class ConversationList:
             link = ui.element("a").classes("conversation-link")
             link.props["href"] = f"/c/{conversation.id}"
             link.props["title"] = title
-            link.on("click", lambda: self._on_open(conversation.id), js_handler=OPEN_HERE)
+            link.on("click", lambda: self._open(conversation.id), js_handler=OPEN_HERE)
             with link:
                 ui.label(title)
                 if self._chat.is_writing(conversation.id):
@@ -99,29 +104,45 @@ class ConversationList:
                 ui.menu_item("Delete", lambda: self._delete(conversation.id, title))
         _mark(item, conversation.id == self._selected)
 
+    async def _open(self, conversation_id: str) -> None:
+        with self._acting():
+            await self._on_open(conversation_id)
+
     def _rename_on_enter(self, box: ui.element, item: ui.element, conversation_id: str) -> None:
         async def rename(event: GenericEventArguments) -> None:
             title = str(event.args).strip()
             if title:
-                await self._chat.rename(conversation_id, title)
+                with self._acting():
+                    await self._chat.rename(conversation_id, title)
 
         box.on("keydown", rename, js_handler="(event) => localchat.renameKey(event, emit)")
         box.on("blur", js_handler="(event) => event.target.parentElement.classList.remove('renaming')")
 
     async def _delete(self, conversation_id: str, title: str) -> None:
-        await self._chat.delete(conversation_id)
-        self._deleted = conversation_id
-        self._undo_text.set_text(f"“{title}” was deleted.")
-        self._undo.set_visibility(True)
-        ui.timer(UNDO_SECONDS, lambda: self._forget(conversation_id), once=True)
-        await self._on_delete(conversation_id)
+        with self._acting():
+            await self._chat.delete(conversation_id)
+            self._deleted = conversation_id
+            self._undo_text.set_text(f"“{title}” was deleted.")
+            self._undo.set_visibility(True)
+            ui.timer(UNDO_SECONDS, lambda: self._forget(conversation_id), once=True)
+            await self._on_delete(conversation_id)
 
     async def _restore(self) -> None:
         if self._deleted is not None:
             conversation_id = self._deleted
             self._forget(conversation_id)
-            await self._chat.restore(conversation_id)
-            await self._on_open(conversation_id)
+            with self._acting():
+                await self._chat.restore(conversation_id)
+                await self._on_open(conversation_id)
+
+    @contextmanager
+    def _acting(self) -> Iterator[None]:
+        """What a person does to an item may redraw the list, and the item with it; the list itself stays."""
+        with self._nav:
+            try:
+                yield
+            except HistoryError as error:
+                self._on_error(str(error))
 
     def _forget(self, conversation_id: str) -> None:
         if self._deleted == conversation_id:

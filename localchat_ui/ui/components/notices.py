@@ -12,16 +12,18 @@ from localchat_ui.ui.components.element import icon_button
 class Notices:
     def __init__(self, models: ModelManager) -> None:
         self._models = models
-        self._model_error = models.status.error
+        self._is_about_model = False
         with ui.element("div").classes("notice").props("role=alert") as self._alert:
             self._text = ui.label()
             icon_button(icons.CLOSE, "Dismiss", self.clear)
         self.clear()
-        if self._model_error:
-            self.show(self._model_error)
+        if models.status.error:
+            self._show_model_error(models.status.error)
+        models.failed.subscribe(self._show_model_error)
         models.changed.subscribe(self._on_model_changed)
 
     def show(self, text: str) -> None:
+        self._is_about_model = False
         self._text.set_text(text)
         self._alert.set_visibility(True)
 
@@ -29,12 +31,10 @@ class Notices:
         self._text.set_text("")
         self._alert.set_visibility(False)
 
+    def _show_model_error(self, error: str) -> None:
+        self.show(error)
+        self._is_about_model = True
+
     def _on_model_changed(self) -> None:
-        error = self._models.status.error
-        if error == self._model_error:
-            return
-        if error:
-            self.show(error)
-        elif self._text.text == self._model_error:
+        if self._is_about_model and not self._models.status.error:
             self.clear()
-        self._model_error = error

@@ -65,7 +65,8 @@ class SamplingPanel:
         """Show the settings of this conversation, unless somebody is just changing them."""
         if self._saving is not None and conversation.id == self._conversation.id:
             return
-        self._flush()
+        if self._saving is not None:
+            background_tasks.create(self.save(), name="save settings")
         self._conversation = conversation
         self._fill(conversation.options)
 
@@ -114,17 +115,24 @@ class SamplingPanel:
             return
         if self._saving is not None:
             self._saving.cancel()
-        self._saving = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._flush)
+        self._saving = asyncio.get_running_loop().call_later(
+            SAVE_SECONDS, lambda: background_tasks.create(self.save(), name="save settings")
+        )
 
-    def _flush(self) -> None:
-        """Save what was changed a moment ago."""
+    async def save(self) -> None:
+        """Save what was changed a moment ago, if anything was."""
         if self._saving is None:
             return
         self._saving.cancel()
         self._saving = None
-        options = self._options()
-        if options is not None and options != self._conversation.options:
-            background_tasks.create(self._save(self._conversation, options), name="save settings")
+        conversation, options = self._conversation, self._options()
+        if options is None or options == conversation.options:
+            return
+        conversation.options = options
+        try:
+            await self._chat.set_options(conversation, options)
+        except HistoryError as error:
+            self._notices.show(f"The settings could not be saved: {error}")
 
     def _options(self) -> ChatOptions | None:
         """None while something is not a valid value; its box says so."""
@@ -134,12 +142,6 @@ class SamplingPanel:
             return ChatOptions.model_validate(values)
         except ValidationError:
             return None
-
-    async def _save(self, conversation: Conversation, options: ChatOptions) -> None:
-        try:
-            await self._chat.set_options(conversation, options)
-        except HistoryError as error:
-            self._notices.show(f"The settings could not be saved: {error}")
 
 
 def _caption(name: str, description: str | None) -> None:
