@@ -222,7 +222,7 @@ class Scheduler:
             return True
         logger.error("llama_decode failed with code %d for %d tokens", code, n_tokens)
         if code == NO_KV_SLOT:
-            youngest = max(batch, key=lambda generation: generation.submitted_at)
+            youngest = max(self._running, key=lambda generation: generation.submitted_at)
             for generation in batch:
                 # Nothing of the batch is in the cache; the others decode it in the next step.
                 assert generation.sequence is not None

@@ -185,7 +185,9 @@ class LlamaEngine:
         model = Model(path, n_gpu_layers=self._n_gpu_layers, on_progress=report)
         try:
             n_ctx = min(self._n_ctx or model.n_ctx_train, model.n_ctx_train or self._n_ctx)
-            context = Context(model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=self._n_batch)
+            # Replies must never fill a batch: prompts are read in the room they leave.
+            n_batch = max(self._n_batch, 2 * self._parallel)
+            context = Context(model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=n_batch)
         except BaseException:
             model.close()
             raise
