@@ -194,8 +194,10 @@ class ModelManager:
         except ModelLoadError as error:
             self._fail(str(error))
             return
-        finally:
-            await asyncio.gather(load, return_exceptions=True)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped from here; it ends when the engine closes, and nobody asks how.
+            load.add_done_callback(lambda done: done.exception())
+            raise
         self._model = model
         self._settle()
         try:

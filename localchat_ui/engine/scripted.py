@@ -50,6 +50,7 @@ class ScriptedEngine:
             time.sleep(self.seconds_per_token)
         if self.load_error:
             raise ModelLoadError(self.load_error)
+        self._closed = False
         self._model = LoadedModel(path, n_ctx=4096, n_ctx_train=4096, has_chat_template=True)
         return self._model
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from nicegui import ui
 
-from localchat_ui.chat import ChatError, ChatService
-from localchat_ui.conversation import Conversation
+from localchat_ui.chat import ChatError, ChatService, Reply
+from localchat_ui.conversation import Conversation, Message
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.composer import Composer
-from localchat_ui.ui.components.conversation_list import ConversationList
+from localchat_ui.ui.components.conversation_list import PAGE_SIZE, ConversationList
 from localchat_ui.ui.components.element import icon_button
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
@@ -26,16 +27,23 @@ TITLE = "LocalChat"
 class ChatPage:
     """What one tab looks at. It subscribes, takes snapshots, and may vanish at any moment."""
 
-    def __init__(self, chat: ChatService, models: ModelManager, conversation: Conversation | None) -> None:
-        self._stored = conversation is not None
+    def __init__(
+        self,
+        chat: ChatService,
+        models: ModelManager,
+        conversation: Conversation | None,
+        recent: Sequence[Conversation],
+    ) -> None:
+        self.is_stored = conversation is not None
         self.chat = chat
         self.models = models
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
+        self._wanted: str | None = None
         design.apply()
         with ui.element("div").classes("page"):
             self.conversation_list = ConversationList(
-                chat, on_open=self.open, on_delete=self._left, on_error=self._complain
+                chat, recent, on_open=self.open, on_delete=self._left, on_error=self._complain
             )
             with ui.element("div").classes("main"):
                 self._header()
@@ -53,9 +61,12 @@ class ChatPage:
 
     async def open(self, conversation_id: str | None, *, remember: bool = True) -> None:
         """Show another conversation, or an empty one, without loading the page anew."""
+        self._wanted = conversation_id
         conversation = await self.chat.open(conversation_id) if conversation_id else None
+        if self._wanted != conversation_id:
+            return
         self.conversation = conversation or self.chat.new_conversation()
-        self._stored = conversation is not None
+        self.is_stored = conversation is not None
         if remember:
             ui.navigate.history.push(f"/c/{conversation.id}" if conversation else "/")
         await self.sync()
@@ -66,14 +77,18 @@ class ChatPage:
         async with self._syncing:
             conversation = self.conversation
             messages, reply = await self.chat.messages(conversation.id)
-            if conversation is not self.conversation:
-                return
-            self.transcript.show(messages, reply)
-            self.composer.show_writing(reply is not None)
-            self.status.watch(messages, reply)
-            self.panel.show(conversation)
-            self.conversation_list.select(conversation.id)
-            ui.page_title(f"{conversation.title} · {TITLE}" if conversation.title else TITLE)
+            if conversation is self.conversation:
+                self.show(messages, reply)
+
+    def show(self, messages: Sequence[Message], reply: Reply | None) -> None:
+        """Draw what `ChatService.messages` just returned, and follow the reply from there."""
+        self.transcript.show(messages, reply)
+        self.composer.show_writing(reply is not None)
+        self.status.watch(messages, reply)
+        self.panel.show(self.conversation)
+        self.conversation_list.select(self.conversation.id)
+        title = self.conversation.title
+        ui.page_title(f"{title} · {TITLE}" if title else TITLE)
 
     def _header(self) -> None:
         with ui.element("header").classes("header"):
@@ -107,11 +122,13 @@ class ChatPage:
         if conversation_id != self.conversation.id:
             return
         conversation = await self.chat.open(conversation_id)
+        if conversation_id != self.conversation.id:
+            return  # somebody opened another one meanwhile
         if conversation is not None:
             self.conversation = conversation
-            if not self._stored:
+            if not self.is_stored:
                 ui.navigate.history.replace(f"/c/{conversation_id}")
-            self._stored = True
+            self.is_stored = True
         await self.sync()
 
     async def _left(self, conversation_id: str) -> None:
@@ -125,17 +142,23 @@ class ChatPage:
 def register(chat: ChatService, models: ModelManager) -> None:
     """The routes `/` and `/c/{conversation_id}`."""
 
+    async def open_page(conversation_id: str | None) -> ChatPage:
+        # Everything is read before the first element is made, so that the page arrives with its messages in it.
+        await chat.started()
+        recent = await chat.conversations(PAGE_SIZE + 1)
+        conversation = await chat.open(conversation_id) if conversation_id else None
+        messages, reply = await chat.messages(conversation.id) if conversation else ([], None)
+        page = ChatPage(chat, models, conversation, recent)
+        page.show(messages, reply)
+        return page
+
     @ui.page("/")
     async def start_page() -> None:
-        await chat.started()
-        await ChatPage(chat, models, None).sync()
+        await open_page(None)
 
     @ui.page("/c/{conversation_id}")
     async def conversation_page(conversation_id: str) -> None:
-        await chat.started()
-        conversation = await chat.open(conversation_id)
-        page = ChatPage(chat, models, conversation)
-        if conversation is None:
+        page = await open_page(conversation_id)
+        if not page.is_stored:
             page.notices.show("There is no such conversation here. It may have been deleted.")
             ui.navigate.history.replace("/")
-        await page.sync()

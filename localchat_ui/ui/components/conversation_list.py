@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from nicegui import ui
@@ -29,6 +29,7 @@ class ConversationList:
     def __init__(
         self,
         chat: ChatService,
+        recent: Sequence[Conversation],
         *,
         on_open: Callable[[str | None], Awaitable[None]],
         on_delete: Callable[[str], Awaitable[None]],
@@ -54,8 +55,8 @@ class ConversationList:
             self._undo.set_visibility(False)
         self._deleted: str | None = None
         ui.element("div").classes("backdrop").on("click", js_handler="() => localchat.closeOverlays()")
-        chat.list_changed.subscribe(self._draw)
-        ui.timer(0, self._draw, once=True)
+        chat.list_changed.subscribe(self._refresh)
+        self._draw(recent)
 
     def select(self, conversation_id: str) -> None:
         """Mark the conversation that is open."""
@@ -64,10 +65,15 @@ class ConversationList:
             for item in self._list:
                 _mark(item, item.props.get("data-id") == conversation_id)
 
-    async def _draw(self) -> None:
+    async def _refresh(self) -> None:
+        # One more than is shown tells whether there are more.
         conversations = await self._chat.conversations(self._shown + 1)
+        if not self._list.is_deleted:
+            self._draw(conversations)
+
+    def _draw(self, conversations: Sequence[Conversation]) -> None:
         drawn = (self._shown, [(c.id, c.title, self._chat.is_writing(c.id)) for c in conversations])
-        if drawn == self._drawn or self._list.is_deleted:
+        if drawn == self._drawn:
             return
         self._drawn = drawn
         self._list.clear()
@@ -80,7 +86,8 @@ class ConversationList:
 
     async def _show_more(self) -> None:
         self._shown += PAGE_SIZE
-        await self._draw()
+        with self._nav:
+            await self._refresh()
 
     def _item(self, conversation: Conversation) -> None:
         title = conversation.title or "New chat"

@@ -65,8 +65,9 @@ class SamplingPanel:
         """Show the settings of this conversation, unless somebody is just changing them."""
         if self._saving is not None and conversation.id == self._conversation.id:
             return
-        if self._saving is not None:
-            background_tasks.create(self.save(), name="save settings")
+        changed = self._take_change()
+        if changed is not None:
+            background_tasks.create(self._store(*changed), name="save settings")
         self._conversation = conversation
         self._fill(conversation.options)
 
@@ -121,18 +122,21 @@ class SamplingPanel:
 
     async def save(self) -> None:
         """Save what was changed a moment ago, if anything was."""
+        changed = self._take_change()
+        if changed is not None:
+            await self._store(*changed)
+
+    def _take_change(self) -> tuple[Conversation, ChatOptions] | None:
+        """What waits to be saved, and for which conversation; it waits no longer then."""
         if self._saving is None:
-            return
+            return None
         self._saving.cancel()
         self._saving = None
-        conversation, options = self._conversation, self._options()
-        if options is None or options == conversation.options:
-            return
-        conversation.options = options
-        try:
-            await self._chat.set_options(conversation, options)
-        except HistoryError as error:
-            self._notices.show(f"The settings could not be saved: {error}")
+        options = self._options()
+        if options is None or options == self._conversation.options:
+            return None
+        self._conversation.options = options
+        return self._conversation, options
 
     def _options(self) -> ChatOptions | None:
         """None while something is not a valid value; its box says so."""
@@ -142,6 +146,12 @@ class SamplingPanel:
             return ChatOptions.model_validate(values)
         except ValidationError:
             return None
+
+    async def _store(self, conversation: Conversation, options: ChatOptions) -> None:
+        try:
+            await self._chat.set_options(conversation, options)
+        except HistoryError as error:
+            self._notices.show(f"The settings could not be saved: {error}")
 
 
 def _caption(name: str, description: str | None) -> None:
