@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -136,17 +136,14 @@ class ChatService:
         """Add a message and start the reply. Raises ChatError or HistoryError; then nothing was sent."""
         if not text.strip():
             raise ChatError("The message is empty.")
-        with self._turn(conversation.id):
+        async with self._turn(conversation.id):
             stored = await self._keep(conversation)
             question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=stored.head_id)
-            reply = await self._begin_reply(stored, question.id, question)
-            if not stored.title:
-                await self._store.rename(stored.id, title_of(text))
-            return reply
+            return await self._begin_reply(stored, question.id, question)
 
     async def retry(self, conversation: Conversation) -> Reply:
         """Answer the last question once more; the reply it had stays in the tree. Raises ChatError or HistoryError."""
-        with self._turn(conversation.id):
+        async with self._turn(conversation.id):
             stored = await self._keep(conversation)
             messages = await self._store.branch(stored.id)
             question = next((message for message in reversed(messages) if message.role is Role.USER), None)
@@ -186,9 +183,20 @@ class ChatService:
         await self._store.restore(conversation_id)
         self.list_changed.emit()
 
-    @contextmanager
-    def _turn(self, conversation_id: str) -> Iterator[None]:
+    async def _give_title(self, conversation_id: str, title: str) -> None:
+        try:
+            await self._store.rename(conversation_id, title)
+        except HistoryError as error:
+            # The message is sent by now, and better without a title than twice.
+            logger.warning("the conversation got no title: %s", error)
+
+    @asynccontextmanager
+    async def _turn(self, conversation_id: str) -> AsyncIterator[None]:
         """One reply at a time in a conversation, however often somebody presses."""
+        reply = self._replies.get(conversation_id)
+        if reply is not None and reply.task is not None and reply.message.state is not MessageState.WRITING:
+            # It is written and just being saved: whoever is so quick should not be refused.
+            await asyncio.wait([reply.task])
         if conversation_id in self._replies or conversation_id in self._taking_turns:
             raise ChatError("A reply is still being written. Stop it, or wait until it is finished.")
         self._taking_turns.add(conversation_id)
@@ -218,6 +226,8 @@ class ChatService:
         except BaseException:
             del self._replies[conversation.id]
             raise
+        if before and not conversation.title:
+            await self._give_title(conversation.id, title_of(before[0].text))
         reply.work = asyncio.create_task(self._generate(reply))
         reply.task = asyncio.create_task(self._write(reply))
         self.conversation_changed.emit(conversation.id)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from localchat_ui.conversation import Role
+from localchat_ui.engine.base import EngineError, PromptTooLongError, Turn
+from localchat_ui.engine.llama import Model
+from localchat_ui.engine.prompt import FALLBACK_STOP, build_prompt
+
+QUESTION = [Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, "What is 2 + 2?")]
+
+# As in Gemma's and Mistral's own templates.
+NO_SYSTEM_TURN = """{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}
+{%- for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}"""
+
+
+@dataclass
+class FakeModel:
+    """A vocabulary of bytes around a template that no real model here has."""
+
+    chat_template: str | None
+    bos: str = "<s>"
+    eos: str = "</s>"
+    adds_bos: bool = True
+    read: list[str] = field(default_factory=list)
+
+    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        self.read.append((self.bos if add_special else "") + text)
+        return list(self.read[-1].encode())
+
+
+@pytest.fixture
+def plain() -> FakeModel:
+    return FakeModel(
+        "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}", adds_bos=False
+    )
+
+
+@pytest.fixture(scope="module")
+def instruct(smollm: Path) -> Iterator[Model]:
+    model = Model(smollm, vocab_only=True)
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def base(gemma: Path) -> Iterator[Model]:
+    model = Model(gemma, vocab_only=True)
+    yield model
+    model.close()
+
+
+def test_a_conversation_becomes_the_text_of_the_models_own_template(instruct: Model):
+    turns = [*QUESTION, Turn(Role.ASSISTANT, "4"), Turn(Role.USER, "Times 3?")]
+    assert text_of(instruct, turns) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n"
+        "<|im_start|>assistant\n4<|im_end|>\n"
+        "<|im_start|>user\nTimes 3?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def test_the_next_turn_begins_with_the_tokens_of_the_one_before(instruct: Model):
+    """Otherwise nothing that was read could be used again."""
+    first = build_prompt(instruct, QUESTION, n_ctx=1000).tokens
+    later = [*QUESTION, Turn(Role.ASSISTANT, "4"), Turn(Role.USER, "Times 3?")]
+    assert build_prompt(instruct, later, n_ctx=1000).tokens[: len(first)] == first
+
+
+def test_a_template_brings_its_own_end_so_nothing_else_stops_the_reply(instruct: Model):
+    assert build_prompt(instruct, QUESTION, n_ctx=1000).stop == ()
+
+
+def test_a_base_model_gets_a_plain_dialogue_and_stops_where_the_next_turn_would_begin(base: Model):
+    prompt = build_prompt(base, QUESTION, n_ctx=1000)
+    assert text_of(base, QUESTION) == "<bos>Be brief.\n\nUser: What is 2 + 2?\nAssistant:"
+    assert prompt.stop == FALLBACK_STOP
+    assert prompt.tokens.count(prompt.tokens[0]) == 1, "the beginning of text stands there once"
+
+
+def test_text_that_no_keyboard_writes_becomes_tokens(instruct: Model):
+    assert text_of(instruct, [Turn(Role.USER, "🦙 grüße 你好 \ud800")]).count("🦙 grüße 你好 ?") == 1
+
+
+@pytest.mark.parametrize(
+    ("template", "adds_bos", "read"),
+    [
+        ("{{ bos_token }}{{ messages[0].content }}", True, "<s>Hi"),
+        ("{{ messages[0].content }}", True, "<s>Hi"),
+        ("{{ messages[0].content }}", False, "Hi"),
+    ],
+)
+def test_the_beginning_of_text_is_written_once_whoever_writes_it(template: str, adds_bos: bool, read: str):
+    model = FakeModel(template, adds_bos=adds_bos)
+    build_prompt(model, [Turn(Role.USER, "Hi")], n_ctx=100)
+    assert model.read[0] == read
+
+
+def test_a_template_that_refuses_a_system_turn_gets_its_words_before_the_first_question():
+    model = FakeModel(NO_SYSTEM_TURN, adds_bos=False)
+    build_prompt(model, [*QUESTION, Turn(Role.ASSISTANT, "4"), Turn(Role.USER, "Sure?")], n_ctx=1000)
+    assert model.read[0] == "[user]Be brief.\n\nWhat is 2 + 2?[assistant]4[user]Sure?"
+
+
+@pytest.mark.parametrize("turns", [QUESTION, QUESTION[1:]])
+def test_a_template_that_cannot_be_applied_says_why(turns: list[Turn]):
+    with pytest.raises(EngineError, match=r"chat template could not be applied: .*never"):
+        build_prompt(FakeModel("{{ raise_exception('never') }}"), turns, n_ctx=1000)
+
+
+def test_a_template_cannot_reach_the_program():
+    with pytest.raises(EngineError):
+        build_prompt(FakeModel("{{ messages.__class__.__mro__[1].__subclasses__() }}"), QUESTION, n_ctx=1000)
+
+
+# Fitted to the context
+
+
+def test_what_fits_is_read_whole_and_counted_turn_by_turn(instruct: Model):
+    turns = [*QUESTION, Turn(Role.ASSISTANT, "4"), Turn(Role.USER, "Times 3?")]
+    prompt = build_prompt(instruct, turns, n_ctx=1000)
+    assert prompt.n_dropped == 0
+    assert len(prompt.turn_tokens) == len(turns)
+    assert sum(prompt.turn_tokens) == len(prompt.tokens)
+    assert prompt.turn_tokens[1] > prompt.turn_tokens[2] > 0, "the question is longer than its answer"
+
+
+def test_the_oldest_turns_leave_when_a_conversation_is_too_long_but_the_system_prompt_stays(plain: FakeModel):
+    turns = talk(41)
+    prompt = build_prompt(plain, turns, n_ctx=1000, max_tokens=100)
+    text = bytes(prompt.tokens).decode()
+    assert prompt.n_dropped > 0
+    assert text == "[system]Be brief." + "".join(
+        f"[{turn.role.value}]{turn.text}" for turn in turns[1 + prompt.n_dropped :]
+    )
+    assert len(prompt.tokens) <= 900
+    assert turns[1 + prompt.n_dropped].role is Role.USER, "what is left begins with a question"
+
+
+def test_what_leaves_leaves_in_large_steps_so_that_most_turns_can_reuse_what_was_read(plain: FakeModel):
+    beginnings = set()
+    for n in range(31, 61, 2):
+        prompt = build_prompt(plain, talk(n), n_ctx=1000, max_tokens=100)
+        assert len(prompt.tokens) <= 900
+        beginnings.add(bytes(prompt.tokens[:60]))
+    assert 1 < len(beginnings) < 8
+
+
+@pytest.mark.parametrize("n_ctx", [256, 300, 511, 1000])
+@pytest.mark.parametrize("max_tokens", [1, 50, 10_000])
+def test_room_for_a_reply_is_always_left(plain: FakeModel, n_ctx: int, max_tokens: int):
+    for n in range(1, 60, 2):
+        prompt = build_prompt(plain, talk(n), n_ctx=n_ctx, max_tokens=max_tokens)
+        assert n_ctx - len(prompt.tokens) >= min(max_tokens, n_ctx // 4)
+        assert bytes(prompt.tokens).decode().endswith(f"word {n}")
+
+
+def test_a_last_message_that_leaves_no_room_is_refused_with_both_numbers_and_what_to_do(plain: FakeModel):
+    long = [*talk(5), Turn(Role.USER, "x" * 4000)]
+    with pytest.raises(PromptTooLongError, match=r"have 4,\d\d\d tokens and the context holds 4,000.*N_CTX"):
+        build_prompt(plain, long, n_ctx=4000)
+
+
+def test_a_long_last_message_may_take_all_but_a_little_of_the_context(plain: FakeModel):
+    question = [Turn(Role.USER, "x" * 970)]
+    prompt = build_prompt(plain, question, n_ctx=1000, max_tokens=10_000)
+    assert len(prompt.tokens) == 976
+    assert prompt.n_dropped == 0
+
+
+def talk(n: int) -> list[Turn]:
+    """A system prompt, then n turns of about 28 tokens that ends with a question when n is odd."""
+    roles = (Role.USER, Role.ASSISTANT)
+    said = [Turn(roles[index % 2], f"this is said as word {index + 1}") for index in range(n)]
+    return [Turn(Role.SYSTEM, "Be brief."), *said]
+
+
+def text_of(model: Model, turns: Sequence[Turn]) -> str:
+    """What the model reads, special tokens written out."""
+    special: Callable[[int], bytes] = lambda token: model._to_bytes(token, special=True)  # noqa: E731
+    return b"".join(map(special, build_prompt(model, turns, n_ctx=1000).tokens)).decode()

@@ -1,0 +1,660 @@
+"""Which model is in use, on a real folder of files and a real database; only loading and downloading are played."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from localchat_ui import model_manager as manager_module
+from localchat_ui.engine.base import LoadedModel, NoModelError
+from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.library import scan
+from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.hub import DownloadCancelledError, DownloadError, Progress
+from localchat_ui.library.model_file import ModelFile
+from localchat_ui.model_manager import ModelManager, ModelStatus, Phase
+from tests.library.test_metadata import Child
+
+# The probe of these tests crashes on a file of this name.
+UNREADABLE = "quit.gguf"
+
+
+class PlayedEngine(ScriptedEngine):
+    """Loads any file, unless it is told not to or to wait with that file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.broken: dict[str, Exception | str] = {}
+        self.waiting: dict[str, threading.Event] = {}
+
+    def hold(self, name: str) -> threading.Event:
+        """Let the next load of this file wait for the event."""
+        self.waiting[name] = threading.Event()
+        return self.waiting[name]
+
+    def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
+        self.loads.append(path.name)
+        on_progress(0.5)
+        if path.name in self.waiting:
+            assert self.waiting[path.name].wait(10)
+        reason = self.broken.get(path.name)
+        if isinstance(reason, Exception):
+            raise reason
+        self.load_error = reason
+        return super().load(path, on_progress)
+
+    @property
+    def loaded(self) -> str | None:
+        return self.model.path.name if self.model else None
+
+
+class PlayedDownload:
+    """Writes its file when it is let go on; an object is good for one run, as the real one is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.error: str | None = None
+        self.progress = Progress()
+        self.started = threading.Event()
+        self._go_on = threading.Event()
+        self._cancelled = False
+
+    def run(self) -> Path:
+        self.progress = Progress("downloading", 120, 400, 10.0)
+        self.started.set()
+        assert self._go_on.wait(10)
+        if self._cancelled:
+            raise DownloadCancelledError("The download was cancelled.")
+        if self.error:
+            raise DownloadError(self.error)
+        return put(self.path)
+
+    def finish(self, error: str | None = None) -> None:
+        self.error = error
+        self._go_on.set()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._go_on.set()
+
+
+class House:
+    """A models folder, an engine and a database, and managers that start on them like the program does."""
+
+    def __init__(self, folder: Path, store: HistoryStore) -> None:
+        self.folder = folder / "models"
+        self.folder.mkdir()
+        self.store = store
+        self.engine = PlayedEngine()
+        self.downloads: list[PlayedDownload] = []
+        self.closing = AsyncExitStack()
+        self._cache = folder / "data" / "models.json"
+        self._probe = Child(folder).command
+
+    def put(self, *names: str) -> None:
+        for name in names:
+            put(self.folder / name)
+
+    def manager(self, configured: str = "") -> ModelManager:
+        """A manager that has not started yet."""
+        manager = ModelManager(
+            self.engine,
+            Catalog(self.folder, self._cache, probe=self._probe),
+            self.store,
+            configured=configured,
+            download_name="suggested.gguf",
+            new_download=self._new_download,  # type: ignore[arg-type]
+        )
+        self.closing.push_async_callback(manager.close)
+        return manager
+
+    async def started(self, configured: str = "") -> ModelManager:
+        """A manager that has done what it does at the start."""
+        manager = self.manager(configured)
+        manager.start()
+        await settled(manager)
+        return manager
+
+    def restart(self) -> None:
+        self.engine = PlayedEngine()
+
+    def _new_download(self) -> PlayedDownload:
+        self.downloads.append(PlayedDownload(self.folder / "suggested.gguf"))
+        return self.downloads[-1]
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr(scan, "STARTER_PACKAGE", "no_such_package")
+    monkeypatch.setattr(manager_module, "PROGRESS_SECONDS", 0.01)
+    store = await HistoryStore(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}").open()
+    house = House(tmp_path, store)
+    yield house
+    for event in house.engine.waiting.values():
+        event.set()
+    await house.closing.aclose()
+    await store.close()
+    # What a task left unsaid is said here, and not in the middle of something else.
+    gc.collect()
+
+
+# At the start
+
+
+async def test_the_configured_model_comes_before_all_others(house: House) -> None:
+    house.put("a.gguf", "b.gguf", "c.gguf")
+    manager = await house.started()
+    manager.choose(model_of(manager, "c.gguf"))
+    await settled(manager)
+    house.restart()
+    manager = await house.started(configured="b")
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "b.gguf"))
+    assert house.engine.loads == ["b.gguf"]
+
+
+async def test_a_configured_path_may_lie_outside_the_models_folder(house: House, tmp_path: Path) -> None:
+    house.put("a.gguf")
+    elsewhere = put(tmp_path / "elsewhere" / "mine.gguf")
+    manager = await house.started(configured=str(elsewhere))
+    assert house.engine.loaded == "mine.gguf"
+    assert [model.name for model in manager.models] == ["a", "mine"]
+
+
+async def test_a_configured_model_that_is_missing_is_a_clear_error_and_nothing_else_is_loaded(house: House) -> None:
+    house.put("a.gguf")
+    manager = await house.started(configured="typo.gguf")
+    assert manager.status.phase is Phase.FAILED
+    assert manager.status.error == "MODEL=typo.gguf was not found. Choose another model in the header."
+    assert not house.engine.loads
+    with pytest.raises(NoModelError, match=r"MODEL=typo\.gguf was not found"):
+        await manager.ready()
+    manager.choose(model_of(manager, "a.gguf"))
+    await settled(manager)
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "a.gguf"))
+
+
+async def test_a_configured_model_that_does_not_load_says_why(house: House) -> None:
+    house.put("a.gguf", "b.gguf")
+    house.engine.broken["b.gguf"] = "b.gguf could not be loaded: it is not a GGUF file."
+    manager = await house.started(configured="b.gguf")
+    assert manager.status == ModelStatus(Phase.FAILED, error="b.gguf could not be loaded: it is not a GGUF file.")
+
+
+async def test_without_a_configured_model_the_one_used_last_is_loaded(house: House) -> None:
+    house.put("a.gguf", "sub/b.gguf", "c.gguf")
+    manager = await house.started()
+    manager.choose(model_of(manager, "b.gguf"))
+    await settled(manager)
+    house.restart()
+    await house.started()
+    assert house.engine.loads == ["b.gguf"]
+
+
+async def test_when_the_one_used_last_is_gone_the_first_of_the_folder_is_loaded(house: House) -> None:
+    house.put("a.gguf", "b.gguf", "z.gguf")
+    manager = await house.started()
+    manager.choose(model_of(manager, "z.gguf"))
+    await settled(manager)
+    (house.folder / "z.gguf").unlink()
+    house.restart()
+    await house.started()
+    assert house.engine.loads == ["a.gguf"]
+
+
+async def test_the_users_own_files_come_before_the_starter(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_starter(tmp_path, monkeypatch)
+    manager = await house.started()
+    assert house.engine.loads == ["starter.gguf"]
+    assert manager.status.model is not None
+    assert manager.status.model.is_starter
+    assert not house.downloads
+
+    await house.store.set_preference(manager_module.LAST_USED, None)
+    house.put("zzz.gguf")
+    house.restart()
+    await house.started()
+    assert house.engine.loads == ["zzz.gguf"]
+
+
+async def test_a_starter_that_was_used_last_is_loaded_again(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_starter(tmp_path, monkeypatch)
+    await house.started()
+    house.put("a.gguf")
+    house.restart()
+    await house.started()
+    assert house.engine.loads == ["starter.gguf"]
+
+
+async def test_a_model_that_does_not_load_is_passed_over_for_the_next(house: House) -> None:
+    house.put("a.gguf", "b.gguf", "c.gguf")
+    house.engine.broken["a.gguf"] = "a.gguf could not be loaded: out of memory."
+    manager = await house.started()
+    assert house.engine.loads == ["a.gguf", "b.gguf"]
+    assert manager.status == ModelStatus(
+        Phase.READY, model=model_of(manager, "b.gguf"), error="a.gguf could not be loaded: out of memory."
+    )
+
+
+async def test_a_configured_file_whose_metadata_could_not_be_read_is_not_loaded_either(house: House) -> None:
+    house.put(UNREADABLE, "z.gguf")
+    manager = await house.started(configured=UNREADABLE)
+    assert manager.status == ModelStatus(Phase.FAILED, error=model_of(manager, UNREADABLE).error)
+    assert not house.engine.loads
+
+
+async def test_when_no_model_loads_the_reason_is_told_and_nothing_is_downloaded(house: House) -> None:
+    house.put("a.gguf")
+    house.engine.broken["a.gguf"] = "a.gguf could not be loaded: out of memory."
+    manager = await house.started()
+    assert manager.status == ModelStatus(Phase.FAILED, error="a.gguf could not be loaded: out of memory.")
+    assert not house.downloads
+
+
+async def test_a_file_whose_metadata_could_not_be_read_is_never_loaded(house: House) -> None:
+    house.put(UNREADABLE, "z.gguf")
+    manager = await house.started()
+    assert house.engine.loads == ["z.gguf"]
+    assert model_of(manager, UNREADABLE).error
+
+
+async def test_a_first_run_downloads_the_suggested_model_and_loads_it(house: House) -> None:
+    manager = house.manager()
+    seen = record(manager)
+    manager.start()
+    download = await next_download(house, 1)
+    await until(lambda: manager.status.download == Progress("downloading", 120, 400, 10.0))
+    assert manager.status.phase is Phase.DOWNLOADING
+    download.finish()
+    await settled(manager)
+    assert manager.status.phase is Phase.READY
+    assert house.engine.loaded == "suggested.gguf"
+    phases = list(dict.fromkeys(status.phase for status in seen))
+    assert phases == [Phase.DOWNLOADING, Phase.LOADING, Phase.READY]
+
+    house.restart()
+    await house.started()
+    assert (house.engine.loaded, len(house.downloads)) == ("suggested.gguf", 1)
+
+
+# Choosing
+
+
+async def test_a_model_on_its_way_is_shown_with_how_far_it_is(house: House) -> None:
+    house.put("a.gguf", "b.gguf")
+    manager = await house.started()
+    first, second = manager.models
+    go_on = house.engine.hold("b.gguf")
+    manager.choose(second)
+    await until(lambda: manager.status.share == 0.5)
+    assert manager.status == ModelStatus(Phase.LOADING, model=first, target=second, share=0.5)
+    assert house.engine.loaded == "a.gguf", "the old one answers meanwhile"
+    go_on.set()
+    await settled(manager)
+    assert manager.status == ModelStatus(Phase.READY, model=second)
+
+
+async def test_a_load_that_fails_keeps_the_old_model_and_says_the_reason(house: House) -> None:
+    house.put("a.gguf", "b.gguf")
+    manager = await house.started()
+    house.engine.broken["b.gguf"] = "b.gguf could not be loaded: it is corrupted or incomplete."
+    manager.choose(model_of(manager, "b.gguf"))
+    await settled(manager)
+    assert manager.status == ModelStatus(
+        Phase.READY,
+        model=model_of(manager, "a.gguf"),
+        error="b.gguf could not be loaded: it is corrupted or incomplete.",
+    )
+    await manager.ready()
+    house.restart()
+    await house.started()
+    assert house.engine.loads == ["a.gguf"], "what did not load is not what was used last"
+
+
+async def test_the_reason_goes_away_with_the_next_load_that_works(house: House) -> None:
+    house.put("a.gguf", "b.gguf", "c.gguf")
+    manager = await house.started()
+    house.engine.broken["b.gguf"] = "b.gguf could not be loaded."
+    for name in ("b.gguf", "c.gguf"):
+        manager.choose(model_of(manager, name))
+        await settled(manager)
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "c.gguf"))
+
+
+async def test_a_file_that_could_not_be_read_is_refused_without_loading_it(house: House) -> None:
+    house.put("a.gguf", UNREADABLE)
+    manager = await house.started()
+    unreadable = model_of(manager, UNREADABLE)
+    manager.choose(unreadable)
+    await settled(manager)
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "a.gguf"), error=unreadable.error)
+    assert house.engine.loads == ["a.gguf"]
+
+
+async def test_of_two_quick_choices_the_last_one_stays(house: House) -> None:
+    house.put("a.gguf", "b.gguf", "c.gguf")
+    manager = await house.started()
+    slow = house.engine.hold("b.gguf")
+    manager.choose(model_of(manager, "b.gguf"))
+    await until(lambda: "b.gguf" in house.engine.loads)
+    manager.choose(model_of(manager, "c.gguf"))
+    slow.set()
+    await settled(manager)
+    assert house.engine.loaded == "c.gguf"
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "c.gguf"))
+    house.restart()
+    await house.started()
+    assert house.engine.loads == ["c.gguf"]
+
+
+async def test_of_many_quick_choices_those_in_between_are_never_loaded(house: House) -> None:
+    house.put("a.gguf", "b.gguf", "c.gguf", "d.gguf")
+    manager = await house.started()
+    slow = house.engine.hold("b.gguf")
+    manager.choose(model_of(manager, "b.gguf"))
+    await until(lambda: "b.gguf" in house.engine.loads)
+    manager.choose(model_of(manager, "c.gguf"))
+    manager.choose(model_of(manager, "d.gguf"))
+    slow.set()
+    await settled(manager)
+    assert house.engine.loads == ["a.gguf", "b.gguf", "d.gguf"]
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "d.gguf"))
+
+
+async def test_a_file_refused_while_another_loads_disturbs_it_not_and_its_reason_stays(house: House) -> None:
+    house.put("a.gguf", "b.gguf", UNREADABLE)
+    manager = await house.started()
+    slow = house.engine.hold("b.gguf")
+    manager.choose(model_of(manager, "b.gguf"))
+    await until(lambda: manager.status.share == 0.5)
+    failures: list[str] = []
+    manager.failed.subscribe(failures.append)
+    manager.choose(model_of(manager, UNREADABLE))
+    reason = model_of(manager, UNREADABLE).error
+    await asyncio.sleep(0.05)
+    assert (manager.status.phase, manager.status.error) == (Phase.LOADING, reason)
+    assert manager.status.target == model_of(manager, "b.gguf")
+    slow.set()
+    await settled(manager)
+    assert house.engine.loaded == "b.gguf"
+    assert failures == [reason]
+
+
+async def test_a_bug_in_loading_is_told_in_plain_words_and_the_next_choice_works(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.put("a.gguf", "b.gguf")
+    manager = await house.started()
+    house.engine.broken["b.gguf"] = ZeroDivisionError("secret detail")
+    manager.choose(model_of(manager, "b.gguf"))
+    await settled(manager)
+    assert manager.status.error is not None
+    assert "secret detail" not in manager.status.error
+    assert "secret detail" in caplog.text
+    assert manager.status.model == model_of(manager, "a.gguf")
+    del house.engine.broken["b.gguf"]
+    manager.choose(model_of(manager, "b.gguf"))
+    await settled(manager)
+    assert house.engine.loaded == "b.gguf"
+
+
+async def test_a_model_is_used_even_if_that_cannot_be_remembered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise HistoryError("The disk is full.")
+
+    house.put("a.gguf")
+    monkeypatch.setattr(house.store, "set_preference", fail)
+    manager = await house.started()
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "a.gguf"))
+
+
+async def test_refresh_finds_new_and_vanished_files_and_tells_only_of_changes(house: House) -> None:
+    house.put("a.gguf")
+    manager = await house.started()
+    seen = record(manager)
+    await manager.refresh()
+    assert not seen
+    house.put("b.gguf")
+    await manager.refresh()
+    assert [model.name for model in manager.models] == ["a", "b"]
+    (house.folder / "a.gguf").unlink()
+    await manager.refresh()
+    assert [model.name for model in manager.models] == ["b"]
+    assert len(seen) == 2
+    assert manager.status.phase is Phase.READY, "what is loaded stays loaded"
+
+
+# Downloading
+
+
+async def test_a_cancelled_download_is_no_error_and_can_be_started_again(house: House) -> None:
+    manager = house.manager()
+    manager.start()
+    await next_download(house, 1)
+    manager.cancel_download()
+    await settled(manager)
+    assert manager.status == ModelStatus(Phase.NONE)
+    manager.download()
+    (await next_download(house, 2)).finish()
+    await settled(manager)
+    assert house.engine.loaded == "suggested.gguf"
+
+
+async def test_a_download_that_fails_says_why_and_can_be_tried_again(house: House) -> None:
+    manager = house.manager()
+    manager.start()
+    (await next_download(house, 1)).finish(error="No connection to the hub. Check the network and start again.")
+    await settled(manager)
+    reason = "No connection to the hub. Check the network and start again."
+    assert manager.status == ModelStatus(Phase.FAILED, error=reason)
+    with pytest.raises(NoModelError, match="No connection to the hub"):
+        await manager.ready()
+    manager.download()
+    (await next_download(house, 2)).finish()
+    await settled(manager)
+    assert manager.status.phase is Phase.READY
+    assert manager.status.error is None
+
+
+async def test_choosing_a_file_ends_the_download(house: House) -> None:
+    manager = house.manager()
+    manager.start()
+    await next_download(house, 1)
+    house.put("mine.gguf")
+    await manager.refresh()
+    manager.choose(model_of(manager, "mine.gguf"))
+    assert house.downloads[0]._cancelled
+    await settled(manager)
+    assert house.engine.loads == ["mine.gguf"]
+    assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "mine.gguf"))
+
+
+async def test_download_pressed_twice_runs_once_at_a_time(house: House) -> None:
+    manager = house.manager()
+    manager.start()
+    await next_download(house, 1)
+    manager.download()
+    download = await next_download(house, 2)
+    assert house.downloads[0]._cancelled
+    download.finish()
+    await settled(manager)
+    assert house.engine.loads == ["suggested.gguf"]
+
+
+async def test_cancelling_without_a_download_does_nothing(house: House) -> None:
+    house.manager().cancel_download()
+
+
+# Ready
+
+
+async def test_ready_waits_for_a_load_on_its_way(house: House) -> None:
+    house.put("a.gguf")
+    go_on = house.engine.hold("a.gguf")
+    manager = house.manager()
+    manager.start()
+    waiting = asyncio.create_task(manager.ready())
+    await until(lambda: bool(house.engine.loads))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    go_on.set()
+    await asyncio.wait_for(waiting, 5)
+    assert house.engine.loaded == "a.gguf"
+
+
+async def test_ready_waits_for_a_download_and_the_load_after_it(house: House) -> None:
+    manager = house.manager()
+    manager.start()
+    waiting = asyncio.create_task(manager.ready())
+    (await next_download(house, 1)).finish()
+    await asyncio.wait_for(waiting, 5)
+    assert house.engine.loaded == "suggested.gguf"
+
+
+async def test_ready_raises_the_reason_when_the_load_it_waits_for_fails(house: House) -> None:
+    house.put("a.gguf")
+    house.engine.broken["a.gguf"] = "a.gguf could not be loaded: out of memory."
+    go_on = house.engine.hold("a.gguf")
+    manager = house.manager()
+    manager.start()
+    waiting = asyncio.create_task(manager.ready())
+    await until(lambda: bool(house.engine.loads))
+    go_on.set()
+    with pytest.raises(NoModelError, match=r"No model is loaded\. a\.gguf could not be loaded: out of memory\."):
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_ready_goes_on_waiting_when_another_model_is_chosen_meanwhile(house: House) -> None:
+    house.put("a.gguf", "b.gguf")
+    house.engine.broken["a.gguf"] = "a.gguf could not be loaded."
+    go_on = house.engine.hold("a.gguf")
+    manager = house.manager(configured="a.gguf")
+    manager.start()
+    waiting = asyncio.create_task(manager.ready())
+    await until(lambda: bool(house.engine.loads))
+    manager.choose(model_of(manager, "b.gguf"))
+    go_on.set()
+    await asyncio.wait_for(waiting, 5)
+    assert house.engine.loaded == "b.gguf"
+
+
+async def test_ready_does_not_wait_for_a_swap_while_a_model_can_answer(house: House) -> None:
+    house.put("a.gguf", "b.gguf")
+    manager = await house.started()
+    house.engine.hold("b.gguf")
+    manager.choose(model_of(manager, "b.gguf"))
+    await until(lambda: "b.gguf" in house.engine.loads)
+    await asyncio.wait_for(manager.ready(), 1)
+
+
+async def test_ready_says_how_to_get_a_model_when_none_is_on_its_way(house: House) -> None:
+    manager = house.manager()
+    with pytest.raises(NoModelError, match="Put a GGUF file into the models folder"):
+        await manager.ready()
+    manager.start()
+    await next_download(house, 1)
+    manager.cancel_download()
+    with pytest.raises(NoModelError, match="Put a GGUF file into the models folder"):
+        await asyncio.wait_for(manager.ready(), 5)
+
+
+# The end
+
+
+async def test_closing_ends_a_download(house: House) -> None:
+    manager = house.manager()
+    manager.start()
+    download = await next_download(house, 1)
+    await asyncio.wait_for(manager.close(), 5)
+    assert download._cancelled
+    assert not house.engine.loads
+
+
+async def test_closing_ends_with_the_load_that_the_engine_gives_up(house: House) -> None:
+    house.put("a.gguf", "b.gguf")
+    house.engine.broken["a.gguf"] = "The program is shutting down."
+    given_up = house.engine.hold("a.gguf")
+    manager = house.manager()
+    manager.start()
+    await until(lambda: bool(house.engine.loads))
+    given_up.set()
+    await asyncio.wait_for(manager.close(), 5)
+    assert house.engine.loads == ["a.gguf"]
+
+
+async def test_closing_leaves_nothing_that_is_logged_later(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    for begun in (False, True):
+        manager = house.manager()
+        manager.start()
+        if begun:
+            await next_download(house, 1)
+        await manager.close()
+    house.closing.pop_all()
+    del manager
+    gc.collect()
+    assert caplog.text == ""
+
+
+async def test_closing_twice_or_before_the_start_does_no_harm(house: House) -> None:
+    manager = house.manager()
+    await manager.close()
+    manager.start()
+    await next_download(house, 1)
+    await manager.close()
+    await manager.close()
+
+
+def put(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(path.name.encode())
+    return path
+
+
+def install_starter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that brings a model, as the extra `starter` does."""
+    put(folder / "site" / "played_starter" / "starter.gguf")
+    put(folder / "site" / "played_starter" / "__init__.py").write_text("raise ImportError('it is never imported')")
+    monkeypatch.syspath_prepend(folder / "site")
+    monkeypatch.setattr(scan, "STARTER_PACKAGE", "played_starter")
+
+
+def model_of(manager: ModelManager, name: str) -> ModelFile:
+    return next(model for model in manager.models if model.path.name == name)
+
+
+def record(manager: ModelManager) -> list[ModelStatus]:
+    seen: list[ModelStatus] = []
+    manager.changed.subscribe(lambda: seen.append(manager.status))
+    return seen
+
+
+async def settled(manager: ModelManager) -> None:
+    """Wait until nothing is on its way."""
+    if manager._task is not None:
+        await asyncio.wait_for(asyncio.shield(manager._task), 10)
+
+
+async def next_download(house: House, number: int) -> PlayedDownload:
+    """The download of that number, once it runs."""
+    await until(lambda: len(house.downloads) == number and house.downloads[-1].started.is_set())
+    return house.downloads[-1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)

@@ -1,0 +1,233 @@
+"""The whole program in this process, without a browser: visitors press what is on the page, and no JavaScript runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from nicegui import Client, background_tasks, core, ui
+from nicegui.helpers import event_type_to_camel_case
+from nicegui.storage import Storage
+from nicegui.testing import User, UserInteraction
+from nicegui.testing.general import nicegui_reset_globals
+
+from localchat_ui import app as app_module
+from localchat_ui.__main__ import run
+from localchat_ui.app import create_app
+from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.library import scan
+from localchat_ui.library.catalog import Catalog
+from localchat_ui.settings import Settings
+from tests.library.test_metadata import Child
+
+
+class Program:
+    """The running program: its engine, the folder of its models, and whoever visits its page."""
+
+    def __init__(self, folder: Path, engine: ScriptedEngine) -> None:
+        self.engine = engine
+        self.models = folder / "models"
+        self._data = folder / "data"
+        self._clients: list[httpx.AsyncClient] = []
+
+    def visitor(self) -> Visitor:
+        """Somebody with a browser of their own."""
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(core.app), base_url="http://test")
+        self._clients.append(client)
+        return Visitor(User(client))
+
+    @asynccontextmanager
+    async def running(self, *, wait: bool = True) -> AsyncIterator[Program]:
+        """From the start to the shutdown; `wait` False does not wait until everything has started."""
+        with nicegui_reset_globals():
+            try:
+                settings = Settings(_env_file=None, models_dir=self.models, data_dir=self._data)
+                create_app(settings, engine=self.engine)
+                run(settings)
+                async with _lifespan():
+                    if wait:
+                        await until(lambda: not is_running("func start"))
+                    yield self
+                    for client in self._clients:
+                        await client.aclose()
+            finally:
+                # Otherwise NiceGUI drops the modules of our pages, and the next test imports others of the same name.
+                Client.page_routes.clear()
+
+
+@asynccontextmanager
+async def _lifespan() -> AsyncIterator[None]:
+    """From the start to the shutdown, which NiceGUI itself leaves out after an error."""
+    failure: BaseException | None = None
+    async with core.app.router.lifespan_context(core.app):
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+class Visitor:
+    """Somebody at the page, who finds things by the names that screen readers speak."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.scripts: list[str] = []
+
+    async def open(self, path: str = "/") -> None:
+        self.scripts.clear()
+        client = await self.user.open(path)
+        run_javascript = client.run_javascript
+
+        def record(code: str, **options: Any) -> Any:
+            self.scripts.append(code)
+            return run_javascript(code, **options)
+
+        client.run_javascript = record  # type: ignore[method-assign]
+        # NiceGUI may answer before the page is drawn.
+        await until(lambda: not is_running("wait for result of page"))
+
+    def say(self, text: str) -> None:
+        """Write into the box and press Enter; the box hands its text over in JavaScript, so it is handed over here."""
+        self._do("Message").trigger("keydown", text)
+
+    def press(self, name: str) -> None:
+        self._do(name).click()
+
+    def trigger(self, name: str, event: str, value: object) -> None:
+        """What the browser tells of an element, when a press is not all."""
+        self._do(name).trigger(event_type_to_camel_case(event), value)
+
+    def sees(self, name: str) -> bool:
+        return bool(self._all(name))
+
+    def find(self, name: str) -> Any:
+        """The one visible element of this accessible name or text."""
+        found = self._all(name)
+        assert len(found) == 1, f"{len(found)} elements are called {name!r} on\n{self.user.current_layout}"
+        return found[0]
+
+    @property
+    def articles(self) -> list[tuple[str, str]]:
+        """Who said what, in order."""
+        found = [element for element in self._elements() if element.tag == "article"]
+        return [(article.props["aria-label"], text_of(article)) for article in found]
+
+    @property
+    def titles(self) -> list[str]:
+        """The list of conversations."""
+        return [text_of(element) for element in self._elements() if "conversation-link" in element.classes]
+
+    @property
+    def selected(self) -> list[str]:
+        return [text_of(element) for element in self._elements() if element.props.get("aria-current") == "page"]
+
+    @property
+    def alerts(self) -> list[str]:
+        return [text_of(element) for element in self._elements() if element.props.get("role") == "alert"]
+
+    @property
+    def status(self) -> str:
+        return text_of(self.find("Status"))
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.find("Conversation").props["aria-busy"] == "true")
+
+    async def sees_reply(self, text: str) -> None:
+        """Wait until the last message is this reply and nothing is written any more."""
+        await until(lambda: self.articles[-1:] == [("Assistant", text)] and not self.is_busy)
+
+    def open_link(self, title: str) -> None:
+        """Press a conversation in the list."""
+        links = [element for element in self._elements() if "conversation-link" in element.classes]
+        link = next(element for element in links if text_of(element) == title)
+        UserInteraction(self.user, {link}, None).click()
+
+    def choose_from_menu(self, title: str, item: str) -> None:
+        """Press an item of the menu beside a conversation."""
+        entries = [
+            entry for entry in self.find(f"Actions for {title}").descendants() if isinstance(entry, ui.menu_item)
+        ]
+        UserInteraction(self.user, {entry for entry in entries if text_of(entry) == item}, None).click()
+
+    def _do(self, name: str) -> UserInteraction[Any]:
+        return UserInteraction(self.user, {self.find(name)}, None)
+
+    def _all(self, name: str) -> list[ui.element]:
+        def is_called(element: ui.element) -> bool:
+            return name in (element.props.get("aria-label"), isinstance(element, ui.button) and element.text)
+
+        return [element for element in self._elements() if is_called(element)]
+
+    def _elements(self) -> Iterator[Any]:
+        return (element for element in self.user.current_layout.descendants() if is_visible(element))
+
+
+def text_of(element: ui.element) -> str:
+    """What one reads in an element, as far as the server knows it."""
+    shown = [each for each in (element, *element.descendants()) if is_visible(each) and not isinstance(each, ui.button)]
+    return "".join(_read(each.content) if isinstance(each, ui.html) else getattr(each, "text", "") for each in shown)
+
+
+def _read(html: str) -> str:
+    reader = _Text()
+    reader.feed(html)
+    return reader.text.strip()
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def is_visible(element: ui.element) -> bool:
+    return element.visible and all(ancestor.visible for ancestor in element.ancestors())
+
+
+def is_running(name: str) -> bool:
+    """Whether a task of NiceGUI whose name begins like this is not done yet."""
+    return any(task.get_name().startswith(name) for task in background_tasks.running_tasks)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """The program with two models of which the scripted engine only reads the names; enter `running()`."""
+    monkeypatch.setenv("NICEGUI_USER_SIMULATION", "true")
+    monkeypatch.setattr(Storage, "path", tmp_path / "nicegui")
+    monkeypatch.setattr(scan, "STARTER_PACKAGE", "no_such_package")
+    monkeypatch.setattr(app_module, "Catalog", partial(Catalog, probe=Child(tmp_path).command))
+    program = Program(tmp_path, ScriptedEngine())
+    for name in ("first.gguf", "second.gguf"):
+        program.models.mkdir(exist_ok=True)
+        (program.models / name).write_bytes(b"GGUF")
+    return program
+
+
+@pytest.fixture
+async def running(program: Program, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Program]:
+    """The program, up and running; a test in which it logs an error has failed."""
+    async with program.running():
+        yield program
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelname == "ERROR"] == []

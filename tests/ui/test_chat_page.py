@@ -1,0 +1,598 @@
+"""The page as people use it, with everything behind it but the model and the browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from nicegui import ui
+from nicegui.testing import UserInteraction
+
+from localchat_ui.chat import ChatService
+from localchat_ui.conversation import ChatOptions, Conversation, title_of
+from localchat_ui.engine.base import PromptTooLongError
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.ui.components import conversation_list, sampling_panel
+from tests.test_model_manager import UNREADABLE
+from tests.ui.conftest import Program, Visitor, until
+from tests.ui.test_markdown import assert_harmless
+
+STORY = [f"word{n} " for n in range(200)]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</textarea></title><b>bold</b>",
+    "${alert(1)} `alert(1)` {{ 7 * 7 }} </script><script>alert(1)",
+    "\\u003cscript\\u003e \u2028 ' onmouseover='alert(1)",
+]
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[ChatOptions]:
+    """The settings that were saved so far; they are saved a moment after the last change."""
+    saved: list[ChatOptions] = []
+    set_options = ChatService.set_options
+
+    async def save(self: ChatService, conversation: Conversation, options: ChatOptions) -> None:
+        await set_options(self, conversation, options)
+        saved.append(options)
+
+    monkeypatch.setattr(ChatService, "set_options", save)
+    monkeypatch.setattr(sampling_panel, "SAVE_SECONDS", 0.02)
+    return saved
+
+
+# The first message
+
+
+async def test_a_first_message_is_shown_with_its_reply_and_named_in_the_list(running: Program) -> None:
+    running.engine.enqueue("Hello, ", "**friend**.")
+    me = await visit(running)
+    assert me.articles == []
+    assert me.titles == []
+
+    me.say("Hi there\nHow are you?")
+    await me.sees_reply("Hello, friend.")
+
+    assert me.articles[0] == ("You", "Hi there\nHow are you?")
+    await until(lambda: me.titles == ["Hi there"])
+    assert me.selected == ["Hi there"]
+    assert me.scripts.count('document.title = "Hi there · LocalChat"') > 0
+    assert me.alerts == []
+
+
+async def test_the_address_becomes_that_of_the_conversation_and_can_be_opened_again(running: Program) -> None:
+    me = await visit(running)
+    me.say("Hi there")
+    await me.sees_reply("Hi there")
+    again = await visit(running, address_of(me))
+    assert again.articles == me.articles
+    await until(lambda: again.selected == ["Hi there"])
+
+
+async def test_the_reply_grows_while_it_is_written_and_stop_takes_the_place_of_send(running: Program) -> None:
+    me = await visit(running)
+    assert me.sees("Send")
+    assert not me.sees("Stop")
+
+    await begin_story(running, me)
+    assert me.is_busy
+    assert me.sees("Stop")
+    assert not me.sees("Send")
+    first = me.articles[-1][1]
+    await until(lambda: len(me.articles[-1][1]) > len(first))
+    assert me.articles[-1][1].startswith(first)
+
+    await me.sees_reply("".join(STORY).strip())
+    assert me.sees("Send")
+    assert not me.sees("Stop")
+
+
+async def test_stop_keeps_what_was_written(running: Program) -> None:
+    me = await visit(running)
+    await begin_story(running, me)
+    me.press("Stop")
+    await until(lambda: not me.is_busy and "Stopped." in me.articles[-1][1])
+    assert "".join(STORY).startswith(me.articles[-1][1].removesuffix("Stopped.").strip())
+    assert me.sees("Send")
+
+
+async def test_the_invitation_goes_with_the_first_message_and_comes_back_with_a_new_chat(running: Program) -> None:
+    me = await visit(running)
+    await me.user.should_see("What is on your mind?")
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    await me.user.should_not_see("What is on your mind?")
+    me.press("New chat")
+    await me.user.should_see("What is on your mind?")
+    assert me.articles == []
+    assert me.titles == ["Hi"]
+    assert me.selected == []
+    assert me.scripts.count('history.pushState({}, "", "/");') == 1
+
+
+async def test_a_reply_that_fails_says_why_and_can_be_tried_again(running: Program) -> None:
+    running.engine.seconds_per_token = 0.1
+    running.engine.enqueue("Half", error="The context has no room left.")
+    running.engine.enqueue("A whole answer.")
+    me = await visit(running)
+    me.say("Hi")
+    await until(lambda: me.alerts == ["The context has no room left."])
+    assert me.articles[-1][1].startswith("Half")
+    me.press("Retry")
+    await me.sees_reply("A whole answer.")
+    assert len(me.articles) == 2
+    assert me.alerts == []
+
+
+async def test_a_reply_that_fails_at_once_says_why_too(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PromptTooLongError("9,999 tokens do not fit.")
+
+    me = await visit(running)
+    for n in range(1, 6):
+        if n % 2:
+            running.engine.enqueue(error="9,999 tokens do not fit.")
+            me.say("Hi")
+        else:
+            with monkeypatch.context() as refusing:
+                refusing.setattr(running.engine, "submit", refuse)
+                me.say("Hi")
+                await until(lambda: not me.is_busy and len(me.articles) == 2 * n)  # noqa: B023
+        await until(lambda: not me.is_busy and len(me.alerts) == n)  # noqa: B023
+        assert "9,999 tokens do not fit." in me.articles[-1][1]
+
+
+async def test_a_reply_that_could_not_be_saved_says_so(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise HistoryError("The disk is full.")
+
+    running.engine.enqueue("A whole answer.")
+    me = await visit(running)
+    with monkeypatch.context() as broken:
+        broken.setattr(HistoryStore, "update_message", fail)
+        me.say("Hi")
+        await until(lambda: me.alerts)
+    assert "could not be saved: The disk is full." in me.alerts[0]
+    assert "A whole answer." in me.articles[-1][1]
+
+
+async def test_a_message_is_given_back_when_it_cannot_be_sent(running: Program) -> None:
+    """Two tabs send at once: the second one keeps what it wrote."""
+    me, other = await visit(running), await visit(running)
+    await begin_story(running, me)
+    await other.open(address_of(me))
+    text = 'And "you"?</script>\n\u2028'
+    other.say(text)
+    await until(lambda: other.alerts != [])
+    assert "still being written" in other.alerts[0]
+    assert other.scripts[-1] == f"localchat.restore({json.dumps(text)})"
+    other.press("Dismiss")
+    assert other.alerts == []
+
+
+# Several people
+
+
+async def test_a_second_visitor_sees_the_list_and_joins_while_the_reply_grows(running: Program) -> None:
+    me = await visit(running)
+    await begin_story(running, me)
+    friend = await visit(running)
+    await until(lambda: friend.titles == ["Tell me a story"])
+    assert friend.articles == []
+
+    friend.open_link("Tell me a story")
+    await until(lambda: friend.is_busy and friend.articles != [])
+    joined_at = friend.articles[-1][1]
+    assert 0 < len(joined_at) < len("".join(STORY).strip())
+    for visitor in (me, friend):
+        await visitor.sees_reply("".join(STORY).strip())
+    assert friend.articles == me.articles
+    assert friend.selected == ["Tell me a story"]
+
+
+async def test_a_list_that_is_open_elsewhere_grows_and_tells_what_is_being_written(running: Program) -> None:
+    me, friend = await visit(running), await visit(running)
+    await begin_story(running, me)
+    await until(lambda: friend.titles == ["Tell me a story"])
+    assert friend.sees("A reply is being written")
+    await until(lambda: not friend.sees("A reply is being written"))
+    assert friend.articles == [], "what somebody else opens stays with them"
+
+
+async def test_a_message_of_one_visitor_reaches_the_other(running: Program) -> None:
+    me, friend = await visit(running), await visit(running)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    await friend.open(address_of(me))
+    friend.say("Welcome")
+    for visitor in (me, friend):
+        await visitor.sees_reply("Welcome")
+    assert me.articles == friend.articles
+    assert len(me.articles) == 4
+
+
+async def test_a_visitor_who_leaves_does_not_end_the_reply(running: Program) -> None:
+    me = await visit(running)
+    await begin_story(running, me)
+    address = address_of(me)
+    assert me.user.client is not None
+    me.user.client.delete()
+    friend = await visit(running, address)
+    await friend.sees_reply("".join(STORY).strip())
+
+
+# Settings
+
+
+async def test_settings_of_one_conversation_do_not_leak_into_a_new_chat(running: Program) -> None:
+    me = await visit(running)
+    me.say("First")
+    await me.sees_reply("First")
+    me.find("Temperature value").set_value(1.5)
+    me.find("System prompt").set_value("Rhyme.")
+    me.press("New chat")
+    await until(lambda: me.find("Temperature value").value == 0.7)
+    assert me.find("System prompt").value.startswith("You are a calm")
+    me.say("Second")
+    await me.sees_reply("Second")
+    assert running.engine.requests[-1].sampling.temperature == 0.7
+
+    me.open_link("First")
+    await until(lambda: me.find("Temperature value").value == 1.5)
+    me.say("Again")
+    await me.sees_reply("Again")
+    assert running.engine.requests[-1].sampling.temperature == 1.5
+    assert running.engine.requests[-1].turns[0].text == "Rhyme."
+
+
+async def test_settings_of_a_new_chat_apply_to_its_first_reply(running: Program, saved: list[ChatOptions]) -> None:
+    me = await visit(running)
+    me.find("Seed").set_value(7)
+    me.find("Top k value").set_value(3)
+    await until(lambda: saved)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    assert (running.engine.requests[-1].sampling.seed, running.engine.requests[-1].sampling.top_k) == (7, 3)
+
+
+async def test_settings_changed_just_before_sending_apply_to_the_reply(running: Program) -> None:
+    me = await visit(running)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    me.find("Temperature value").set_value(1.5)
+    me.say("Again")
+    await me.sees_reply("Again")
+    assert running.engine.requests[-1].sampling.temperature == 1.5
+
+
+async def test_reset_brings_the_defaults_back(running: Program, saved: list[ChatOptions]) -> None:
+    me = await visit(running)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    me.find("Temperature value").set_value(1.5)
+    me.find("Seed").set_value(3)
+    await until(lambda: saved)
+    me.press("Reset to defaults")
+    assert me.find("Temperature value").value == 0.7
+    assert me.find("Seed").value is None
+    await until(lambda: len(saved) == 2)
+    me.say("Again")
+    await me.sees_reply("Again")
+    assert running.engine.requests[-1].sampling.temperature == 0.7
+
+
+async def test_slider_and_number_show_the_same(running: Program, saved: list[ChatOptions]) -> None:
+    me = await visit(running)
+    me.trigger("Temperature", "update:model-value", 1.2)
+    assert me.find("Temperature value").value == 1.2
+    me.find("Max tokens value").set_value(20_000)
+    assert me.find("Max tokens").value == 4096, "the slider ends where people seldom go on"
+    await until(lambda: saved)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    assert running.engine.requests[-1].sampling.temperature == 1.2
+    assert running.engine.requests[-1].sampling.max_tokens == 20_000
+
+
+async def test_a_value_that_is_not_allowed_is_saved_once_it_is_mended(
+    running: Program, saved: list[ChatOptions]
+) -> None:
+    me = await visit(running)
+    me.find("Temperature value").set_value(None)
+    me.find("Top k value").set_value(5)
+    await asyncio.sleep(0.1)
+    assert saved == []
+    me.find("Temperature value").set_value(0.9)
+    await until(lambda: saved)
+    assert [(options.temperature, options.top_k) for options in saved] == [(0.9, 5)]
+
+
+# The list
+
+
+async def test_a_conversation_is_deleted_and_brought_back(running: Program) -> None:
+    me, friend = await visit(running), await visit(running)
+    me.say("Hi there")
+    await me.sees_reply("Hi there")
+    before = me.articles
+    me.choose_from_menu("Hi there", "Delete")
+    await until(lambda: me.articles == me.titles == friend.titles == [])
+    await me.user.should_see("“Hi there” was deleted.")
+    await me.user.should_see("What is on your mind?")
+    me.press("Undo")
+    await until(lambda: me.articles == before and me.titles == friend.titles == ["Hi there"])
+    await until(lambda: me.selected == ["Hi there"])
+    await me.user.should_not_see("was deleted")
+
+
+async def test_deleting_ends_a_reply_that_is_being_written(running: Program) -> None:
+    me = await visit(running)
+    await begin_story(running, me)
+    await until(lambda: me.titles == ["Tell me a story"])
+    me.choose_from_menu("Tell me a story", "Delete")
+    await until(lambda: me.articles == [] and not me.is_busy and me.sees("Send") and not me.sees("Stop"))
+    me.say("Something else")
+    await me.sees_reply("Something else")
+    assert me.titles == ["Something else"]
+
+
+async def test_deleting_another_conversation_leaves_the_open_one_open(running: Program) -> None:
+    me = await visit(running)
+    await say_in_new_chats(me, "One", "Two")
+    me.choose_from_menu("One", "Delete")
+    await until(lambda: me.titles == ["Two"])
+    assert me.articles == [("You", "Two"), ("Assistant", "Two")]
+
+
+async def test_the_offer_to_bring_back_ends_after_a_while(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation_list, "UNDO_SECONDS", 0.3)
+    me = await visit(running)
+    await say_in_new_chats(me, "One", "Two")
+    me.choose_from_menu("One", "Delete")
+    await until(lambda: me.titles == ["Two"] and me.sees("Undo"))
+    await until(lambda: not me.sees("Undo"))
+
+
+async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used(running: Program) -> None:
+    me = await visit(running)
+    me.say("Hi there")
+    await me.sees_reply("Hi there")
+    friend = await visit(running, address_of(me))
+    me.choose_from_menu("Hi there", "Delete")
+    await until(lambda: me.titles == friend.titles == [])
+    friend.say("Still there?")
+    await until(lambda: friend.alerts)
+    assert "deleted" in friend.alerts[0]
+    assert friend.scripts[-1] == 'localchat.restore("Still there?")'
+
+
+async def test_a_conversation_is_renamed_everywhere(running: Program) -> None:
+    me, friend = await visit(running), await visit(running)
+    me.say("Hi there")
+    await me.sees_reply("Hi there")
+    me.trigger("Title of Hi there", "keydown", "  Greetings ")
+    await until(lambda: me.titles == friend.titles == ["Greetings"])
+    assert me.selected == ["Greetings"]
+    await until(lambda: 'document.title = "Greetings · LocalChat"' in me.scripts)
+    me.trigger("Title of Greetings", "keydown", "   ")
+    me.say("Go on")
+    await me.sees_reply("Go on")
+    assert me.titles == ["Greetings"]
+
+
+@pytest.mark.parametrize("texts", [("One", "Two", "Three"), ("One", "Two", "Three", "Four")])
+async def test_the_newest_conversation_stands_first_and_more_are_shown_on_demand(
+    running: Program, monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(conversation_list, "PAGE_SIZE", 2)
+    me = await visit(running)
+    await say_in_new_chats(me, *texts)
+    newest_first = list(reversed(texts))
+    friend = await visit(running)
+    await until(lambda: friend.titles == newest_first[:2])
+    friend.press("Show more")
+    await until(lambda: friend.titles == newest_first)
+    assert not friend.sees("Show more")
+
+
+async def test_the_browsers_back_button_opens_the_conversation_before(running: Program) -> None:
+    me = await visit(running)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    address = address_of(me)
+    me.press("New chat")
+    await until(lambda: me.articles == [])
+    navigate(me, address)
+    await me.sees_reply("Hi")
+    navigate(me, "/")
+    await until(lambda: me.articles == [])
+
+
+@pytest.mark.parametrize("address", ["/c/no-such-id", "/c/%3Cimg%20src=x%20onerror=alert(1)%3E"])
+async def test_the_page_of_an_unknown_conversation_says_so_and_is_a_new_chat(running: Program, address: str) -> None:
+    me = await visit(running, address)
+    assert me.alerts == ["There is no such conversation here. It may have been deleted."]
+    assert me.articles == []
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    assert me.titles == ["Hi"]
+    assert me.alerts == []
+
+
+# Models
+
+
+async def test_choosing_another_model_answers_with_it(running: Program) -> None:
+    me = await visit(running)
+    await until(lambda: shown_model(me) == "first.gguf")
+    choose_model(me, "second.gguf")
+    await until(lambda: running.engine.model is not None and running.engine.model.path.name == "second.gguf")
+    await until(lambda: shown_model(me) == "second.gguf")
+    assert me.alerts == []
+
+
+async def test_a_model_that_does_not_load_is_told_and_the_old_one_stays(running: Program) -> None:
+    me, friend = await visit(running), await visit(running)
+    await until(lambda: shown_model(me) == "first.gguf")
+    running.engine.load_error = "second.gguf could not be loaded: it is corrupted or incomplete."
+    choose_model(me, "second.gguf")
+    for visitor in (me, friend):
+        await until(lambda visitor=visitor: visitor.alerts == [running.engine.load_error])
+        assert shown_model(visitor) == "first.gguf"
+    me.say("Still there?")
+    await me.sees_reply("Still there?")
+
+    running.engine.load_error = None
+    choose_model(me, "second.gguf")
+    for visitor in (me, friend):
+        await until(lambda visitor=visitor: shown_model(visitor) == "second.gguf" and visitor.alerts == [])
+
+
+async def test_a_file_that_cannot_be_read_says_why_each_time_it_is_chosen(program: Program) -> None:
+    (program.models / UNREADABLE).write_bytes(b"GGUF")
+    async with program.running():
+        me = await visit(program)
+        await until(lambda: shown_model(me) == "first.gguf")
+        for _ in range(2):
+            choose_model(me, UNREADABLE)
+            await until(lambda: me.alerts)
+            assert f"{UNREADABLE} could not be read" in me.alerts[0]
+            assert shown_model(me) == "first.gguf"
+            me.press("Dismiss")
+            assert me.alerts == []
+
+
+async def test_a_model_that_was_added_is_found_when_the_list_is_opened(running: Program) -> None:
+    me = await visit(running)
+    await until(lambda: shown_model(me) == "first.gguf")
+    (running.models / "third.gguf").write_bytes(b"GGUF")
+    me.trigger("Model", "popup-show", "")
+    await until(lambda: any(path.endswith("third.gguf") for path in me.find("Model").options))
+    assert shown_model(me) == "first.gguf"
+
+
+# Hostile text
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_hostile_text_is_shown_as_text_wherever_it_stands(running: Program, hostile: str) -> None:
+    running.engine.enqueue(f"{hostile}\n\n~~~~{hostile}\n{hostile}\n~~~~")
+    me = await visit(running)
+    me.say(hostile)
+    await until(lambda: len(me.articles) == 2 and not me.is_busy)
+    assert me.articles[0] == ("You", hostile)
+    assert hostile in me.articles[1][1]
+    title = title_of(hostile)
+    await until(lambda: me.titles == [title])
+    me.trigger(f"Title of {title}", "keydown", f"Re: {title}")
+    await until(lambda: me.titles == [f"Re: {title}"])
+    assert_only_harmless_html(me)
+
+    again = await visit(running, address_of(me))
+    assert again.articles == me.articles
+    await until(lambda: again.titles == me.titles)
+    assert_only_harmless_html(again)
+    response = await me.user.http_client.get(address_of(me))
+    for dangerous in ("<script>alert", "<img src=x", "<b>bold", "</textarea>", "</title><b>", "</script><script>alert"):
+        assert dangerous not in response.text
+
+
+async def test_a_hostile_name_of_a_model_is_shown_as_text(program: Program, tmp_path: Path) -> None:
+    (program.models / "<img src=x onerror=alert(1)>.gguf").write_bytes(b"GGUF")
+    async with program.running():
+        me = await visit(program)
+        await until(lambda: shown_model(me) != "")
+        response = await me.user.http_client.get("/")
+    assert "onerror" in response.text
+    assert "<img src=x" not in response.text
+
+
+# Start and restart
+
+
+async def test_a_page_asked_for_right_after_the_start_waits_for_the_history(program: Program) -> None:
+    async with program.running(wait=False):
+        response = await program.visitor().user.http_client.get("/")
+        assert response.status_code == 200
+
+
+async def test_a_page_arrives_with_its_messages_in_it(running: Program) -> None:
+    """It is there at once, and not only when the socket has connected."""
+    me = await visit(running)
+    me.say("Hi there")
+    await me.sees_reply("Hi there")
+    response = await me.user.http_client.get(address_of(me))
+    assert response.text.count("Hi there") > 2
+    assert "<title>Hi there · LocalChat</title>" in response.text
+
+
+async def test_everything_is_there_again_after_a_restart(program: Program) -> None:
+    async with program.running():
+        me = await visit(program)
+        me.say("Hi there")
+        await me.sees_reply("Hi there")
+        await begin_story(program, me)
+        before, address = me.articles, address_of(me)
+    async with program.running():
+        me = await visit(program, address)
+        await until(lambda: me.titles == ["Hi there"])
+        assert me.articles[:3] == before[:3]
+        interrupted = me.articles[3][1]
+        assert interrupted.endswith("Interrupted: the program ended while this was written.")
+        assert interrupted.startswith("word0")
+        program.engine.enqueue("Once upon a time.")
+        me.press("Try again")
+        await me.sees_reply("Once upon a time.")
+
+
+async def visit(program: Program, path: str = "/") -> Visitor:
+    visitor = program.visitor()
+    await visitor.open(path)
+    return visitor
+
+
+def assert_only_harmless_html(visitor: Visitor) -> None:
+    """Whatever is not plain text has been through the Markdown renderer."""
+    for element in visitor.user.current_layout.descendants():
+        if isinstance(element, ui.html):
+            assert_harmless(element.content)
+
+
+async def say_in_new_chats(visitor: Visitor, *texts: str) -> None:
+    for text in texts:
+        visitor.press("New chat")
+        await until(lambda: visitor.articles == [])
+        visitor.say(text)
+        await visitor.sees_reply(text)
+
+
+async def begin_story(program: Program, visitor: Visitor) -> None:
+    """A long reply of which some words are there already."""
+    program.engine.seconds_per_token = 0.003
+    program.engine.enqueue(*STORY)
+    visitor.say("Tell me a story")
+    await until(lambda: visitor.articles and visitor.articles[-1][1].startswith("word0"))
+
+
+def address_of(visitor: Visitor) -> str:
+    """Where the visitor is, by what the browser was told last."""
+    told = [script for script in visitor.scripts if script.startswith("history.")]
+    return str(json.loads(told[-1].removesuffix(");").partition('"", ')[2]))
+
+
+def navigate(visitor: Visitor, path: str) -> None:
+    """The browser goes back or forward."""
+    UserInteraction(visitor.user, {visitor.user.current_layout}, None).trigger("navigate", path)
+
+
+def shown_model(visitor: Visitor) -> str:
+    return Path(visitor.find("Model").value or "").name
+
+
+def choose_model(visitor: Visitor, name: str) -> None:
+    box = visitor.find("Model")
+    box.set_value(next(path for path in box.options if path.endswith(name)))
