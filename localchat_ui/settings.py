@@ -127,7 +127,7 @@ def _explain(error: dict[str, Any]) -> str:
 
 def _explain_flag(message: str) -> str:
     reason = message.removeprefix("error parsing CLI: ")
-    flag = reason.rsplit(" ", 1)[-1]
+    flag = next((word for word in reason.split() if word.startswith("--")), "")
     unknown = reason.startswith("unrecognized arguments")
     return reason + (_did_you_mean(flag.lstrip("-").replace("-", "_"), as_flag=True) if unknown else "")
 

@@ -221,6 +221,20 @@ async def test_while_a_reply_is_written_another_message_is_refused(chat: ChatSer
     assert len(await texts(chat, conversation)) == 4
 
 
+async def test_a_message_sent_while_the_reply_before_is_just_being_saved_waits_for_that(
+    chat: ChatService, store: HistoryStore, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text is complete on the page by then, so nobody would understand a refusal."""
+    saving = slow_updates(monkeypatch, store)
+    conversation = chat.new_conversation()
+    await chat.send(conversation, "Hi")
+    await saving.wait()
+    messages, writing = await chat.messages(conversation.id)
+    assert (messages[-1].text, messages[-1].state, writing) == ("Hi", MessageState.COMPLETE, None)
+    await finished(await chat.send(conversation, "And?"))
+    assert [text for _, text, _ in await texts(chat, conversation)] == ["Hi", "Hi", "And?", "And?"]
+
+
 async def test_two_conversations_are_written_at_the_same_time(chat: ChatService, engine: ScriptedEngine) -> None:
     first, first_reply = await begin_story(chat, engine)
     second, second_reply = await begin_story(chat, engine)
@@ -642,15 +656,7 @@ async def test_closing_in_mid_reply_keeps_its_text_as_interrupted(
 async def test_closing_just_when_a_reply_ends_keeps_it_whole(
     chat: ChatService, store: HistoryStore, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saving = asyncio.Event()
-    update_message = store.update_message
-
-    async def save_slowly(message: Message) -> None:
-        saving.set()
-        await asyncio.sleep(0.05)
-        await update_message(message)
-
-    monkeypatch.setattr(store, "update_message", save_slowly)
+    saving = slow_updates(monkeypatch, store)
     engine.enqueue("Hello.")
     conversation = chat.new_conversation()
     await chat.send(conversation, "Hi")
@@ -663,7 +669,7 @@ async def test_closing_just_when_a_reply_ends_keeps_it_whole(
 async def test_closing_frees_the_engine(chat: ChatService, engine: ScriptedEngine) -> None:
     await begin_story(chat, engine)
     await chat.close()
-    await until(lambda: not any(thread.is_alive() for thread in engine._threads))
+    assert engine._cancelled == {engine.requests[0].id}
 
 
 async def test_the_text_on_disk_grows_while_the_reply_is_written(
@@ -779,6 +785,20 @@ def counting(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Non
 
     monkeypatch.setattr(owner, name, call)
     return calls
+
+
+def slow_updates(monkeypatch: pytest.MonkeyPatch, store: HistoryStore) -> asyncio.Event:
+    """Lets saving a reply take a moment; the event says that it has begun."""
+    saving = asyncio.Event()
+    update_message = store.update_message
+
+    async def update_slowly(message: Message) -> None:
+        saving.set()
+        await asyncio.sleep(0.05)
+        await update_message(message)
+
+    monkeypatch.setattr(store, "update_message", update_slowly)
+    return saving
 
 
 def no_download() -> NoReturn:

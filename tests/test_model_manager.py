@@ -602,8 +602,19 @@ async def test_closing_leaves_nothing_that_is_logged_later(house: House, caplog:
         if begun:
             await next_download(house, 1)
         await manager.close()
+    house.put("a.gguf")
+    house.engine.broken["a.gguf"] = "The program is shutting down."
+    given_up = house.engine.hold("a.gguf")
+    manager = house.manager()
+    manager.start()
+    await until(lambda: bool(house.engine.loads))
+    closing = asyncio.create_task(manager.close())
+    await asyncio.sleep(0.05)
+    given_up.set()
+    await closing
+    await asyncio.sleep(0.05)
     house.closing.pop_all()
-    del manager
+    del manager, closing
     gc.collect()
     assert caplog.text == ""
 

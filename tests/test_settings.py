@@ -161,6 +161,8 @@ def test_an_unknown_name_in_the_file_stops_the_start_with_a_hint(line: str, erro
 
 def test_an_unknown_flag_stops_the_start_with_a_hint():
     assert error_of("--tempreature") == "unrecognized arguments: --tempreature; did you mean --temperature?"
+    assert error_of("--prot", "9000").endswith("did you mean --port?")
+    assert error_of("--n_ctx", "512").endswith("did you mean --n-ctx?")
     assert error_of("--xyzzy") == "unrecognized arguments: --xyzzy; --help lists all of them"
 
 

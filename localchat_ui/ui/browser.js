@@ -7,8 +7,10 @@ window.localchat = (() => {
   function submit(emit) {
     const field = box();
     const text = field.value;
-    if (!text.trim() || document.body.dataset.writing === "true") return;
+    // Without a connection the text stays in the box; the page says that it is trying to reconnect.
+    if (!text.trim() || document.body.dataset.writing === "true" || !window.socket?.connected) return;
     field.value = "";
+    keepDraft();
     grow(field);
     field.focus();
     emit(text);
@@ -22,6 +24,14 @@ window.localchat = (() => {
     submit(emit);
   }
 
+  // What is being written survives a reload and a restart of the program.
+  const draftKey = () => "localchat.draft:" + location.pathname;
+  function keepDraft() {
+    const text = box().value;
+    if (text) localStorage.setItem(draftKey(), text);
+    else localStorage.removeItem(draftKey());
+  }
+
   function grow(field) {
     field.style.height = "auto";
     field.style.height = Math.min(field.scrollHeight, innerHeight / 3) + "px";
@@ -31,6 +41,7 @@ window.localchat = (() => {
   function restore(text) {
     const field = box();
     field.value = field.value ? text + "\n" + field.value : text;
+    keepDraft();
     grow(field);
   }
 
@@ -49,6 +60,8 @@ window.localchat = (() => {
     scroller.addEventListener("wheel", (event) => { if (event.deltaY < 0) pinned = false; }, { passive: true });
     new ResizeObserver(() => pinned && toEnd()).observe(scroller.firstElementChild);
     new ResizeObserver(() => pinned && toEnd()).observe(scroller);
+    const draft = localStorage.getItem(draftKey());
+    if (draft && !box().value) restore(draft);
   }
 
   function toEnd() {
@@ -110,7 +123,11 @@ window.localchat = (() => {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
     });
-    document.addEventListener("input", (event) => event.target === box() && grow(event.target));
+    document.addEventListener("input", (event) => {
+      if (event.target !== box()) return;
+      grow(event.target);
+      keepDraft();
+    });
   });
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 

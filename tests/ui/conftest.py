@@ -205,7 +205,7 @@ def is_running(name: str) -> bool:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something is true."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

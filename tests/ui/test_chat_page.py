@@ -59,8 +59,8 @@ async def test_a_first_message_is_shown_with_its_reply_and_named_in_the_list(run
 
     assert me.articles[0] == ("You", "Hi there\nHow are you?")
     await until(lambda: me.titles == ["Hi there"])
-    assert me.selected == ["Hi there"]
-    assert me.scripts.count('document.title = "Hi there · LocalChat"') > 0
+    await until(lambda: me.selected == ["Hi there"])
+    await until(lambda: 'document.title = "Hi there · LocalChat"' in me.scripts)
     assert me.alerts == []
 
 
@@ -109,7 +109,7 @@ async def test_the_invitation_goes_with_the_first_message_and_comes_back_with_a_
     me.press("New chat")
     await me.user.should_see("What is on your mind?")
     assert me.articles == []
-    assert me.titles == ["Hi"]
+    await until(lambda: me.titles == ["Hi"])
     assert me.selected == []
     assert me.scripts.count('history.pushState({}, "", "/");') == 1
 
@@ -319,6 +319,7 @@ async def test_a_conversation_is_deleted_and_brought_back(running: Program) -> N
     me.say("Hi there")
     await me.sees_reply("Hi there")
     before = me.articles
+    await until(lambda: me.titles == friend.titles == ["Hi there"])
     me.choose_from_menu("Hi there", "Delete")
     await until(lambda: me.articles == me.titles == friend.titles == [])
     await me.user.should_see("“Hi there” was deleted.")
@@ -337,7 +338,7 @@ async def test_deleting_ends_a_reply_that_is_being_written(running: Program) -> 
     await until(lambda: me.articles == [] and not me.is_busy and me.sees("Send") and not me.sees("Stop"))
     me.say("Something else")
     await me.sees_reply("Something else")
-    assert me.titles == ["Something else"]
+    await until(lambda: me.titles == ["Something else"])
 
 
 async def test_deleting_another_conversation_leaves_the_open_one_open(running: Program) -> None:
@@ -362,6 +363,7 @@ async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used
     me.say("Hi there")
     await me.sees_reply("Hi there")
     friend = await visit(running, address_of(me))
+    await until(lambda: me.titles == friend.titles == ["Hi there"])
     me.choose_from_menu("Hi there", "Delete")
     await until(lambda: me.titles == friend.titles == [])
     friend.say("Still there?")
@@ -374,14 +376,15 @@ async def test_a_conversation_is_renamed_everywhere(running: Program) -> None:
     me, friend = await visit(running), await visit(running)
     me.say("Hi there")
     await me.sees_reply("Hi there")
+    await until(lambda: me.titles == ["Hi there"])
     me.trigger("Title of Hi there", "keydown", "  Greetings ")
     await until(lambda: me.titles == friend.titles == ["Greetings"])
-    assert me.selected == ["Greetings"]
+    await until(lambda: me.selected == ["Greetings"])
     await until(lambda: 'document.title = "Greetings · LocalChat"' in me.scripts)
     me.trigger("Title of Greetings", "keydown", "   ")
     me.say("Go on")
     await me.sees_reply("Go on")
-    assert me.titles == ["Greetings"]
+    await until(lambda: me.titles == ["Greetings"])
 
 
 @pytest.mark.parametrize("texts", [("One", "Two", "Three"), ("One", "Two", "Three", "Four")])
@@ -419,7 +422,7 @@ async def test_the_page_of_an_unknown_conversation_says_so_and_is_a_new_chat(run
     assert me.articles == []
     me.say("Hi")
     await me.sees_reply("Hi")
-    assert me.titles == ["Hi"]
+    await until(lambda: me.titles == ["Hi"])
     assert me.alerts == []
 
 
@@ -437,12 +440,12 @@ async def test_choosing_another_model_answers_with_it(running: Program) -> None:
 
 async def test_a_model_that_does_not_load_is_told_and_the_old_one_stays(running: Program) -> None:
     me, friend = await visit(running), await visit(running)
-    await until(lambda: shown_model(me) == "first.gguf")
+    await until(lambda: shown_model(me) == "first.gguf" and running.engine.model)
     running.engine.load_error = "second.gguf could not be loaded: it is corrupted or incomplete."
     choose_model(me, "second.gguf")
     for visitor in (me, friend):
         await until(lambda visitor=visitor: visitor.alerts == [running.engine.load_error])
-        assert shown_model(visitor) == "first.gguf"
+        await until(lambda visitor=visitor: shown_model(visitor) == "first.gguf")
     me.say("Still there?")
     await me.sees_reply("Still there?")
 
@@ -568,6 +571,7 @@ async def say_in_new_chats(visitor: Visitor, *texts: str) -> None:
         await until(lambda: visitor.articles == [])
         visitor.say(text)
         await visitor.sees_reply(text)
+        await until(lambda: visitor.titles[:1] == [text])  # noqa: B023
 
 
 async def begin_story(program: Program, visitor: Visitor) -> None:

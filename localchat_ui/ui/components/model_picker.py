@@ -44,6 +44,10 @@ class ModelPicker:
 
     def _draw(self) -> None:
         options = {str(model.path): f"{model.name}\n{model.details}" for model in self._listed()}
+        if self._shown() is None:
+            self._select.props["display-value"] = "Choose a model"
+        else:
+            self._select.props.pop("display-value", None)
         if options != self._select.options or self._shown() != self._select.value:
             self._select.set_options(options, value=self._shown())
 

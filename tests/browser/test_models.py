@@ -1,0 +1,154 @@
+"""Stories of swapping models from the page, with two real ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from localchat_ui.conversation import MessageState
+
+from .conftest import STEADY, Visit
+from .server import Server, starter
+from .visitor import LONG, SHORT, Visitor
+
+SMOLLM = "SmolLM2-135M-Instruct"
+GEMMA = "gemma-3-270m"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, gemma: Path) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), *STEADY, "--max-tokens", "100", "--model", starter().name)
+    (server.models / gemma.name).symlink_to(gemma)
+    with server:
+        yield server
+        print(server.output())  # noqa: T201 - shown by pytest when a test fails
+
+
+@pytest.fixture
+def anna(visit: Visit) -> Visitor:
+    """Somebody at the page while the starter model is in use."""
+    anna = visit().open()
+    if not re.match(SMOLLM, anna.model.input_value()):
+        anna.choose_model(SMOLLM)
+    anna.see_model(SMOLLM)
+    return anna
+
+
+def test_the_dropdown_tells_models_apart(anna: Visitor) -> None:
+    anna.model.click()
+
+    expect(anna.page.get_by_role("option")).to_have_count(2)
+    for name, details in ((SMOLLM, "135M · Q4_1 · 98 MB · 8k context"), (GEMMA, "Q4_K_M")):
+        option = anna.page.get_by_role("option", name=name)
+        expect(option).to_contain_text(details)
+    expect(anna.page.get_by_role("option", selected=True)).to_contain_text(SMOLLM)
+    anna.page.keyboard.press("Escape")
+    expect(anna.page.get_by_role("option").first).to_be_hidden()
+
+
+def test_another_model_goes_on_with_the_conversation(anna: Visitor, server: Server) -> None:
+    anna.ask(SHORT)
+    first = anna.reply()
+    anna.box.fill("A draft")
+
+    anna.choose_model(GEMMA)
+    anna.see_model(GEMMA)
+
+    expect(anna.replies).to_have_text([first], use_inner_text=True)
+    expect(anna.box).to_have_value("A draft")
+    anna.ask("And now?")
+    anna.reply()
+    expect(anna.questions).to_have_text([SHORT, "And now?"])
+    expect(anna.replies).to_have_count(2)
+    replies = server.messages(anna.conversation_id)[1::2]
+    assert [reply.state for reply in replies] == [MessageState.COMPLETE] * 2
+    assert [re.match(name, reply.model or "") is not None for name, reply in zip((SMOLLM, GEMMA), replies, strict=True)]
+
+
+def test_the_model_in_use_is_the_same_in_every_browser(anna: Visitor, visit: Visit) -> None:
+    ben = visit().open()
+    ben.see_model(SMOLLM)
+
+    anna.choose_model(GEMMA)
+
+    ben.see_model(GEMMA)
+    visit().open().see_model(GEMMA)
+
+
+def test_a_reply_is_finished_by_the_model_that_began_it(anna: Visitor, server: Server) -> None:
+    anna.ask(LONG)
+    expect(anna.replies.last).to_have_text(re.compile(r"\w+"))
+    anna.choose_model(GEMMA)
+
+    assert "Ended at the limit of 100 tokens" in anna.reply()
+    anna.see_model(GEMMA)
+    anna.ask("And then?")
+    anna.reply()
+    begun, after = server.messages(anna.conversation_id)[1::2]
+    assert [begun.state, after.state] == [MessageState.COMPLETE] * 2
+    assert (begun.model or "").startswith(SMOLLM)
+    assert (after.model or "").startswith(GEMMA)
+
+
+@pytest.fixture(params=["renamed", "truncated"])
+def broken(request: pytest.FixtureRequest, server: Server) -> Iterator[Path]:
+    """A file that came into the folder while the program ran, and that no program can load."""
+    path = server.models / f"{request.param}.gguf"
+    data = b"Dear diary, today I renamed a file." if path.stem == "renamed" else starter().read_bytes()[: 8 << 20]
+    path.write_bytes(data)
+    yield path
+    path.unlink()
+
+
+def test_a_broken_file_says_why_and_the_old_model_stays(anna: Visitor, server: Server, broken: Path) -> None:
+    anna.choose_model(broken.stem)
+
+    expect(anna.alert).to_contain_text(f"{broken.name} could not be loaded: ")
+    expect(anna.alert).not_to_contain_text("gave no reason")
+    anna.see_model(SMOLLM)
+    anna.ask(SHORT)
+    assert anna.reply()
+    [reply] = server.messages(anna.conversation_id)[1::2]
+    assert reply.state is MessageState.COMPLETE
+    assert (reply.model or "").startswith(SMOLLM)
+
+
+@pytest.mark.parametrize("broken", ["renamed"], indirect=True)
+def test_the_reason_comes_again_each_time_and_goes_with_a_good_model(anna: Visitor, broken: Path) -> None:
+    anna.choose_model(broken.stem)
+    expect(anna.alert).to_contain_text(broken.name)
+    anna.page.get_by_role("button", name="Dismiss").click()
+    expect(anna.alert).to_be_hidden()
+
+    anna.choose_model(broken.stem)
+    expect(anna.alert).to_contain_text(broken.name)
+    anna.choose_model(GEMMA)
+
+    anna.see_model(GEMMA)
+    expect(anna.alert).to_be_hidden()
+
+
+def test_models_can_be_chosen_with_the_keyboard(anna: Visitor) -> None:
+    anna.model.focus()
+    anna.page.keyboard.press("ArrowDown")
+    expect(anna.page.get_by_role("option")).to_have_count(2)
+
+    for _ in range(4):
+        if GEMMA in _highlighted(anna):
+            break
+        anna.page.keyboard.press("ArrowDown")
+    anna.page.keyboard.press("Enter")
+
+    anna.see_model(GEMMA)
+    expect(anna.page.get_by_role("option").first).to_be_hidden()
+    expect(anna.model).to_be_focused()
+
+
+def _highlighted(person: Visitor) -> str:
+    """What a screen reader would say of the option that the arrow keys have reached."""
+    option = person.model.get_attribute("aria-activedescendant")
+    return person.page.locator(f"[id='{option}']").inner_text() if option else ""

@@ -1,0 +1,191 @@
+"""Stories of the settings panel: what is set applies, is kept, and belongs to its conversation."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from .conftest import Visit
+from .server import Server
+from .visitor import LONG, SHORT, Visitor
+
+
+@pytest.fixture
+def anna(visit: Visit) -> Visitor:
+    return visit().open().open_settings()
+
+
+def test_a_slider_moves_with_the_keyboard_and_its_number_follows(anna: Visitor) -> None:
+    for name, key, before, after in (
+        ("Temperature", "ArrowRight", "0", "0.05"),
+        ("Top p", "ArrowLeft", "0.95", "0.94"),
+        ("Top k", "ArrowRight", "40", "41"),
+        ("Min p", "ArrowRight", "0.05", "0.06"),
+        ("Repeat penalty", "ArrowRight", "1", "1.05"),
+        ("Max tokens", "ArrowRight", "300", "316"),
+    ):
+        expect(anna.number(name)).to_have_value(before)
+        anna.reach_slider(name).press(key)
+        expect(anna.number(name)).to_have_value(after)
+
+
+def test_a_number_moves_its_slider(anna: Visitor) -> None:
+    anna.number("Temperature").fill("1.5")
+
+    expect(anna.slider("Temperature")).to_have_attribute("aria-valuenow", "1.5")
+
+
+def test_settings_survive_a_reload_and_a_restart(anna: Visitor, visit: Visit, server: Server) -> None:
+    anna.ask(SHORT)
+    anna.reply()
+    anna.reach_slider("Temperature").press("ArrowRight")
+    anna.number("Top k").fill("12")
+    anna.number("Seed").fill("7")
+    anna.settings.get_by_role("textbox", name="System prompt").fill("You are a pirate.")
+    changes = {"temperature": 0.05, "top_k": 12, "seed": 7, "system_prompt": "You are a pirate."}
+    _wait_until_stored(server, anna.conversation_id, **changes)
+
+    anna.page.reload()
+
+    _see(anna, {"Temperature": "0.05", "Top k": "12", "Seed": "7"}, "You are a pirate.")
+    path = f"/c/{anna.conversation_id}"
+    anna.page.close()
+    server.stop()
+    server.start()
+    _see(visit().open(path), {"Temperature": "0.05", "Top k": "12", "Seed": "7"}, "You are a pirate.")
+
+
+def test_the_longest_reply_applies_to_the_next_message(anna: Visitor) -> None:
+    anna.number("Max tokens").fill("16")
+    anna.ask(LONG)
+    assert "Ended at the limit of 16 tokens" in anna.reply()
+
+    anna.number("Max tokens").fill("20")
+    anna.ask(LONG)
+    assert "Ended at the limit of 20 tokens" in anna.reply()
+
+
+def test_a_message_sent_right_after_a_change_already_obeys_it(anna: Visitor) -> None:
+    anna.number("Max tokens").fill("16")
+    anna.box.fill(LONG)
+    anna.box.press("Enter")
+
+    expect(anna.replies).to_have_text([re.compile("Ended at the limit of 16 tokens")])
+
+
+def test_the_same_seed_gives_the_same_reply(visit: Visit) -> None:
+    replies = []
+    for seed in ("7", "7", "8"):
+        person = visit().open().open_settings()
+        person.number("Temperature").fill("1.5")
+        person.number("Max tokens").fill("24")
+        person.number("Seed").fill(seed)
+        replies.append(person.ask(LONG).reply())
+
+    assert replies[0] == replies[1]
+    assert replies[0] != replies[2]
+
+
+def test_the_system_prompt_reaches_the_model(anna: Visitor, server: Server) -> None:
+    anna.settings.get_by_role("textbox", name="System prompt").fill("word " * 100)
+
+    anna.ask(SHORT)
+    anna.reply()
+
+    [_, reply] = server.messages(anna.conversation_id)
+    assert reply.stats
+    assert reply.stats.prompt_tokens > 100
+
+
+def test_reset_brings_the_defaults_back_and_keeps_them(anna: Visitor, server: Server) -> None:
+    anna.ask(SHORT)
+    anna.reply()
+    prompt = anna.settings.get_by_role("textbox", name="System prompt")
+    default = prompt.input_value()
+    anna.number("Top k").fill("12")
+    anna.number("Seed").fill("7")
+    prompt.fill("You are a pirate.")
+    _wait_until_stored(server, anna.conversation_id, system_prompt="You are a pirate.")
+
+    anna.settings.get_by_role("button", name="Reset to defaults").click()
+
+    _see(anna, {"Temperature": "0", "Top k": "40", "Seed": "", "Max tokens": "300"}, default)
+    _wait_until_stored(server, anna.conversation_id, top_k=40, seed=None, system_prompt=default)
+    anna.page.reload()
+    _see(anna, {"Temperature": "0", "Top k": "40", "Seed": "", "Max tokens": "300"}, default)
+
+
+def test_another_conversation_has_its_own_settings(anna: Visitor) -> None:
+    anna.number("Top k").fill("12")
+    anna.ask("Say hello to the first.")
+    anna.reply()
+
+    anna.new_chat.click()
+    expect(anna.questions).to_have_count(0)
+    expect(anna.number("Top k")).to_have_value("40")
+    anna.number("Top k").fill("99")
+    anna.ask("Say hello to the second.")
+    anna.reply()
+
+    anna.link("Say hello to the first.").click()
+    expect(anna.number("Top k")).to_have_value("12")
+    anna.link("Say hello to the second.").click()
+    expect(anna.number("Top k")).to_have_value("99")
+
+
+def test_settings_of_a_new_chat_survive_a_reload_before_anything_was_said(anna: Visitor) -> None:
+    anna.number("Top k").fill("12")
+    anna.conversation_id  # noqa: B018 - waits until the new chat has an address
+
+    anna.page.reload()
+
+    _see(anna, {"Top k": "12"})
+
+
+def test_a_value_out_of_bounds_becomes_the_nearest_one_allowed(anna: Visitor, server: Server) -> None:
+    anna.number("Temperature").fill("9")
+    anna.number("Temperature").blur()
+
+    expect(anna.number("Temperature")).to_have_value("2")
+    _wait_until_stored(server, anna.conversation_id, temperature=2)
+
+
+def test_an_emptied_number_does_not_keep_other_changes_from_being_saved(anna: Visitor, server: Server) -> None:
+    anna.number("Top k").fill("")
+    anna.number("Temperature").fill("1")
+    anna.box.focus()
+
+    _wait_until_stored(server, anna.conversation_id, temperature=1)
+
+
+def test_two_browsers_show_the_same_settings(anna: Visitor, visit: Visit) -> None:
+    anna.ask(SHORT)
+    anna.reply()
+    ben = visit().open(f"/c/{anna.conversation_id}").open_settings()
+
+    anna.number("Top k").fill("12")
+
+    expect(ben.number("Top k")).to_have_value("12")
+
+
+def _see(person: Visitor, numbers: dict[str, str], system_prompt: str | None = None) -> None:
+    person.open_settings()
+    for name, value in numbers.items():
+        expect(person.number(name)).to_have_value(value)
+    if system_prompt is not None:
+        expect(person.settings.get_by_role("textbox", name="System prompt")).to_have_value(system_prompt)
+
+
+def _wait_until_stored(server: Server, conversation_id: str, **options: object) -> None:
+    """What is typed is saved a moment later."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = server.stored(lambda store: store.conversation(conversation_id))
+        assert found
+        if all(getattr(found.options, name) == value for name, value in options.items()):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{options} were not stored but {found.options}")
