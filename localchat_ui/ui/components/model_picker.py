@@ -20,6 +20,7 @@ OPTION = """
   </q-item-section>
 </q-item>
 """
+NOTHING = """<q-item class="model-option"><q-item-section>No models found yet.</q-item-section></q-item>"""
 SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}</span>"""
 
 
@@ -32,6 +33,8 @@ class ModelPicker:
         self._select.props["aria-label"] = "Model"
         self._select.add_slot("option", OPTION)
         self._select.add_slot("selected-item", SELECTED)
+        # Without it an empty list would not open, and new files would never be looked for.
+        self._select.add_slot("no-option", NOTHING)
         self._select.on("popup-show", models.refresh)
         models.changed.subscribe(self._draw)
         self._draw()
