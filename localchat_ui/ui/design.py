@@ -67,7 +67,7 @@ def _stylesheet() -> str:
 
 
 def _code_colours(theme: str, style: str) -> str:
-    definitions: str = HtmlFormatter(style=style).get_style_defs(f"{theme} .code code")  # type: ignore[no-untyped-call]
+    definitions: str = HtmlFormatter(style=style, nobackground=True).get_style_defs(f"{theme} .code code")  # type: ignore[no-untyped-call]
     return definitions
 
 
