@@ -226,10 +226,10 @@ class ChatService:
         except BaseException:
             del self._replies[conversation.id]
             raise
-        if before and not conversation.title:
-            await self._give_title(conversation.id, title_of(before[0].text))
         reply.work = asyncio.create_task(self._generate(reply))
         reply.task = asyncio.create_task(self._write(reply))
+        if before and not conversation.title:
+            await self._give_title(conversation.id, title_of(before[0].text))
         self.conversation_changed.emit(conversation.id)
         self.list_changed.emit()
         return reply

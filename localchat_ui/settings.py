@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import platformdirs
 import psutil
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -56,7 +57,7 @@ class Settings(BaseSettings, ChatOptions):
     )
     model_file: str = Field("qwen2.5-0.5b-instruct-q4_k_m.gguf", description="file it downloads from there")
     n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is the model's own")
-    n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one per physical core")
+    n_threads: int | None = Field(None, ge=1, description="threads that generate; empty learns what is fastest")
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
@@ -100,6 +101,7 @@ class BadSettingError(Exception):
 def load_settings(arguments: list[str] | None = None) -> Settings:
     """Read the settings; raises BadSettingError for an unknown name or a bad value."""
     _refuse_unknown_environment()
+    _refuse_names_without_prefix()
     try:
         return Settings(_cli_parse_args=arguments if arguments is not None else False)
     except ValidationError as error:
@@ -115,11 +117,24 @@ def _refuse_unknown_environment() -> None:
             raise BadSettingError(f"{name} is not a setting{_did_you_mean(setting)}")
 
 
+def _refuse_names_without_prefix() -> None:
+    """A line `PORT=9000` in settings.env would be ignored without a word."""
+    if not Path(ENV_FILE).is_file():
+        return
+    try:
+        names = dotenv_values(ENV_FILE, encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadSettingError(f"{ENV_FILE} is not a UTF-8 text file: {error.reason}") from error
+    for name in names:
+        if not name.upper().startswith(PREFIX):
+            if name.lower() in Settings.model_fields:
+                raise BadSettingError(f"{name} in {ENV_FILE} needs its prefix: {PREFIX}{name}")
+            raise BadSettingError(f"{name} is not a setting{_did_you_mean(name)}")
+
+
 def _explain(error: dict[str, Any]) -> str:
     name = "_".join(str(part) for part in error["loc"]).upper().replace("-", "_")
     if error["type"] == "extra_forbidden":
-        if name.lower() in Settings.model_fields:
-            return f"{name} needs its prefix: {PREFIX}{name}"
         return f"{name} is not a setting{_did_you_mean(name.removeprefix(PREFIX))}"
     reason = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return f"{name}={error['input']!r} is not allowed: {reason}"

@@ -7,8 +7,9 @@ window.localchat = (() => {
   function submit(emit) {
     const field = box();
     const text = field.value;
-    // Without a connection the text stays in the box; the page says that it is trying to reconnect.
-    if (!text.trim() || document.body.dataset.writing === "true" || !window.socket?.connected) return;
+    // While the connection is lost the text stays in the box. Before the first one stands NiceGUI keeps what is sent.
+    const lost = window.did_handshake && !window.socket.connected;
+    if (!text.trim() || document.body.dataset.writing === "true" || lost) return;
     field.value = "";
     keepDraft();
     grow(field);

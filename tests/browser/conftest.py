@@ -29,7 +29,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The program with the starter model, which says the same each time it is asked the same."""
-    with Server(tmp_path_factory.mktemp("server"), *STEADY, "--max-tokens", "300") as server:
+    with Server(tmp_path_factory.mktemp("server"), *STEADY, "--max-tokens", "240") as server:
         yield server
         print(server.output())  # noqa: T201 - shown by pytest when a test fails
 
