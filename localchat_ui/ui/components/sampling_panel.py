@@ -141,6 +141,10 @@ class SamplingPanel:
     def _options(self) -> ChatOptions | None:
         """None while something is not a valid value; its box says so."""
         values = {field: inputs[0].value for field, inputs in self._inputs.items()}
+        # A number box that was emptied keeps what it had; only the seed may be empty.
+        for field, value in self._conversation.options.model_dump(exclude={"seed"}).items():
+            if values[field] is None:
+                values[field] = value
         values |= {field: int(values[field]) for field in ("top_k", "max_tokens", "seed") if values[field] is not None}
         try:
             return ChatOptions.model_validate(values)
