@@ -302,7 +302,7 @@ async def test_a_value_that_is_not_allowed_is_saved_once_it_is_mended(
     running: Program, saved: list[ChatOptions]
 ) -> None:
     me = await visit(running)
-    me.find("Temperature value").set_value(None)
+    me.find("Temperature value").set_value(5)
     me.find("Top k value").set_value(5)
     await asyncio.sleep(0.1)
     assert saved == []
