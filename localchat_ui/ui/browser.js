@@ -2,6 +2,7 @@
 window.localchat = (() => {
   const box = () => document.querySelector('textarea[aria-label="Message"]');
   const wide = () => matchMedia("(min-width: 900px)").matches;
+  const touch = () => matchMedia("(pointer: coarse)").matches;
 
   // Hands the text over and empties the box here, so that what is typed next is never eaten.
   function submit(emit) {
@@ -19,8 +20,7 @@ window.localchat = (() => {
 
   function keydown(event, emit) {
     const composing = event.isComposing || event.keyCode === 229;
-    const touch = matchMedia("(pointer: coarse)").matches;
-    if (event.key !== "Enter" || event.shiftKey || composing || touch) return;
+    if (event.key !== "Enter" || event.shiftKey || composing || touch()) return;
     event.preventDefault();
     submit(emit);
   }
@@ -78,10 +78,15 @@ window.localchat = (() => {
     data[panel] = shown ? "open" : "closed";
     if (wide()) localStorage.setItem("localchat." + panel, data[panel]);
     mirror();
+    const element = document.getElementById(panel);
+    if (!shown && (!wide() || element.contains(document.activeElement))) opener(panel)?.focus();
     if (shown && (panel === "settings" || !wide())) {
-      requestAnimationFrame(() => document.getElementById(panel)?.querySelector("button, input, a")?.focus());
+      requestAnimationFrame(() => element.querySelector("button, input, a").focus());
     }
   }
+
+  const opener = (panel) =>
+    [...document.querySelectorAll(`[aria-controls="${panel}"]`)].find((button) => button.checkVisibility());
 
   function mirror() {
     for (const panel of ["conversations", "settings"]) {
@@ -93,11 +98,31 @@ window.localchat = (() => {
   function closeOverlays() {
     if (wide()) return false;
     const open = ["conversations", "settings"].filter((panel) => document.body.dataset[panel] === "open");
-    open.forEach((panel) => {
-      toggle(panel, false);
-      document.querySelector(`[aria-controls="${panel}"]`)?.focus();
-    });
+    open.forEach((panel) => toggle(panel, false));
     return open.length > 0;
+  }
+
+  // Another conversation stands on the page: its end is in sight and its box ready. On a touch screen the keyboard
+  // stays down until the box is tapped.
+  function arrive() {
+    closeOverlays();
+    toEnd();
+    if (!touch()) box().focus();
+  }
+
+  // Menus give the focus back to where it was while they close; this comes after.
+  const focusLater = (element) => setTimeout(() => element.focus(), 200);
+
+  // Focus whose element vanishes goes to the box instead of nowhere.
+  let focused = null;
+  function keepFocus() {
+    document.addEventListener("focusin", (event) => (focused = event.target));
+    document.addEventListener("focusout", (event) => { if (event.target.checkVisibility()) focused = null; });
+    new MutationObserver(() => {
+      if (!focused || focused.checkVisibility()) return;
+      focused = null;
+      if (!touch()) box()?.focus();
+    }).observe(document.body, { subtree: true, childList: true, attributeFilter: ["class", "style"] });
   }
 
   // Renaming happens where the title stands: Enter keeps the new one, Escape the old one.
@@ -106,8 +131,8 @@ window.localchat = (() => {
     const field = item.querySelector("input");
     item.classList.add("renaming");
     field.value = item.querySelector("a").title;
-    // The menu that was just used takes the focus back while it closes.
-    setTimeout(() => { field.focus(); field.select(); }, 200);
+    field.select();
+    focusLater(field);
   }
 
   function renameKey(event, emit) {
@@ -124,6 +149,7 @@ window.localchat = (() => {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
     });
+    keepFocus();
     document.addEventListener("input", (event) => {
       if (event.target !== box()) return;
       grow(event.target);
@@ -132,5 +158,5 @@ window.localchat = (() => {
   });
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
-  return { submit, keydown, restore, follow, toEnd, toggle, mirror, closeOverlays, box, rename, renameKey };
+  return { submit, keydown, restore, follow, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, rename, renameKey };
 })();

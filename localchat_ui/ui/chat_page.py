@@ -59,8 +59,8 @@ class ChatPage:
         ui.on("navigate", lambda event: self._navigate(event.args))
         ui.run_javascript('localchat.follow(document.querySelector(".scroller")); localchat.mirror()')
 
-    async def open(self, conversation_id: str | None, *, remember: bool = True) -> None:
-        """Show another conversation, or an empty one, without loading the page anew."""
+    async def open(self, conversation_id: str | None, *, remember: bool = True, arrive: bool = True) -> None:
+        """Show another conversation, or an empty one, without loading the page anew; the person goes there with it."""
         self._wanted = conversation_id
         conversation = await self.chat.open(conversation_id) if conversation_id else None
         if self._wanted != conversation_id:
@@ -74,7 +74,8 @@ class ChatPage:
         else:
             self.notices.clear()
         await self.sync()
-        ui.run_javascript("localchat.closeOverlays(); localchat.toEnd(); localchat.box().focus()")
+        if arrive:
+            ui.run_javascript("localchat.arrive()")
 
     async def sync(self) -> None:
         """Show what the conversation is now; cheap when little has changed."""
@@ -141,7 +142,7 @@ class ChatPage:
 
     async def _left(self, conversation_id: str) -> None:
         if conversation_id == self.conversation.id:
-            await self.open(None)
+            await self.open(None, arrive=False)  # the person stays at the list, where Undo is
 
     async def _navigate(self, path: str) -> None:
         await self.open(path.removeprefix("/c/") if path.startswith("/c/") else None, remember=False)

@@ -13,7 +13,7 @@ from localchat_ui.history.store import HistoryStore
 
 from .conftest import STEADY, Visit
 from .server import Server
-from .visitor import LONG, Visitor
+from .visitor import LONG, SHORT, Visitor
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
@@ -117,6 +117,72 @@ def test_the_page_follows_when_the_system_turns_dark(visit: Visit) -> None:
     anna.page.wait_for_function("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] < 60")
 
 
+def test_the_whole_story_on_a_phone(visit: Visit) -> None:
+    anna = visit(**PHONE).open()
+    expect(anna.conversations).to_be_hidden()
+    expect(anna.settings).to_be_hidden()
+
+    anna.box.tap()
+    anna.page.keyboard.type("Say\nhello.")
+    expect(anna.box).to_have_value("Say\nhello.")
+    anna.send.tap()
+    expect(anna.questions).to_have_text(["Say\nhello."], use_inner_text=True)
+    assert anna.reply()
+    _see_nothing_wider_than_the_page(anna)
+
+    anna.settings_button.tap()
+    expect(anna.settings).to_be_visible()
+    _see_nothing_wider_than_the_page(anna)
+    anna.number("Max tokens").fill("16")
+    anna.settings.get_by_role("button", name="Close settings").tap()
+    expect(anna.settings).to_be_hidden()
+    anna.box.fill(LONG)
+    anna.send.tap()
+    expect(anna.questions).to_have_count(2)
+    assert "Ended at the limit of 16 tokens" in anna.reply()
+
+    _open_drawer(anna)
+    _see_nothing_wider_than_the_page(anna)
+    anna.new_chat.tap()
+    expect(anna.conversations).to_be_hidden()
+    expect(anna.questions).to_have_count(0)
+    _open_drawer(anna)
+    anna.link("Say").tap()
+    expect(anna.conversations).to_be_hidden()
+    expect(anna.questions).to_have_count(2)
+
+    _open_drawer(anna)
+    anna.act("Say", "Delete")
+    anna.conversations.get_by_role("button", name="Undo").tap()
+    expect(anna.questions).to_have_count(2)
+    anna.choose_model("SmolLM2")
+    _see_nothing_wider_than_the_page(anna)
+
+
+@pytest.mark.parametrize("panel", ["conversations", "settings"])
+def test_escape_and_a_tap_beside_it_close_a_panel_on_a_phone(visit: Visit, panel: str) -> None:
+    anna = visit(**PHONE).open()
+    expect(anna.status).to_contain_text("Ready")
+    button, shown, x = (
+        (anna.page.get_by_role("button", name="Conversation list"), anna.conversations, 380)
+        if panel == "conversations"
+        else (anna.settings_button, anna.settings, 8)
+    )
+
+    button.tap()
+    expect(shown).to_be_visible()
+    expect(button).to_have_attribute("aria-expanded", "true")
+    anna.page.keyboard.press("Escape")
+    expect(shown).to_be_hidden()
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(button).to_be_focused()
+
+    button.tap()
+    expect(shown).to_be_visible()
+    anna.page.touchscreen.tap(x, 500)
+    expect(shown).to_be_hidden()
+
+
 def test_a_wide_page_remembers_which_panels_stand_open(visit: Visit) -> None:
     anna = visit().open()
     expect(anna.conversations).to_be_visible()
@@ -127,6 +193,44 @@ def test_a_wide_page_remembers_which_panels_stand_open(visit: Visit) -> None:
 
     expect(anna.settings).to_be_visible()
     expect(anna.conversations).to_be_hidden()
+
+
+def test_everything_can_be_reached_with_the_tab_key_and_shows_it(visit: Visit) -> None:
+    anna = visit().open("/c/everything").open_settings()
+    expect(anna.listed()).not_to_have_count(0)
+    anna.box.fill("A draft")
+    wanted = {
+        "New chat": anna.new_chat,
+        "the conversation": anna.link(QUESTION),
+        "Model": anna.model,
+        "Settings": anna.settings_button,
+        "the code that scrolls": anna.replies.first.locator("pre"),
+        "Retry": anna.replies.last.get_by_role("button", name="Retry"),
+        "Message": anna.box,
+        "Send": anna.send,
+        "System prompt": anna.settings.get_by_role("textbox", name="System prompt"),
+        "Temperature value": anna.number("Temperature"),
+        "Seed": anna.number("Seed"),
+        "Reset to defaults": anna.settings.get_by_role("button", name="Reset to defaults"),
+    }
+
+    anna.page.evaluate("document.activeElement.blur()")
+    reached, unseen = [], []
+    for _ in range(60):
+        anna.page.keyboard.press("Tab")
+        for name, element in wanted.items():
+            if name not in reached and element.evaluate("element => element === document.activeElement"):
+                reached.append(name)
+                if not _shows_focus(anna):
+                    unseen.append(name)
+        if len(reached) == len(wanted):
+            break
+
+    assert set(reached) == set(wanted)
+    assert not unseen
+    from_the_top = reached.index("New chat")
+    order = reached[from_the_top:] + reached[:from_the_top]
+    assert order.index("Model") < order.index("Message") < order.index("Send")
 
 
 def test_a_conversation_with_the_keyboard_alone(visit: Visit) -> None:
@@ -150,6 +254,20 @@ def test_a_conversation_with_the_keyboard_alone(visit: Visit) -> None:
     anna.page.keyboard.press("Enter")
     expect(anna.settings).to_be_visible()
     assert anna.settings.evaluate("panel => panel.contains(document.activeElement)")
+
+
+def test_focus_is_not_lost_when_stop_goes_away(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(LONG)
+    anna.stop.focus()
+
+    anna.page.keyboard.press("Enter")
+
+    anna.reply()
+    expect(anna.send).to_be_visible()
+    assert anna.page.evaluate("document.activeElement !== document.body")
+    anna.page.keyboard.type(SHORT)
+    expect(anna.box).to_have_value(SHORT)
 
 
 def _open_drawer(person: Visitor) -> None:

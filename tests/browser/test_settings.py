@@ -154,6 +154,14 @@ def test_a_value_out_of_bounds_becomes_the_nearest_one_allowed(anna: Visitor, se
     _wait_until_stored(server, anna.conversation_id, temperature=2)
 
 
+def test_an_emptied_number_does_not_keep_other_changes_from_being_saved(anna: Visitor, server: Server) -> None:
+    anna.number("Top k").fill("")
+    anna.number("Temperature").fill("1")
+    anna.box.focus()
+
+    _wait_until_stored(server, anna.conversation_id, temperature=1)
+
+
 def test_two_browsers_show_the_same_settings(anna: Visitor, visit: Visit) -> None:
     anna.ask(SHORT)
     anna.reply()

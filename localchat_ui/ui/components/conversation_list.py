@@ -51,7 +51,7 @@ class ConversationList:
             self._list = ui.element("ul").classes("conversations")
             with ui.element("div").classes("undo").props("role=status") as self._undo:
                 self._undo_text = ui.label()
-                text_button("Undo", self._restore)
+                self._undo_button = text_button("Undo", self._restore)
             self._undo.set_visibility(False)
         self._deleted: str | None = None
         ui.element("div").classes("backdrop").on("click", js_handler="() => localchat.closeOverlays()")
@@ -132,6 +132,7 @@ class ConversationList:
             self._undo_text.set_text(f"“{title}” was deleted.")
             self._undo.set_visibility(True)
             ui.timer(UNDO_SECONDS, lambda: self._forget(conversation_id), once=True)
+            ui.run_javascript(f"localchat.focusLater(getHtmlElement({self._undo_button.id}))")
             await self._on_delete(conversation_id)
 
     async def _restore(self) -> None:
