@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,19 +12,26 @@ from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new
 
 @dataclass(frozen=True)
 class Turn:
-    """One message as the model sees it."""
+    """One message as the model sees it. `thinking` is what the model thought before it answered so."""
 
     role: Role
     text: str
+    thinking: str = ""
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One reply to be written. The last turn is the one that is answered."""
+    """One reply to be written. The last turn is answered; or, if it is the assistant's, goes on as if never broken off.
+
+    `model` is the file to answer with, None the model in use. `template_arguments` reach the model's chat template
+    (`enable_thinking` and its like).
+    """
 
     turns: Sequence[Turn]
     sampling: RequestOptions = field(default_factory=RequestOptions)
     stop: tuple[str, ...] = ()
+    model: Path | None = None
+    template_arguments: Mapping[str, object] = field(default_factory=dict)
     id: str = field(default_factory=new_id)
 
 
@@ -32,12 +39,14 @@ class GenerationRequest:
 class PromptBuilt:
     """The first event: what the model will read. `turn_tokens` counts every turn of the request, template included.
 
-    The `n_dropped` oldest turns behind the system turn did not fit into the context and are not read.
+    The `n_dropped` oldest turns behind the system turn did not fit into the context and are not read. `text` is what is
+    read, with the words of the template.
     """
 
     n_tokens: int
     n_dropped: int
     turn_tokens: tuple[int, ...]
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,21 +77,27 @@ class TokenLogprob:
 class Token:
     """A piece of the reply: whole characters, and never part of a stop string. May be empty.
 
-    `logprob` and `top`, the likeliest alternatives, are natural logarithms, and given only where they were asked for.
+    `thinking` is what the model writes between its marks before it answers, and no part of `text`. `logprob` and `top`,
+    the likeliest alternatives, are natural logarithms, and given only where they were asked for.
     """
 
     text: str
     id: int
+    thinking: str = ""
     logprob: float | None = None
     top: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
 class GenerationDone:
-    """The reply is finished; `stats.finish_reason` is `stop`, `length` or `cancelled`. `text` was still held back."""
+    """The reply is finished; `stats.finish_reason` is `stop`, `length` or `cancelled`.
+
+    `text` and `thinking` were still held back.
+    """
 
     text: str
     stats: GenerationStats
+    thinking: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,12 +137,28 @@ class LoadedModel:
     has_chat_template: bool
 
 
+@dataclass(frozen=True)
+class EngineFigures:
+    """What the engine is doing. Cells are tokens of KV cache; `batch_fill` is the share of recent batches, 0 to 1."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_cells_used: int = 0
+    kv_cells: int = 0
+    batch_fill: float = 0.0
+    models: tuple[Path, ...] = ()
+
+
 class Engine(Protocol):
     """Loads models and writes replies with them. Every method may be called from any thread."""
 
     @property
     def model(self) -> LoadedModel | None:
-        """The model that answers new requests."""
+        """The model that answers requests that name none. It may have left memory, and comes back when it is needed."""
+
+    @property
+    def figures(self) -> EngineFigures:
+        """What is going on right now."""
 
     def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
         """Load a GGUF file, then answer new requests with it; blocks for the whole load.
@@ -139,8 +170,12 @@ class Engine(Protocol):
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Queue a request. Its events reach `emit` on the engine's thread; the last is Done or Failed, exactly once.
 
-        Blocks while the prompt is turned into tokens (milliseconds). Raises EngineError when it cannot begin.
+        Blocks while the prompt is turned into tokens (milliseconds), and before that while its model is loaded if it is
+        not in memory (seconds). Raises EngineError when it cannot begin.
         """
+
+    def preview(self, request: GenerationRequest) -> PromptBuilt:
+        """What the model would read for this request; blocks and raises as `submit` does."""
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         """Let a running request go on with other options; the next token obeys. Unknown ids are ignored."""

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,10 +23,12 @@ import numpy.typing as npt
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from localchat_ui.engine.base import ModelLoadError
+from localchat_ui.engine.thinking import marks_in
 
 logger = logging.getLogger("localchat_ui.llama_cpp")
 NO_KV_SLOT = 1
 GGML_LOG_LEVEL_ERROR = 4
+CONTROL_ATTRIBUTES = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 
 class Model:
@@ -58,6 +61,8 @@ class Model:
         self.n_vocab: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
         self.metadata = _metadata(handle)
+        self.thinking_marks = marks_in(self.chat_template)
+        self._shown = self._tokens_of_marks()
         self.piece = functools.lru_cache(maxsize=None)(self._piece)
 
     def close(self) -> None:
@@ -72,21 +77,19 @@ class Model:
 
     @property
     def n_bytes_per_token(self) -> int:
-        """Bytes of KV cache for each token of context, at llama.cpp's default of 16 bits a number."""
-        handle = self.handle
-        width = llama_cpp.llama_model_n_embd(handle) // max(1, llama_cpp.llama_model_n_head(handle))
-        return int(llama_cpp.llama_model_n_layer(handle) * llama_cpp.llama_model_n_head_kv(handle) * width * 2 * 2)
+        """Bytes of KV cache for each token of context."""
+        return kv_bytes_per_token(self.metadata)
 
     @property
     def chat_template(self) -> str | None:
         return self.metadata.get("tokenizer.chat_template") or None
 
-    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
-        """Tokens of a rendered prompt; special tokens written out in it are recognised."""
+    def tokenize(self, text: str, *, add_special: bool = False, as_text: bool = False) -> list[int]:
+        """Tokens of a rendered prompt. Control tokens written out in it are recognised, unless `as_text`."""
         data = text.encode("utf-8", errors="replace")
         room = len(data) + 2
         tokens = (llama_cpp.llama_token * room)()
-        n = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, True)
+        n = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, not as_text)
         if n < 0:
             raise ValueError(f"the prompt could not be turned into tokens (code {n})")
         return list(tokens[:n])
@@ -95,6 +98,14 @@ class Model:
         """Whether this token ends a reply."""
         return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
 
+    def is_control(self, token: int) -> bool:
+        """Whether this token steers the model and stands for no text: `<|im_end|>` and its like."""
+        return bool(llama_cpp.llama_vocab_get_attr(self.vocab, token) & CONTROL_ATTRIBUTES)
+
+    def control_text(self, token: int) -> str:
+        """How a control token is written out in templates."""
+        return self._to_bytes(token, special=True).decode("utf-8", errors="replace") if token >= 0 else ""
+
     @property
     def adds_bos(self) -> bool:
         """Whether the model expects its beginning-of-text token in front of everything."""
@@ -102,18 +113,20 @@ class Model:
 
     @property
     def bos(self) -> str:
-        return self._special_text(llama_cpp.llama_vocab_bos(self.vocab))
+        return self.control_text(llama_cpp.llama_vocab_bos(self.vocab))
 
     @property
     def eos(self) -> str:
-        return self._special_text(llama_cpp.llama_vocab_eos(self.vocab))
+        return self.control_text(llama_cpp.llama_vocab_eos(self.vocab))
 
     def _piece(self, token: int) -> bytes:
-        """The bytes a token stands for; none for special tokens. May end in the middle of a character."""
-        return self._to_bytes(token, special=False)
+        """The bytes a token stands for; none for control tokens. May end in the middle of a character."""
+        return self._to_bytes(token, special=token in self._shown)
 
-    def _special_text(self, token: int) -> str:
-        return self._to_bytes(token, special=True).decode("utf-8", errors="replace") if token >= 0 else ""
+    def _tokens_of_marks(self) -> frozenset[int]:
+        """Control tokens that the marks around thinking are made of: those have to be seen to be told apart."""
+        marks = self.thinking_marks
+        return frozenset(self.tokenize(marks.begin) + self.tokenize(marks.end)) if marks else frozenset()
 
     def _to_bytes(self, token: int, *, special: bool) -> bytes:
         room = 64
@@ -237,12 +250,33 @@ def read_metadata(path: Path) -> GgufMetadata:
         model.close()
 
 
+def kv_bytes_per_token(metadata: Mapping[str, str]) -> int:
+    """Bytes of KV cache for each token of context, at llama.cpp's default of 16 bits a number. 0 when it is unknown."""
+
+    def numbers(key: str, default: int = 0) -> list[int]:
+        found = re.findall(r"\d+", metadata.get(f"{metadata.get('general.architecture')}.{key}", ""))
+        return [int(number) for number in found] or [default]
+
+    n_layers = numbers("block_count")[0]
+    n_heads = max(1, *numbers("attention.head_count", 1))
+    width = numbers("embedding_length")[0] // n_heads
+    keys, values = numbers("attention.key_length", width)[0], numbers("attention.value_length", width)[0]
+    # A list gives the heads layer by layer.
+    heads = numbers("attention.head_count_kv", n_heads)
+    n_kv_heads = sum(heads) if len(heads) == n_layers else n_layers * heads[0]
+    return n_kv_heads * (keys + values) * 2
+
+
 def render_chat(
-    template: str, messages: Sequence[Mapping[str, str]], *, bos: str, eos: str, **arguments: object
+    template: str, messages: Sequence[Mapping[str, str]], *, bos: str, eos: str, arguments: Mapping[str, object]
 ) -> str:
     """A conversation in the words of a chat template (Jinja, sandboxed). Raises what the template raises."""
-    formatter = Jinja2ChatFormatter(template=template, bos_token=bos, eos_token=eos)
-    return str(formatter(messages=list(messages), **arguments).prompt)  # type: ignore[arg-type]
+    return str(_formatter(template, bos, eos)(messages=list(messages), **arguments).prompt)  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=8)
+def _formatter(template: str, bos: str, eos: str) -> Jinja2ChatFormatter:
+    return Jinja2ChatFormatter(template=template, bos_token=bos, eos_token=eos)
 
 
 def _quantisation(file_type: int) -> str:

@@ -1,25 +1,18 @@
-"""A conversation in the words of a model: chat template, then tokens, fitted to the context."""
+"""A conversation as tokens, fitted to the context, and what had to be left out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineError, PromptTooLongError, Turn
-from localchat_ui.engine.llama import Model, render_chat
+from localchat_ui.engine.llama import Model
+from localchat_ui.engine.template import FALLBACK_STOP, quoted, render, tokenize, unquoted
+from localchat_ui.engine.text import Phase
+from localchat_ui.engine.thinking import ThinkingMarks
 
-# For models whose file brings no template (base models). Plain enough for any of them to go on with.
-FALLBACK_TEMPLATE = (
-    "{{ bos_token }}"
-    "{% for message in messages %}"
-    "{% if message.role == 'system' %}{{ message.content }}\n\n"
-    "{% elif message.role == 'user' %}User: {{ message.content }}\n"
-    "{% else %}Assistant: {{ message.content }}\n{% endif %}"
-    "{% endfor %}Assistant:"
-)
-FALLBACK_STOP = ("\nUser:", "\nAssistant:")
 # Room for a reply is kept free: its limit, but no more than this share of the context; and never less than so many.
 REPLY_SHARE = 4
 LEAST_REPLY_TOKENS = 16
@@ -30,38 +23,87 @@ class Prompt:
     """What the model reads, and the strings at which its reply ends.
 
     `turn_tokens` are the tokens of each turn as it was given, template words included; those of the `n_dropped` oldest
-    turns behind the system turn are left out of `tokens`.
+    turns behind the system turn are left out of `tokens`. `text` is the same for people to read. `phase` is where
+    between the thinking `marks` the reply begins, or goes on if `continued`.
     """
 
     tokens: list[int]
-    stop: tuple[str, ...]
+    stop: tuple[str, ...] = ()
     turn_tokens: tuple[int, ...] = ()
     n_dropped: int = 0
+    text: str = ""
+    marks: ThinkingMarks | None = None
+    phase: Phase = Phase.START
+    continued: bool = False
 
 
-def build_prompt(model: Model, turns: Sequence[Turn], *, n_ctx: int, max_tokens: int = 1) -> Prompt:
+def build_prompt(
+    model: Model,
+    turns: Sequence[Turn],
+    *,
+    n_ctx: int,
+    max_tokens: int = 1,
+    template_arguments: Mapping[str, object] | None = None,
+) -> Prompt:
     """Render, tokenize and fit a conversation to `n_ctx` tokens, with room for a reply of `max_tokens`.
 
-    The system turn and the newest turns stay, whole oldest turns leave. Raises PromptTooLongError when the last turn
-    alone is too long.
+    The system turn and the newest turns stay, whole oldest turns leave; a last turn of the assistant goes on. Raises
+    EngineError when there is nothing to answer, PromptTooLongError when the last turn alone is too long.
     """
-    stop = () if model.chat_template else FALLBACK_STOP
-    text = _render(model, turns)
-    tokens = _tokenize(model, text)
+    turns = [quoted(model, turn) for turn in turns]
+    partial = turns.pop() if turns and turns[-1].role is Role.ASSISTANT else None
+    if not turns:
+        raise EngineError("There is no message to answer.")
+    arguments = template_arguments or {}
+    text = render(model, turns, arguments)
+    tokens = tokenize(model, text)
     sizes = _turn_tokens(model, text, turns, len(tokens))
-    room = n_ctx - max(LEAST_REPLY_TOKENS, min(max_tokens, n_ctx // REPLY_SHARE))
-    if len(tokens) <= room:
-        return Prompt(tokens, stop, sizes)
-    n_system = int(bool(turns) and turns[0].role is Role.SYSTEM)
-    n_dropped = _n_to_drop(turns[n_system:], sizes[n_system:], len(tokens) - room, n_ctx // REPLY_SHARE)
-    kept = [*turns[:n_system], *turns[n_system + n_dropped :]]
-    tokens = _tokenize(model, _render(model, kept))
+    begun, phase = _begun(model, text, partial)
+    begun_tokens = tokenize(model, begun, whole=False)
+    if partial is not None:
+        sizes = (*sizes, len(begun_tokens))
+    room = n_ctx - max(LEAST_REPLY_TOKENS, min(max_tokens, n_ctx // REPLY_SHARE)) - len(begun_tokens)
+    n_dropped = 0
+    if len(tokens) > room:
+        n_system = int(turns[0].role is Role.SYSTEM)
+        n_dropped = _n_to_drop(turns[n_system:], sizes[n_system : len(turns)], len(tokens) - room, n_ctx // REPLY_SHARE)
+        text = render(model, [*turns[:n_system], *turns[n_system + n_dropped :]], arguments)
+        tokens = tokenize(model, text)
+    tokens += begun_tokens
     if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
         raise PromptTooLongError(
             f"This message and the system prompt have {len(tokens):,} tokens and the context holds {n_ctx:,}."
             " Shorten them, or raise N_CTX."
         )
-    return Prompt(tokens, stop, sizes, n_dropped)
+    stop = () if model.chat_template else FALLBACK_STOP
+    return Prompt(
+        tokens,
+        stop,
+        sizes,
+        n_dropped,
+        text=unquoted(model, text + begun),
+        marks=model.thinking_marks,
+        phase=phase,
+        continued=bool(begun),
+    )
+
+
+def _begun(model: Model, text: str, partial: Turn | None) -> tuple[str, Phase]:
+    """How a reply that is to go on looked to the model when it was broken off, and where in it that was.
+
+    It follows the very prompt it was written for, so that template and tokens are the same as then.
+    """
+    marks = model.thinking_marks
+    opened = marks is not None and text.rstrip().endswith(marks.begin)
+    if partial is None or not (partial.text or partial.thinking):
+        return "", Phase.THINKING if opened else Phase.START
+    if marks is None or not (opened or partial.thinking):
+        # The plain fallback ends without the space that a model begins with.
+        return ("" if model.chat_template else " ") + partial.text, Phase.ANSWER
+    thought = ("" if opened else f"{marks.begin}\n") + partial.thinking
+    if not partial.text:
+        return thought, Phase.THINKING
+    return f"{thought}{marks.end}\n\n{partial.text}", Phase.ANSWER
 
 
 def _n_to_drop(turns: Sequence[Turn], sizes: Sequence[int], excess: int, step: int) -> int:
@@ -88,31 +130,7 @@ def _turn_tokens(model: Model, text: str, turns: Sequence[Turn], total: int) -> 
         position = found + len(words) if found >= 0 else position
         ends.append(position)
     pieces = [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    counts = [len(model.tokenize(piece, add_special=False)) for piece in pieces]
-    if counts:
-        # Cut at the ends of turns, a text may give a token more or less; the last turn takes up the difference.
-        counts[-1] = max(0, total - sum(counts[:-1]))
+    counts = [len(tokenize(model, piece, whole=False)) for piece in pieces]
+    # Cut at the ends of turns, a text may give a token more or less; the last turn takes up the difference.
+    counts[-1] = max(0, total - sum(counts[:-1]))
     return tuple(counts)
-
-
-def _tokenize(model: Model, text: str) -> list[int]:
-    return model.tokenize(text, add_special=model.adds_bos and not text.startswith(model.bos))
-
-
-def _render(model: Model, turns: Sequence[Turn]) -> str:
-    template = model.chat_template or FALLBACK_TEMPLATE
-    attempts = [turns]
-    if len(turns) > 1 and turns[0].role is Role.SYSTEM:
-        # Some templates refuse a system turn; its words then lead the first question.
-        attempts.append([Turn(turns[1].role, f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:]])
-    for attempt in attempts:
-        try:
-            return _apply(model, template, attempt)
-        except Exception as error:
-            reason = error
-    raise EngineError(f"The model's chat template could not be applied: {reason}") from reason
-
-
-def _apply(model: Model, template: str, turns: Sequence[Turn]) -> str:
-    messages = [{"role": turn.role.value, "content": turn.text} for turn in turns]
-    return render_chat(template, messages, bos=model.bos, eos=model.eos)

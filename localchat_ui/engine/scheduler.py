@@ -67,7 +67,9 @@ class Generation:
         seed = self.sampling.seed
         self.seed = secrets.randbelow(2**32 - 1) if seed is None else seed
         self.tokens = list(self.prompt.tokens)
-        self.text = TextStream((*self.prompt.stop, *self.request.stop))
+        prompt = self.prompt
+        stop = (*prompt.stop, *self.request.stop)
+        self.text = TextStream(stop, prompt.marks, prompt.phase, continued=prompt.continued)
 
     @property
     def n_replied(self) -> int:
@@ -109,9 +111,24 @@ class Scheduler:
         self._n_steps = 0
         self._reading_speed = FIRST_CHUNK_TOKENS / CHUNK_SECONDS
 
+        self.batch_fill = 0.0
+
     @property
     def busy(self) -> bool:
         return bool(self._waiting or self._running)
+
+    @property
+    def n_running(self) -> int:
+        return len(self._running)
+
+    @property
+    def n_waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def n_cells_used(self) -> int:
+        """Tokens in the KV cache, idle sequences included; what two sequences share counts for each."""
+        return self._pool.n_tokens
 
     def step(self) -> None:
         """Admit, fill one batch, decode it, hand out a token for every reply, retire what is finished."""
@@ -124,8 +141,7 @@ class Scheduler:
                 self._advance(generation)
 
     def add(self, generation: Generation) -> None:
-        prompt = generation.prompt
-        generation.emit(PromptBuilt(len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens))
+        generation.emit(built(generation.prompt))
         self._waiting.append(generation)
 
     def cancel(self, request_id: str) -> None:
@@ -182,16 +198,20 @@ class Scheduler:
                 generation.emit(Queued(place))
 
     def _fill(self) -> list[Generation]:
-        """One token of every running reply first, then prompts, oldest first, with the room that is left."""
+        """One token of every running reply first, then prompts, each its share of the room that is left."""
         self._n_steps += 1
         room = self._context.n_batch
         chunk = max(MIN_CHUNK_TOKENS, int(self._reading_speed * CHUNK_SECONDS))
-        batch = []
         # Replies that waited longest come first, should there be more of them than the batch has room for.
-        for generation in sorted(self._running, key=lambda generation: (generation.n_missing > 1, generation.served)):
+        writing = sorted((g for g in self._running if g.n_missing == 1), key=lambda generation: generation.served)
+        # A short prompt does not wait for a long one, and leaves what it does not need of its share to those behind it.
+        reading = sorted((g for g in self._running if g.n_missing > 1), key=lambda generation: generation.n_missing)
+        batch = []
+        for index, generation in enumerate([*writing, *reading]):
             sequence = generation.sequence
             assert sequence is not None
-            size = min(room, generation.n_missing, chunk)
+            share = max(1, chunk // (len(self._running) - index)) if generation.n_missing > 1 else 1
+            size = min(room, generation.n_missing, share)
             if size == 0:
                 break
             position = len(sequence.tokens)
@@ -215,6 +235,7 @@ class Scheduler:
         started = time.perf_counter()
         code = self._context.decode(n_threads)
         seconds = time.perf_counter() - started
+        self.batch_fill += 0.1 * (n_tokens / self._context.n_batch - self.batch_fill)
         if code == 0:
             self._threads.learn(n_tokens, n_threads, seconds)
             if n_tokens > len(self._running):
@@ -248,8 +269,8 @@ class Scheduler:
                 self._finish(generation, "stop")
                 return
             generation.tokens.append(token)
-            text = generation.text.feed(self._model.piece(token))
-            generation.emit(Token(text, token, *self._logprobs(generation, token)))
+            thinking, text = generation.text.feed(self._model.piece(token))
+            generation.emit(Token(text, token, thinking, *self._logprobs(generation, token)))
             if generation.text.stopped:
                 self._finish(generation, "stop")
             elif generation.n_replied >= generation.sampling.max_tokens or len(generation.tokens) >= self._n_ctx:
@@ -266,7 +287,8 @@ class Scheduler:
 
     def _finish(self, generation: Generation, reason: str) -> None:
         self._retire(generation)
-        generation.emit(GenerationDone(generation.text.finish(), generation.stats(reason)))
+        thinking, text = generation.text.finish()
+        generation.emit(GenerationDone(text, generation.stats(reason), thinking))
 
     def _fail(self, generation: Generation, message: str) -> None:
         self._retire(generation, keep=False)
@@ -283,3 +305,7 @@ class Scheduler:
         if generation.sequence is not None:
             self._pool.release(generation.sequence, keep=keep)
             generation.sequence = None
+
+
+def built(prompt: Prompt) -> PromptBuilt:
+    return PromptBuilt(len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens, prompt.text)

@@ -12,12 +12,14 @@ from pathlib import Path
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import (
     Emit,
+    EngineFigures,
     GenerationDone,
     GenerationFailed,
     GenerationRequest,
     LoadedModel,
     ModelLoadError,
     NoModelError,
+    PromptBuilt,
     Token,
 )
 
@@ -62,6 +64,16 @@ class ScriptedEngine:
         thread = threading.Thread(target=self._play, args=(request, emit, *script), name="scripted engine")
         self._threads.append(thread)
         thread.start()
+
+    @property
+    def figures(self) -> EngineFigures:
+        return EngineFigures(running=sum(thread.is_alive() for thread in self._threads))
+
+    def preview(self, request: GenerationRequest) -> PromptBuilt:
+        """Counts words for tokens."""
+        text = "\n".join(turn.text for turn in request.turns)
+        sizes = tuple(len(turn.text.split()) for turn in request.turns)
+        return PromptBuilt(sum(sizes), 0, sizes, text)
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self.changes.append((request_id, sampling))

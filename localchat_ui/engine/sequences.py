@@ -35,6 +35,11 @@ class SequencePool:
         self._sequences = [KvSequence(index) for index in range(size)]
         self._clock = count(1)
 
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all sequences, idle ones included."""
+        return sum(len(sequence.tokens) for sequence in self._sequences)
+
     def acquire(self, prompt: Sequence[int]) -> KvSequence | None:
         """An idle sequence, cut or filled so that its tokens begin the prompt; None when all are busy.
 

@@ -1,19 +1,19 @@
-"""The engine's thread: takes messages, steps the schedulers, swaps models, ends cleanly."""
+"""The engine's thread: takes messages, steps the schedulers, ends cleanly, begins anew after a failure."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import (
     Emit,
+    EngineFigures,
     Event,
     GenerationDone,
     GenerationFailed,
@@ -21,31 +21,18 @@ from localchat_ui.engine.base import (
     LoadedModel,
     ModelLoadError,
     NoModelError,
+    PromptBuilt,
 )
 from localchat_ui.engine.llama import Context, Model
-from localchat_ui.engine.prompt import build_prompt
-from localchat_ui.engine.scheduler import Generation, Scheduler
+from localchat_ui.engine.prompt import Prompt, build_prompt
+from localchat_ui.engine.residents import Resident, Residents, stamp_of
+from localchat_ui.engine.scheduler import Generation, Scheduler, built
 from localchat_ui.engine.threads import ThreadTuner
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(eq=False)
-class _Resident:
-    """A model in memory. `leases` counts the requests that still need it."""
-
-    info: LoadedModel
-    model: Model
-    context: Context
-    scheduler: Scheduler
-    n_bytes: int
-    stamp: tuple[int, int]
-    leases: int = 0
-    used_at: float = 0.0
-
-    def close(self) -> None:
-        self.context.close()
-        self.model.close()
+INTERNAL_ERROR = "The engine had an internal error. Try again."
+SHUTTING_DOWN = "The program is shutting down."
 
 
 class LlamaEngine:
@@ -60,16 +47,20 @@ class LlamaEngine:
         n_threads: int | None = None,
         n_gpu_layers: int | None = None,
         memory_budget: int = 0,
+        idle_seconds: float = 0,
     ) -> None:
-        """`memory_budget` bytes of models stay in memory; the one in use always does, and those still generating."""
-        self._memory_budget = memory_budget
+        """`memory_budget` bytes of models stay in memory; the one in use always does, and those still generating.
+
+        After `idle_seconds` without use, if not 0, a model leaves memory and comes back with the next request for it.
+        """
         self._n_ctx = n_ctx
         self._parallel = parallel
         self._n_batch = n_batch
         self._n_threads = n_threads
         self._n_gpu_layers = n_gpu_layers
-        self._current: _Resident | None = None
-        self._residents: list[_Resident] = []
+        self._residents = Residents(memory_budget, idle_seconds)
+        self._model: LoadedModel | None = None
+        self._open: dict[str, Emit] = {}
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
@@ -79,83 +70,89 @@ class LlamaEngine:
 
     def _run(self) -> None:
         while not self._closing:
-            self._take_messages()
-            for resident in list(self._residents):
-                if resident.scheduler.busy:
-                    self._step(resident.scheduler)
-            self._close_cold()
-        for resident in self._residents:
-            resident.scheduler.fail_all("The program is shutting down.")
-            resident.close()
-        self._residents.clear()
+            try:
+                self._turn()
+            except BaseException:
+                logger.exception("the engine failed and begins anew")
+                self._end_all(INTERNAL_ERROR)
+        self._end_all(SHUTTING_DOWN)
+
+    def _turn(self) -> None:
+        """Take messages, let every model that is busy take a step, and close those that are no longer needed."""
+        self._take_messages()
+        for resident in self._residents.all():
+            if resident.scheduler.busy:
+                self._step(resident.scheduler)
+        _close(self._residents.take_cold())
 
     def _take_messages(self) -> None:
         """Run what other threads asked for; wait for it when there is nothing to generate."""
-        idle = not any(resident.scheduler.busy for resident in self._residents)
-        while idle or not self._inbox.empty():
-            self._inbox.get()()
-            idle = False
+        idle = not any(resident.scheduler.busy for resident in self._residents.all())
+        with suppress(Empty):
+            while idle or not self._inbox.empty():
+                self._inbox.get(timeout=self._residents.seconds_to_idle() if idle else None)()
+                idle = False
 
     def _step(self, scheduler: Scheduler) -> None:
         try:
             scheduler.step()
         except Exception:
             logger.exception("a step of the engine failed")
-            scheduler.fail_all("The engine had an internal error. Try again.")
+            scheduler.fail_all(INTERNAL_ERROR)
 
-    def _close_cold(self) -> None:
-        """Close models beyond the budget, least recently used first, never one that is in use or still generating."""
+    def _end_all(self, reason: str) -> None:
+        """Tell everybody who waits, and close everything; what is needed again is loaded again."""
+        residents = self._residents.take_all()
+        for resident in residents:
+            with suppress(Exception):
+                resident.scheduler.fail_all(reason)
         with self._lock:
-            excess = sum(resident.n_bytes for resident in self._residents) - self._memory_budget
-            cold = []
-            for resident in sorted(self._residents, key=lambda resident: resident.used_at):
-                if excess > 0 and resident is not self._current and not resident.leases:
-                    excess -= resident.n_bytes
-                    cold.append(resident)
-            for resident in cold:
-                self._residents.remove(resident)
-        for resident in cold:
-            resident.close()
+            forgotten = list(self._open.values())
+            self._open.clear()
+        for emit in forgotten:
+            _tell(emit, GenerationFailed(reason))
+        _close(residents)
 
     @property
     def model(self) -> LoadedModel | None:
-        current = self._current
-        return current.info if current else None
+        return self._model
+
+    @property
+    def figures(self) -> EngineFigures:
+        residents = self._residents.all()
+        schedulers = [resident.scheduler for resident in residents]
+        return EngineFigures(
+            running=sum(scheduler.n_running for scheduler in schedulers),
+            waiting=sum(scheduler.n_waiting for scheduler in schedulers),
+            kv_cells_used=sum(scheduler.n_cells_used for scheduler in schedulers),
+            kv_cells=sum(self._parallel * resident.info.n_ctx for resident in residents),
+            batch_fill=max((scheduler.batch_fill for scheduler in schedulers), default=0.0),
+            models=tuple(resident.info.path for resident in residents),
+        )
 
     def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
-        def report(share: float) -> bool:
-            on_progress(share)
-            return not self._closing
-
-        with self._loading:
-            resident = self._warm(path) or self._open(path, report)
-            with self._lock:
-                if self._closing:
-                    resident.close()
-                    raise ModelLoadError("The program is shutting down.")
-                resident.used_at = time.monotonic()
-                self._current = resident
-                if resident not in self._residents:
-                    self._residents.append(resident)
-            self._inbox.put(lambda: None)
+        with self._leased(path, on_progress, unchanged=True) as resident:
+            self._residents.current = path
+            self._model = resident.info
             return resident.info
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        with self._lock:
-            resident = self._current
-            if resident is None or self._closing:
-                raise NoModelError("No model is loaded. Choose one in the header.")
-            resident.leases += 1
-            resident.used_at = time.monotonic()
+        resident = self._lease(self._path_for(request))
         try:
-            prompt = build_prompt(
-                resident.model, request.turns, n_ctx=resident.info.n_ctx, max_tokens=request.sampling.max_tokens
-            )
+            prompt = self._prompt(resident, request)
+            with self._lock:
+                if self._closing:
+                    raise NoModelError(SHUTTING_DOWN)
+                self._open[request.id] = emit
         except BaseException:
-            self._end_lease(resident)
+            self._release(resident)
             raise
-        generation = Generation(request, prompt, partial(self._emit, resident, emit))
-        self._inbox.put(partial(resident.scheduler.add, generation))
+        # From here on the lease is the request's own, and ends with its last event.
+        self._inbox.put(partial(self._begin, resident, request, prompt))
+
+    def preview(self, request: GenerationRequest) -> PromptBuilt:
+        with self._leased(self._path_for(request)) as resident:
+            return built(self._prompt(resident, request))
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, sampling)))
@@ -166,22 +163,62 @@ class LlamaEngine:
     def close(self) -> None:
         with self._lock:
             self._closing = True
-        self._inbox.put(lambda: None)
+        self._wake()
         self._thread.join()
         # A load under way gives up at its next progress report.
         with self._loading:
             pass
 
-    def _warm(self, path: Path) -> _Resident | None:
-        """The model of this file, if it is still in memory and the file has not changed; from now on it stays there."""
-        with self._lock:
-            stamp = _stamp(path)
-            warm = next((r for r in self._residents if r.info.path == path and r.stamp == stamp), None)
-            self._current = warm or self._current
-            return warm
+    def _path_for(self, request: GenerationRequest) -> Path:
+        path = request.model or (self._model.path if self._model else None)
+        if path is None:
+            raise NoModelError("No model is loaded. Choose one in the header.")
+        return path
 
-    def _open(self, path: Path, report: Callable[[float], bool]) -> _Resident:
-        stamp = _stamp(path)
+    @contextmanager
+    def _leased(
+        self, path: Path, on_progress: Callable[[float], None] | None = None, *, unchanged: bool = False
+    ) -> Iterator[Resident]:
+        resident = self._lease(path, on_progress, unchanged=unchanged)
+        try:
+            yield resident
+        finally:
+            self._release(resident)
+
+    def _lease(
+        self, path: Path, on_progress: Callable[[float], None] | None = None, *, unchanged: bool = False
+    ) -> Resident:
+        """The model of this file, loaded now unless it is in memory."""
+        if self._closing:
+            raise NoModelError(SHUTTING_DOWN)
+        warm = self._residents.lease(path, unchanged=unchanged)
+        if warm is not None:
+            return warm
+        with self._loading:
+            # Somebody else may just have loaded it.
+            warm = self._residents.lease(path, unchanged=unchanged)
+            if warm is not None:
+                return warm
+            resident = self._load_file(path, on_progress or (lambda share: None))
+            resident.leases = 1
+            with self._lock:
+                if not self._closing:
+                    self._residents.add(resident)
+                    return resident
+        resident.close()
+        raise ModelLoadError(SHUTTING_DOWN)
+
+    def _release(self, resident: Resident) -> None:
+        self._residents.release(resident)
+        self._wake()
+
+    def _load_file(self, path: Path, on_progress: Callable[[float], None]) -> Resident:
+        def report(share: float) -> bool:
+            on_progress(share)
+            return not self._closing
+
+        stamp = stamp_of(path)
+        _close(self._residents.take_cold(wanted=stamp[0]))
         model = Model(path, n_gpu_layers=self._n_gpu_layers, on_progress=report)
         try:
             n_ctx = min(self._n_ctx or model.n_ctx_train, model.n_ctx_train or self._n_ctx)
@@ -195,31 +232,46 @@ class LlamaEngine:
         threads = ThreadTuner(self._n_threads)
         scheduler = Scheduler(model, context, threads, n_ctx=n_ctx, n_sequences=self._parallel)
         n_bytes = model.n_bytes + n_ctx * self._parallel * model.n_bytes_per_token
-        return _Resident(info, model, context, scheduler, n_bytes, stamp)
+        return Resident(info, model, context, scheduler, n_bytes, stamp)
+
+    def _prompt(self, resident: Resident, request: GenerationRequest) -> Prompt:
+        return build_prompt(
+            resident.model,
+            request.turns,
+            n_ctx=resident.info.n_ctx,
+            max_tokens=request.sampling.max_tokens,
+            template_arguments=request.template_arguments,
+        )
+
+    def _begin(self, resident: Resident, request: GenerationRequest, prompt: Prompt) -> None:
+        if request.id in self._open and not resident.closed:
+            emit = partial(self._emit, resident, request.id)
+            resident.scheduler.add(Generation(request, prompt, emit))
 
     def _for_all(self, action: Callable[[Scheduler], None]) -> None:
-        for resident in self._residents:
+        for resident in self._residents.all():
             action(resident.scheduler)
 
-    def _emit(self, resident: _Resident, emit: Emit, event: Event) -> None:
+    def _emit(self, resident: Resident, request_id: str, event: Event) -> None:
+        emit = self._open.get(request_id)
+        if emit is None:
+            return  # it has ended before
         if isinstance(event, (GenerationDone, GenerationFailed)):
-            self._end_lease(resident)
-        try:
-            emit(event)
-        except Exception:
-            logger.exception("nobody could take an event of the engine")
+            del self._open[request_id]
+            self._release(resident)
+        _tell(emit, event)
 
-    def _end_lease(self, resident: _Resident) -> None:
-        with self._lock:
-            resident.leases -= 1
-        # Wakes the thread, which closes a model that was replaced once its last lease has ended.
+    def _wake(self) -> None:
         self._inbox.put(lambda: None)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Tells whether a file is still the one that was loaded: its size and time of change."""
+def _tell(emit: Emit, event: Event) -> None:
     try:
-        status = path.stat()
-    except OSError:
-        return (0, 0)
-    return (status.st_size, status.st_mtime_ns)
+        emit(event)
+    except Exception:
+        logger.exception("nobody could take an event of the engine")
+
+
+def _close(residents: Iterable[Resident]) -> None:
+    for resident in residents:
+        resident.close()

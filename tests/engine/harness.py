@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role
 from localchat_ui.engine.base import (
@@ -64,11 +65,18 @@ class Collected:
         return last.stats
 
 
-def ask(engine: Engine, *texts: str, system: str = "", stop: tuple[str, ...] = (), **sampling: object) -> Collected:
+def ask(
+    engine: Engine,
+    *texts: str,
+    system: str = "",
+    stop: tuple[str, ...] = (),
+    model: Path | None = None,
+    **sampling: object,
+) -> Collected:
     """Submit a conversation whose turns alternate, the first being the person's."""
     turns = [Turn(Role.SYSTEM, system)] if system else []
     turns += [Turn((Role.USER, Role.ASSISTANT)[index % 2], text) for index, text in enumerate(texts)]
     options = RequestOptions.model_validate({"temperature": 0, "max_tokens": 40, **sampling})
-    collected = Collected(GenerationRequest(turns, options, stop))
+    collected = Collected(GenerationRequest(turns, options, stop, model))
     engine.submit(collected.request, collected.emit)
     return collected

@@ -1,8 +1,24 @@
-from localchat_ui.engine.text import TextStream
+from __future__ import annotations
+
+import pytest
+
+from localchat_ui.engine.text import Phase, TextStream
+from localchat_ui.engine.thinking import KNOWN_MARKS, ThinkingMarks, marks_in
+
+THINK = ThinkingMarks("<think>", "</think>")
 
 
 def write(stream: TextStream, *pieces: bytes) -> list[str]:
-    return [stream.feed(piece) for piece in pieces]
+    """The answer, piece by piece."""
+    return [stream.feed(piece).text for piece in pieces]
+
+
+def split(stream: TextStream, text: str, size: int) -> tuple[str, str]:
+    """Thinking and answer of a text that arrives in pieces of so many bytes."""
+    data = text.encode()
+    pieces = [stream.feed(data[start : start + size]) for start in range(0, len(data), size)]
+    pieces.append(stream.finish())
+    return "".join(piece.thinking for piece in pieces), "".join(piece.text for piece in pieces)
 
 
 def test_characters_are_whole_at_every_step():
@@ -16,14 +32,14 @@ def test_characters_are_whole_at_every_step():
 def test_half_a_character_at_the_end_is_not_lost_silently():
     stream = TextStream()
     assert write(stream, b"caf", "é".encode()[:1]) == ["caf", ""]
-    assert stream.finish() == "\ufffd"
+    assert stream.finish().text == "\ufffd"
 
 
 def test_stop_string_never_leaks_a_part_of_itself():
     stream = TextStream(["\nUser:"])
     assert write(stream, b"Paris.", b"\nU", b"ser", b": and", b" more") == ["Paris.", "", "", "", ""]
     assert stream.stopped
-    assert stream.finish() == ""
+    assert stream.finish().text == ""
 
 
 def test_what_only_looked_like_a_stop_string_is_shown():
@@ -35,7 +51,7 @@ def test_what_only_looked_like_a_stop_string_is_shown():
 def test_beginning_of_a_stop_string_is_shown_when_the_reply_ends_there():
     stream = TextStream(["\nUser:"])
     assert write(stream, b"one\nUs") == ["one"]
-    assert stream.finish() == "\nUs"
+    assert stream.finish().text == "\nUs"
 
 
 def test_the_earliest_of_several_stop_strings_wins():
@@ -46,3 +62,51 @@ def test_the_earliest_of_several_stop_strings_wins():
 def test_leading_white_space_is_dropped_once():
     stream = TextStream()
     assert write(stream, b" ", b"\n Paris", b" is") == ["", "Paris", " is"]
+
+
+# Thinking
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize(
+    ("written", "thinking", "answer"),
+    [
+        ("<think>\nHm, é 🦙.\n</think>\n\nYes.", "Hm, é 🦙.\n", "Yes."),
+        ("\n<think></think>Yes.", "", "Yes."),
+        ("Yes, <think> is a mark.</think>", "", "Yes, <think> is a mark.</think>"),
+        ("<b>Yes</b>", "", "<b>Yes</b>"),
+        ("<thin", "", "<thin"),
+        ("<think>Hm</thi", "Hm</thi", ""),
+        ("<think>Hm </think> <think>a</think>", "Hm ", "<think>a</think>"),
+    ],
+)
+def test_thinking_is_kept_apart_however_it_arrives(written: str, thinking: str, answer: str, size: int):
+    assert split(TextStream((), THINK), written, size) == (thinking, answer)
+
+
+@pytest.mark.parametrize("marks", KNOWN_MARKS)
+def test_each_known_pair_of_marks_is_found_in_a_template_and_taken_out_of_replies(marks: ThinkingMarks):
+    found = marks_in("{% if x %}" + marks.begin + "{% endif %}")
+    assert found == marks
+    assert split(TextStream((), found), f"{marks.begin}Hm.{marks.end}Yes.", 3) == ("Hm.", "Yes.")
+
+
+def test_a_template_without_marks_has_models_that_do_not_think():
+    assert marks_in("{{ messages[0].content }}") is None
+    assert marks_in(None) is None
+    assert split(TextStream(), "<think>Hm</think>Yes", 3) == ("", "<think>Hm</think>Yes")
+
+
+def test_a_prompt_may_have_opened_the_marks():
+    assert split(TextStream((), THINK, Phase.THINKING), "Hm.</think>\nYes.", 2) == ("Hm.", "Yes.")
+
+
+def test_stop_strings_end_answers_not_thinking():
+    stream = TextStream(["."], THINK)
+    assert split(stream, "<think>Hm. Well.</think>Yes. No.", 3) == ("Hm. Well.", "Yes")
+    assert stream.stopped
+
+
+def test_what_goes_on_keeps_its_white_space_and_opens_no_marks():
+    assert split(TextStream((), THINK, Phase.ANSWER, continued=True), " <think> on", 1) == ("", " <think> on")
+    assert split(TextStream((), THINK, Phase.THINKING, continued=True), " hm</think> on", 1) == (" hm", "on")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
+import psutil
 import pytest
 
+from localchat_ui.conversation import Role
 from localchat_ui.engine.base import (
     GenerationFailed,
+    GenerationRequest,
     ModelLoadError,
     NoModelError,
     PromptBuilt,
     PromptTooLongError,
+    Turn,
 )
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import ask
@@ -196,9 +202,9 @@ def test_swap_lets_the_old_model_finish_and_then_frees_it(empty_engine: LlamaEng
     assert old.stats.finish_reason in ("length", "stop")
     # Without a budget nothing stays warm.
     deadline = time.monotonic() + 5
-    while len(empty_engine._residents) > 1 and time.monotonic() < deadline:
+    while len(empty_engine.figures.models) > 1 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert [resident.info.path for resident in empty_engine._residents] == [gemma]
+    assert empty_engine.figures.models == (gemma,)
 
 
 def test_swap_back_to_a_warm_model_costs_no_load(smollm: Path, gemma: Path):
@@ -225,9 +231,9 @@ def test_models_beyond_the_budget_leave_least_recently_used_first(smollm: Path, 
         for path in (smollm, gemma, copy):
             engine.load(path, lambda share: None)
         deadline = time.monotonic() + 5
-        while len(engine._residents) > 2 and time.monotonic() < deadline:
+        while len(engine.figures.models) > 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert [resident.info.path for resident in engine._residents] == [gemma, copy]
+        assert engine.figures.models == (gemma, copy)
     finally:
         engine.close()
 
@@ -263,3 +269,144 @@ def test_close_in_mid_reply_ends_it_and_the_thread(smollm: Path):
     assert not any(thread.name == "engine" and thread is engine._thread for thread in threading.enumerate())
     with pytest.raises(NoModelError):
         ask(engine, "Anybody there?")
+
+
+# Several models
+
+
+def test_a_request_may_name_another_model_and_the_one_in_use_stays(smollm: Path, gemma: Path):
+    with running(memory_budget=10**10) as engine:
+        engine.load(smollm, lambda share: None)
+        named = ask(engine, "What is the capital of France?", model=gemma, max_tokens=8)
+        assert "Paris" in named.wait().text
+        assert engine.model is not None
+        assert engine.model.path == smollm
+        assert set(engine.figures.models) == {smollm, gemma}
+
+
+def test_two_models_write_at_the_same_time(smollm: Path, gemma: Path):
+    with running(memory_budget=10**10) as engine:
+        engine.load(smollm, lambda share: None)
+        engine.load(gemma, lambda share: None)
+        replies = [ask(engine, "Tell a long story.", model=path, max_tokens=80) for path in (smollm, gemma)]
+        begun = [reply.first_token.wait(30) for reply in replies]
+        assert all(begun)
+        assert engine.figures.running == 2
+        assert all(reply.stats.reply_tokens > 10 for reply in replies)
+
+
+def test_a_model_that_nobody_uses_leaves_and_comes_back_with_the_next_request(smollm: Path):
+    with running(idle_seconds=0.3) as engine:
+        engine.load(smollm, lambda share: None)
+        long = ask(engine, "Tell a very long story.", max_tokens=100)
+        assert long.stats.reply_tokens == 100, "it does not leave in mid-reply"
+        _wait_until(lambda: not engine.figures.models)
+        assert engine.model is not None, "it is still the one in use"
+        assert ask(engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_fifty_swaps_leave_no_memory_behind(smollm: Path, gemma: Path):
+    process = psutil.Process()
+
+    def swap() -> None:
+        engine.load(gemma, lambda share: None)
+        ask(engine, "Hi", max_tokens=1).wait()
+        engine.load(smollm, lambda share: None)
+        ask(engine, "Hi", max_tokens=1).wait()
+        _wait_until(lambda: engine.figures.models == (smollm,))
+
+    with running(n_ctx=256, parallel=1) as engine:
+        swap()
+        before = process.memory_info().rss
+        for _ in range(25):
+            swap()
+        assert process.memory_info().rss - before < gemma.stat().st_size
+
+
+# Nothing read twice changes what is written
+
+
+@pytest.mark.parametrize("model", ["smollm", "gemma"])
+def test_what_is_reused_gives_the_same_text_as_what_is_read_again(model: str, request: pytest.FixtureRequest):
+    """Turn by turn, with an edited message and a shared system prompt, against an engine that has read nothing."""
+    path = request.getfixturevalue(model)
+    talks = [
+        ("What is a lighthouse?",),
+        ("What is a lighthouse?", "A tower with a lamp.", "Who keeps it?"),
+        ("What is a lighthouse?", "A tower with a lamp.", "Who built the first one, and when?"),
+        ("What is a harbour?",),
+        ("What is a lighthouse?", "A tower with a lamp.", "Who keeps it?", "A keeper.", "Is it lonely?"),
+    ]
+    system = "You answer in one short sentence, as an old sailor would."
+    with running(n_ctx=512, parallel=2) as warm:
+        warm.load(path, lambda share: None)
+        reused = [ask(warm, *talk, system=system, max_tokens=24).wait() for talk in talks]
+    assert all(reply.stats.reused_tokens > 10 for reply in reused[1:])
+    for talk, reply in zip(talks, reused, strict=True):
+        with running(n_ctx=512, parallel=2) as cold:
+            cold.load(path, lambda share: None)
+            again = ask(cold, *talk, system=system, max_tokens=24).wait()
+        assert again.stats.reused_tokens == 0
+        assert again.text == reply.text
+
+
+@pytest.mark.parametrize("model", ["smollm", "gemma"])
+def test_a_reply_that_goes_on_is_the_one_that_was_never_broken_off(model: str, request: pytest.FixtureRequest):
+    with running(n_ctx=512) as engine:
+        engine.load(request.getfixturevalue(model), lambda share: None)
+        question = "Tell me about the sea."
+        whole = ask(engine, question, max_tokens=40).wait().text
+        begun = ask(engine, question, max_tokens=15).wait().text
+        rest = ask(engine, question, begun, max_tokens=25)
+        assert begun + rest.wait().text == whole
+        assert rest.stats.reused_tokens > rest.stats.prompt_tokens - 4
+
+
+# When something goes wrong
+
+
+def test_when_the_engine_fails_everybody_is_told_and_it_begins_anew(
+    smollm: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    with running(parallel=1) as engine:
+        engine.load(smollm, lambda share: None)
+        replies = [ask(engine, "Tell a very long story.", max_tokens=400) for _ in range(3)]
+        assert replies[0].first_token.wait(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._residents, "take_cold", fail_with(SystemExit("the thread is killed")))
+            for reply in replies:
+                assert isinstance(reply.wait().events[-1], GenerationFailed)
+        assert "begins anew" in caplog.text
+        assert ask(engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_a_prompt_can_be_looked_at_without_being_read(engine: LlamaEngine):
+    turns = [Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, "What is 2 + 2?")]
+    seen = engine.preview(GenerationRequest(turns))
+    assert "<|im_start|>user\nWhat is 2 + 2?<|im_end|>" in seen.text
+    assert (
+        seen.n_tokens == sum(seen.turn_tokens) == ask(engine, "What is 2 + 2?", system="Be brief.").stats.prompt_tokens
+    )
+
+
+def fail_with(error: BaseException) -> Callable[[], NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+@contextmanager
+def running(*, n_ctx: int = 512, parallel: int = 2, **options: Any) -> Iterator[LlamaEngine]:
+    engine = LlamaEngine(n_ctx=n_ctx, parallel=parallel, **options)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _wait_until(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
