@@ -9,9 +9,11 @@ from nicegui import App, app
 
 from localchat_ui.chat import ChatService
 from localchat_ui.engine.base import Engine
+from localchat_ui.engine.llama import supports_gpu
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
@@ -29,6 +31,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         n_threads=settings.n_threads,
         n_gpu_layers=settings.n_gpu_layers,
         memory_budget=settings.model_memory_bytes,
+        idle_seconds=60 * settings.model_idle_minutes,
     )
     store = HistoryStore(settings.resolved_database_url)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
@@ -39,6 +42,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         configured=settings.model,
         download_name=settings.model_file,
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
+        memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
     )
     chat = ChatService(engine, store, models, settings.chat_options())
 
@@ -59,3 +63,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     app.on_startup(start)
     app.on_shutdown(stop)
     return app
+
+
+def _uses_gpu(settings: Settings) -> bool:
+    return settings.n_gpu_layers != 0 and supports_gpu()

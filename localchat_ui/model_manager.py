@@ -16,6 +16,7 @@ from localchat_ui.engine.base import Engine, ModelLoadError, NoModelError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download, DownloadCancelledError, DownloadError, Progress
 from localchat_ui.library.model_file import ModelFile
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 LAST_USED = "model.last_used"
 PROGRESS_SECONDS = 0.2
+# Of the progress shown for a file that is loaded for the first time, so much is its trial in a child process.
+TRIAL_SHARE = 0.5
 HOW_TO_ADD = "Put a GGUF file into the models folder and choose it in the header, or download one."
 
 
@@ -66,12 +69,15 @@ class ModelManager:
         configured: str = "",
         download_name: str,
         new_download: Callable[[], Download],
+        memory: MemoryCheck | None = None,
     ) -> None:
+        """Without `memory` a model is loaded whether it fits or not: on a graphics card it is not ours to say."""
         self._engine = engine
         self._catalog = catalog
         self._store = store
         self._configured = configured
         self._new_download = new_download
+        self._memory = memory
         self.download_name = download_name
         self._task: asyncio.Task[None] | None = None
         self._running_download: Download | None = None
@@ -185,25 +191,55 @@ class ModelManager:
             self._fail(model.error)
             return
         self._share = 0.0
-        load = asyncio.create_task(asyncio.to_thread(self._engine.load, model.path, self._on_share))
         try:
-            while not load.done():
-                self._show(Phase.LOADING, target=model, share=self._share)
-                await asyncio.wait([load], timeout=PROGRESS_SECONDS)
-            load.result()
+            if model.path in self._engine.figures.models:
+                await self._bring(model)
+            else:
+                await self._check(model)
+                await self._bring(model, first_share=self._share)
         except ModelLoadError as error:
             self._fail(str(error))
             return
-        except asyncio.CancelledError:
-            # The thread cannot be stopped from here; it ends when the engine closes, and nobody asks how.
-            load.add_done_callback(lambda done: done.exception())
-            raise
         self._model = model
         self._settle()
         try:
             await self._store.set_preference(LAST_USED, str(model.path))
         except HistoryError as error:
             logger.warning("the model used last could not be remembered: %s", error)
+
+    async def _check(self, model: ModelFile) -> None:
+        """Raises ModelLoadError for a file that does not fit, or does not survive its first load in a child process."""
+        if self._memory is not None:
+            unused = self._engine.figures.unused_bytes
+            if reason := self._memory.refusal(model, self._catalog.models, reclaimable=unused):
+                raise ModelLoadError(reason)
+            if self._memory.refusal(model):
+                await asyncio.to_thread(self._engine.make_room)
+        trial = asyncio.create_task(self._catalog.try_load(model, lambda share: self._on_share(share * TRIAL_SHARE)))
+        try:
+            await self._follow_share(trial, model)
+        finally:
+            trial.cancel()
+        if error := trial.result():
+            raise ModelLoadError(error)
+
+    async def _bring(self, model: ModelFile, first_share: float = 0.0) -> None:
+        def on_share(share: float) -> None:
+            self._on_share(first_share + share * (1 - first_share))
+
+        load = asyncio.create_task(asyncio.to_thread(self._engine.load, model.path, on_share))
+        try:
+            await self._follow_share(load, model)
+            load.result()
+        except asyncio.CancelledError:
+            # The thread cannot be stopped from here; it ends when the engine closes, and nobody asks how.
+            load.add_done_callback(lambda done: done.exception())
+            raise
+
+    async def _follow_share(self, work: asyncio.Task[Any], model: ModelFile) -> None:
+        while not work.done():
+            self._show(Phase.LOADING, target=model, share=self._share)
+            await asyncio.wait([work], timeout=PROGRESS_SECONDS)
 
     async def _fetch(self) -> None:
         download = self._running_download = self._new_download()

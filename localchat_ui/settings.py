@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
 import psutil
-from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from dotenv.parser import parse_stream
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from localchat_ui.conversation import ChatOptions
@@ -31,7 +32,6 @@ class Settings(BaseSettings, ChatOptions):
         env_prefix=PREFIX,
         env_file=ENV_FILE,
         env_file_encoding="utf-8",
-        env_ignore_empty=True,
         cli_prog_name="python -m localchat_ui",
         cli_kebab_case=True,
         cli_implicit_flags=True,
@@ -62,7 +62,14 @@ class Settings(BaseSettings, ChatOptions):
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
     model_memory: str = Field("50%", description="budget for models kept warm: a share of all memory, or 8GB")
+    model_idle_minutes: float = Field(0, ge=0, le=100_000, description="unload a model after so long unused; 0 never")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_the_default(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`LOCALCHAT_PORT=` leaves the default, but an empty system prompt is one: none."""
+        return {name: value for name, value in values.items() if value != "" or name == "system_prompt"}
 
     @field_validator("n_ctx")
     @classmethod
@@ -101,7 +108,7 @@ class BadSettingError(Exception):
 def load_settings(arguments: list[str] | None = None) -> Settings:
     """Read the settings; raises BadSettingError for an unknown name or a bad value."""
     _refuse_unknown_environment()
-    _refuse_names_without_prefix()
+    _refuse_lines_without_effect()
     try:
         return Settings(_cli_parse_args=arguments if arguments is not None else False)
     except ValidationError as error:
@@ -112,24 +119,29 @@ def load_settings(arguments: list[str] | None = None) -> Settings:
 
 def _refuse_unknown_environment() -> None:
     for name in os.environ:
-        setting = name.removeprefix(PREFIX)
-        if name.startswith(PREFIX) and setting.lower() not in Settings.model_fields:
+        setting = name.upper().removeprefix(PREFIX)
+        if name.upper().startswith(PREFIX) and setting.lower() not in Settings.model_fields:
             raise BadSettingError(f"{name} is not a setting{_did_you_mean(setting)}")
 
 
-def _refuse_names_without_prefix() -> None:
-    """A line `PORT=9000` in settings.env would be ignored without a word."""
+def _refuse_lines_without_effect() -> None:
+    """Lines of settings.env that would be passed over without a word: `PORT=9000`, `LOCALCHAT_PORT 9000`."""
     if not Path(ENV_FILE).is_file():
         return
     try:
-        names = dotenv_values(ENV_FILE, encoding="utf-8")
+        lines = list(parse_stream(StringIO(Path(ENV_FILE).read_text(encoding="utf-8"))))
     except UnicodeDecodeError as error:
         raise BadSettingError(f"{ENV_FILE} is not a UTF-8 text file: {error.reason}") from error
-    for name in names:
-        if not name.upper().startswith(PREFIX):
-            if name.lower() in Settings.model_fields:
-                raise BadSettingError(f"{name} in {ENV_FILE} needs its prefix: {PREFIX}{name}")
-            raise BadSettingError(f"{name} is not a setting{_did_you_mean(name)}")
+    for line in lines:
+        if line.error or (line.key and line.value is None):
+            said = line.original.string.strip()
+            raise BadSettingError(
+                f"{ENV_FILE}, line {line.original.line}: {said!r} is not of the form {PREFIX}NAME=value"
+            )
+        if line.key and not line.key.upper().startswith(PREFIX):
+            if line.key.lower() in Settings.model_fields:
+                raise BadSettingError(f"{line.key} in {ENV_FILE} needs its prefix: {PREFIX}{line.key}")
+            raise BadSettingError(f"{line.key} is not a setting{_did_you_mean(line.key)}")
 
 
 def _explain(error: dict[str, Any]) -> str:

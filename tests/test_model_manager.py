@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,13 +14,15 @@ from pathlib import Path
 import pytest
 
 from localchat_ui import model_manager as manager_module
-from localchat_ui.engine.base import LoadedModel, NoModelError
+from localchat_ui.engine.base import EngineFigures, LoadedModel, NoModelError
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.library import scan
+from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import DownloadCancelledError, DownloadError, Progress
+from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager, ModelStatus, Phase
 from tests.library.test_metadata import Child
@@ -36,6 +39,8 @@ class PlayedEngine(ScriptedEngine):
         self.loads: list[str] = []
         self.broken: dict[str, Exception | str] = {}
         self.waiting: dict[str, threading.Event] = {}
+        self.unused_bytes = 0
+        self.rooms_made = 0
 
     def hold(self, name: str) -> threading.Event:
         """Let the next load of this file wait for the event."""
@@ -52,6 +57,13 @@ class PlayedEngine(ScriptedEngine):
             raise reason
         self.load_error = reason
         return super().load(path, on_progress)
+
+    @property
+    def figures(self) -> EngineFigures:
+        return EngineFigures(unused_bytes=self.unused_bytes)
+
+    def make_room(self) -> None:
+        self.rooms_made += 1
 
     @property
     def loaded(self) -> str | None:
@@ -98,6 +110,7 @@ class House:
         self.engine = PlayedEngine()
         self.downloads: list[PlayedDownload] = []
         self.closing = AsyncExitStack()
+        self.memory: MemoryCheck | None = None
         self._cache = folder / "data" / "models.json"
         self._probe = Child(folder).command
 
@@ -114,6 +127,7 @@ class House:
             configured=configured,
             download_name="suggested.gguf",
             new_download=self._new_download,  # type: ignore[arg-type]
+            memory=self.memory,
         )
         self.closing.push_async_callback(manager.close)
         return manager
@@ -299,8 +313,9 @@ async def test_a_model_on_its_way_is_shown_with_how_far_it_is(house: House) -> N
     first, second = manager.models
     go_on = house.engine.hold("b.gguf")
     manager.choose(second)
-    await until(lambda: manager.status.share == 0.5)
-    assert manager.status == ModelStatus(Phase.LOADING, model=first, target=second, share=0.5)
+    # Half of it is the trial, of which the pretend child says that half is done.
+    await until(lambda: manager.status.share == 0.25 + 0.75 / 2)
+    assert manager.status == ModelStatus(Phase.LOADING, model=first, target=second, share=0.625)
     assert house.engine.loaded == "a.gguf", "the old one answers meanwhile"
     go_on.set()
     await settled(manager)
@@ -379,7 +394,7 @@ async def test_a_file_refused_while_another_loads_disturbs_it_not_and_its_reason
     manager = await house.started()
     slow = house.engine.hold("b.gguf")
     manager.choose(model_of(manager, "b.gguf"))
-    await until(lambda: manager.status.share == 0.5)
+    await until(lambda: house.engine.loads[-1] == "b.gguf")
     failures: list[str] = []
     manager.failed.subscribe(failures.append)
     manager.choose(model_of(manager, UNREADABLE))
@@ -617,6 +632,44 @@ async def test_closing_leaves_nothing_that_is_logged_later(house: House, caplog:
     del manager, closing
     gc.collect()
     assert caplog.text == ""
+
+
+# Files that could do harm
+
+
+async def test_a_file_that_crashes_its_first_load_never_reaches_the_engine(house: House) -> None:
+    house.put("a.gguf", "b.gguf")
+    manager = await house.started()
+    # Its metadata is harmless, but loading it ends whoever does.
+    (house.folder / "b.gguf").rename(house.folder / "abort.gguf")
+    manager._catalog._known = {file: Metadata() for file in scan.find_files(house.folder)}
+    await manager.refresh()
+    manager.choose(model_of(manager, "abort.gguf"))
+    await settled(manager)
+    assert "crashed (SIGABRT) when it was tried" in (manager.status.error or "")
+    assert house.engine.loads == ["a.gguf"]
+    assert manager.status.phase is Phase.READY
+
+
+async def test_a_model_that_does_not_fit_is_refused_with_numbers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.put("a.gguf")
+    monkeypatch.setattr(fit, "free_memory", lambda: 10_000_000)
+    house.memory = MemoryCheck(n_ctx=4096, parallel=4)
+    manager = await house.started()
+    assert re.search(r"a does not fit into memory: it needs about \d+ MB .*10 MB are free", manager.status.error or "")
+    assert house.engine.loads == []
+
+
+async def test_models_that_nobody_needs_make_room_for_one_that_would_not_fit(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.put("a.gguf", "b.gguf")
+    monkeypatch.setattr(fit, "free_memory", lambda: 10_000_000)
+    house.memory = MemoryCheck(n_ctx=4096, parallel=4)
+    house.engine.unused_bytes = 100_000_000
+    manager = await house.started()
+    assert manager.status.phase is Phase.READY
+    assert house.engine.rooms_made == 1
 
 
 async def test_closing_twice_or_before_the_start_does_no_harm(house: House) -> None:

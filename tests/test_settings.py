@@ -65,6 +65,15 @@ def test_an_empty_value_is_as_good_as_none(folder: Path, monkeypatch: pytest.Mon
     assert dict(load_settings([])) == DEFAULTS
 
 
+@pytest.mark.parametrize("way", ["flag", "file", "variable"])
+def test_an_empty_system_prompt_is_a_choice_not_a_default(way: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    if way == "file":
+        write_file(folder, SYSTEM_PROMPT="")
+    if way == "variable":
+        monkeypatch.setenv("LOCALCHAT_SYSTEM_PROMPT", "")
+    assert load_settings(["--system-prompt", ""] if way == "flag" else []).system_prompt == ""
+
+
 def test_text_is_taken_as_it_is_and_never_read_as_json():
     prompt = '{"a": 1}, [2], café'
     assert load_settings(["--system-prompt", prompt]).system_prompt == prompt
@@ -134,6 +143,7 @@ def test_a_value_with_line_breaks_is_still_told_in_one_line(monkeypatch: pytest.
         ("LOCALCHAT_PROT", "did you mean PORT?"),
         ("LOCALCHAT_TEMPRATURE", "did you mean TEMPERATURE?"),
         ("LOCALCHAT_CONTEXT_WINDOW", "see settings.env.example"),
+        ("localchat_prot", "did you mean PORT?"),
     ],
 )
 def test_an_unknown_variable_stops_the_start_with_a_hint(name: str, hint: str, monkeypatch: pytest.MonkeyPatch):
@@ -152,6 +162,9 @@ def test_variables_of_other_programs_are_none_of_ours(monkeypatch: pytest.Monkey
     [
         ("LOCALCHAT_PROT=1", "LOCALCHAT_PROT is not a setting; did you mean PORT?"),
         ("XYZZY=1", "XYZZY is not a setting; see settings.env.example"),
+        ("LOCALCHAT_PORT", "settings.env, line 2: 'LOCALCHAT_PORT' is not of the form LOCALCHAT_NAME=value"),
+        ("LOCALCHAT_PORT 80", "settings.env, line 2: 'LOCALCHAT_PORT 80' is not of the form LOCALCHAT_NAME=value"),
+        ("what is this", "settings.env, line 2: 'what is this' is not of the form LOCALCHAT_NAME=value"),
     ],
 )
 def test_an_unknown_name_in_the_file_stops_the_start_with_a_hint(line: str, error: str, folder: Path):

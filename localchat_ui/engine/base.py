@@ -139,7 +139,10 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class EngineFigures:
-    """What the engine is doing. Cells are tokens of KV cache; `batch_fill` is the share of recent batches, 0 to 1."""
+    """What the engine is doing. Cells are tokens of KV cache; `batch_fill` is the share of recent batches, 0 to 1.
+
+    `models` are in memory, and `unused_bytes` of them are needed by nobody at this moment.
+    """
 
     running: int = 0
     waiting: int = 0
@@ -147,6 +150,7 @@ class EngineFigures:
     kv_cells: int = 0
     batch_fill: float = 0.0
     models: tuple[Path, ...] = ()
+    unused_bytes: int = 0
 
 
 class Engine(Protocol):
@@ -182,6 +186,9 @@ class Engine(Protocol):
 
     def cancel(self, request_id: str) -> None:
         """Stop a request at the next step; it ends with `cancelled`. Unknown ids are ignored."""
+
+    def make_room(self) -> None:
+        """Let all models leave memory that are needed by nobody at this moment; the one in use comes back on demand."""
 
     def close(self) -> None:
         """End all requests, the thread and the models. Blocks until they are gone."""

@@ -230,6 +230,7 @@ class GgufMetadata:
     quantisation: str
     context_length: int
     has_chat_template: bool
+    n_bytes_per_token: int
 
 
 def read_metadata(path: Path) -> GgufMetadata:
@@ -245,9 +246,36 @@ def read_metadata(path: Path) -> GgufMetadata:
             quantisation=_quantisation(int(file_type)) if file_type.isdecimal() else "",
             context_length=int(values.get(f"{values.get('general.architecture')}.context_length", 0)),
             has_chat_template=model.chat_template is not None,
+            n_bytes_per_token=model.n_bytes_per_token,
         )
     finally:
         model.close()
+
+
+def try_model(path: Path, on_progress: Callable[[float], None]) -> None:
+    """Load a file and compute one token with it. Raises ModelLoadError; a hostile file may end the process."""
+
+    def report(share: float) -> bool:
+        on_progress(share)
+        return True
+
+    model = Model(path, on_progress=report)
+    try:
+        context = Context(model, n_ctx=64, n_sequences=1, n_batch=16)
+        try:
+            context.add([0], position=0, sequence=0, wants_logits=True)
+            code = context.decode(1)
+        finally:
+            context.close()
+    finally:
+        model.close()
+    if code != 0:
+        raise ModelLoadError(f"{path.name} could not be loaded: llama.cpp cannot compute with it (code {code}).")
+
+
+def supports_gpu() -> bool:
+    """Whether this build of llama.cpp can compute on a graphics card."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
 
 
 def kv_bytes_per_token(metadata: Mapping[str, str]) -> int:

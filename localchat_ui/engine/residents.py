@@ -36,8 +36,8 @@ class Resident:
 class Residents:
     """The models of one engine. Every method may be called from any thread.
 
-    Whoever takes a resident out has to close it. One that is leased is never taken out, nor is `current` for want of
-    room: it answers next.
+    Whoever takes a resident out has to close it. One that is leased stays, and the `current` one, which answers next,
+    does not count as cold.
     """
 
     def __init__(self, budget: int = 0, idle_seconds: float = 0) -> None:
@@ -85,6 +85,13 @@ class Residents:
                     cold.append(resident)
             self._residents = [resident for resident in self._residents if resident not in cold]
             return cold
+
+    def take_unused(self) -> list[Resident]:
+        """Take out all that nobody needs at this moment, the current one too."""
+        with self._lock:
+            unused = [resident for resident in self._residents if not resident.leases]
+            self._residents = [resident for resident in self._residents if resident.leases]
+            return unused
 
     def take_all(self) -> list[Resident]:
         """Take out all of them, leased or not."""

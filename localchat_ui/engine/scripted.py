@@ -81,6 +81,9 @@ class ScriptedEngine:
     def cancel(self, request_id: str) -> None:
         self._cancelled.add(request_id)
 
+    def make_room(self) -> None:
+        """There is always room for a script."""
+
     def close(self) -> None:
         self._closed = True
         self._cancelled.update(request.id for request in self.requests)

@@ -128,6 +128,7 @@ class LlamaEngine:
             kv_cells=sum(self._parallel * resident.info.n_ctx for resident in residents),
             batch_fill=max((scheduler.batch_fill for scheduler in schedulers), default=0.0),
             models=tuple(resident.info.path for resident in residents),
+            unused_bytes=sum(resident.n_bytes for resident in residents if not resident.leases),
         )
 
     def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
@@ -159,6 +160,9 @@ class LlamaEngine:
 
     def cancel(self, request_id: str) -> None:
         self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.cancel(request_id)))
+
+    def make_room(self) -> None:
+        _close(self._residents.take_unused())
 
     def close(self) -> None:
         with self._lock:

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from localchat_ui.library.metadata import PROBE, Metadata, read_metadata
+from localchat_ui.library.child import PROBE
+from localchat_ui.library.metadata import Metadata, read_metadata, try_load
 from localchat_ui.library.model_file import ModelFile, displayable
 from localchat_ui.library.scan import FoundFile, find_files
 
@@ -45,6 +46,21 @@ class Catalog:
                 await asyncio.to_thread(_save, self._cache_file, self._known)
             self.models = [_model_file(file, self._known[file]) for file in found]
             return self.models
+
+    async def try_load(self, model: ModelFile, on_share: Callable[[float], None]) -> str | None:
+        """Load a file for the first time where a crash does no harm: why it cannot be loaded, or None when it can.
+
+        A file that was tried before, or came with the starter package, is taken at its word.
+        """
+        file = next((file for file in self._known or {} if file.path == model.path), None)
+        known = (self._known or {}).get(file) if file else None
+        if model.is_starter or (known is not None and known.loads):
+            return None
+        error = await try_load(model.path, on_share, self._probe)
+        if error is None and file is not None and known is not None and self._known is not None:
+            self._known[file] = replace(known, loads=True)
+            await asyncio.to_thread(_save, self._cache_file, dict(self._known))
+        return error
 
     def find(self, name_or_path: str | Path, *, outside: bool = False) -> ModelFile | None:
         """A model that the last refresh listed, by its path (also relative to the folder), file name or stem.
@@ -90,6 +106,7 @@ def _model_file(file: FoundFile, metadata: Metadata) -> ModelFile:
         has_chat_template=metadata.has_chat_template,
         error=displayable(metadata.error) if metadata.error else None,
         is_starter=file.is_starter,
+        context_bytes=metadata.context_bytes,
     )
 
 
@@ -110,7 +127,7 @@ class _Entry:
 @dataclass(frozen=True)
 class _Cache:
     entries: list[_Entry]
-    version: int = 1
+    version: int = 2
 
 
 _CACHE = TypeAdapter(_Cache)

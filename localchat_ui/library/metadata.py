@@ -1,28 +1,27 @@
-"""Reads what GGUF files say of themselves, in a child process: a hostile file may abort whoever opens it."""
+"""What GGUF files say of themselves, and whether they load: read in a child process."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-PROBE = (sys.executable, "-m", "localchat_ui.library.probe", "--end-with-stdin")
+from localchat_ui.library.child import PROBE, Child, ChildError, running
+
 FILES_PER_CHILD = 100
-SECONDS_TO_START = 60.0
 SECONDS_PER_FILE = 20.0
+# Between two signs of progress of a load; a slow disk may need minutes for the whole.
+SECONDS_WITHOUT_PROGRESS = 120.0
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of itself, or why it cannot be loaded. Counts are exact; the context length is in tokens."""
+    """What a file says of itself, or why it cannot be loaded. Counts are exact; the context length is in tokens.
+
+    `context_bytes` is what each token of context takes in memory; `loads` is true once the file was loaded for a trial.
+    """
 
     name: str = ""
     parameters: int | None = None
@@ -30,6 +29,8 @@ class Metadata:
     context_length: int = 0
     has_chat_template: bool = False
     error: str | None = None
+    context_bytes: int = 0
+    loads: bool = False
 
 
 async def read_metadata(paths: Sequence[Path], probe: Sequence[str] = PROBE) -> dict[Path, Metadata]:
@@ -40,55 +41,46 @@ async def read_metadata(paths: Sequence[Path], probe: Sequence[str] = PROBE) -> 
     read: dict[Path, Metadata] = {}
     while rest := [path for path in paths if path not in read][:FILES_PER_CHILD]:
         try:
-            child = await asyncio.create_subprocess_exec(
-                *probe, *map(os.fspath, rest), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
-            )
-        except OSError as error:
-            return read | _all_failed(rest, str(error))
-        try:
-            await _listen(child, rest, read)
-        finally:
-            with suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+            async with running(probe, *rest) as child:
+                await _listen(child, rest, read)
+        except ChildError as error:
+            read |= _all_failed(rest, str(error))
     return read
 
 
-async def _listen(child: Process, paths: Sequence[Path], read: dict[Path, Metadata]) -> None:
+async def try_load(path: Path, on_share: Callable[[float], None], probe: Sequence[str] = PROBE) -> str | None:
+    """Load a file in a child process and let it compute a token there: None when that works, else why it does not.
+
+    `on_share` gets shares of 1 meanwhile.
+    """
+    try:
+        async with running(probe, "--load", path) as child:
+            while line := await child.line(SECONDS_WITHOUT_PROGRESS):
+                try:
+                    on_share(float(line))
+                except ValueError:
+                    return _FROM_JSON.validate_json(line).error
+            trouble = "hung" if line is None else f"crashed ({await child.end()})"
+    except ChildError as error:
+        trouble = str(error)
+    except ValidationError:
+        trouble = "said something strange"
+    return f"{path.name} could not be loaded: llama.cpp {trouble} when it was tried in a process of its own."
+
+
+async def _listen(child: Child, paths: Sequence[Path], read: dict[Path, Metadata]) -> None:
     """Take the child's lines, until it has said all or something about it is wrong."""
-    if await _line(child, SECONDS_TO_START) != b"\n":
-        read.update(_all_failed(paths, await _end(child)))
-        return
     for path in paths:
-        line = await _line(child, SECONDS_PER_FILE)
+        line = await child.line(SECONDS_PER_FILE)
         try:
             read[path] = _FROM_JSON.validate_json(line or b"")
         except ValidationError:
-            trouble = "hung" if line is None else f"crashed ({await _end(child)})"
+            trouble = "hung" if line is None else f"crashed ({await child.end()})"
             read[path] = Metadata(error=f"{path.name} could not be read: llama.cpp {trouble} on it.")
             return
 
 
 _FROM_JSON = TypeAdapter(Metadata)
-
-
-async def _line(child: Process, seconds: float) -> bytes | None:
-    """The child's next line; empty at its end, None when it takes too long."""
-    assert child.stdout
-    try:
-        return await asyncio.wait_for(child.stdout.readline(), seconds)
-    except asyncio.TimeoutError:
-        return None
-
-
-async def _end(child: Process) -> str:
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(child.wait(), 1)
-    if child.returncode is None:
-        return "it does not answer"
-    if child.returncode < 0:
-        return signal.Signals(-child.returncode).name
-    return f"exit code {child.returncode}"
 
 
 def _all_failed(paths: Sequence[Path], reason: str) -> dict[Path, Metadata]:

@@ -10,7 +10,8 @@ from pathlib import Path
 class ModelFile:
     """A GGUF file. With `error` set it cannot be loaded, and what it would have said of itself is empty or 0.
 
-    `parameters` is exact, `size_bytes` counts all parts of a split file, `context_length` is in tokens (0: unknown).
+    `parameters` is exact, `size_bytes` counts all parts of a split file, `context_length` is in tokens (0: unknown),
+    `context_bytes` what each token of context takes in memory (0: unknown).
     """
 
     path: Path
@@ -22,6 +23,7 @@ class ModelFile:
     has_chat_template: bool
     error: str | None
     is_starter: bool
+    context_bytes: int = 0
 
     @property
     def details(self) -> str:

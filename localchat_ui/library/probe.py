@@ -1,7 +1,8 @@
 """`python -m localchat_ui.library.probe FILE…` reads the metadata of GGUF files where a crash does no harm.
 
-Writes an empty line when it is ready, then one line of JSON per file. With --end-with-stdin as first argument it
-ends when its standard input does, so that it cannot outlive the app.
+Writes an empty line when it is ready, then one line of JSON per file. `--load FILE` loads a file whole and computes a
+token, and writes shares of 1 before its line. With --end-with-stdin as first argument it ends when its standard input
+does, so that it cannot outlive the app.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localchat_ui.engine.base import ModelLoadError
-from localchat_ui.engine.llama import read_metadata
+from localchat_ui.engine.llama import read_metadata, try_model
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import displayable
 
@@ -30,11 +31,29 @@ def main(arguments: Sequence[str]) -> None:
     # llama.cpp may print; only our lines may reach the parent.
     with os.fdopen(os.dup(1), "w", encoding="ascii") as lines:
         os.dup2(2, 1)
-        lines.write("\n")
-        lines.flush()
-        for file in files:
-            lines.write(json.dumps(dataclasses.asdict(_describe(Path(file)))) + "\n")
+
+        def say(line: str) -> None:
+            lines.write(line + "\n")
             lines.flush()
+
+        say("")
+        if files[:1] == ["--load"]:
+            say(_as_json(_load(Path(files[1]), lambda share: say(str(share)))))
+            return
+        for file in files:
+            say(_as_json(_describe(Path(file))))
+
+
+def _as_json(metadata: Metadata) -> str:
+    return json.dumps(dataclasses.asdict(metadata))
+
+
+def _load(path: Path, on_share: Callable[[float], None]) -> Metadata:
+    try:
+        try_model(path, on_share)
+    except ModelLoadError as error:
+        return Metadata(error=displayable(str(error)))
+    return Metadata(loads=True)
 
 
 def _describe(path: Path) -> Metadata:
@@ -50,6 +69,7 @@ def _describe(path: Path) -> Metadata:
         quantisation=said.quantisation,
         context_length=said.context_length,
         has_chat_template=said.has_chat_template,
+        context_bytes=said.n_bytes_per_token,
     )
 
 

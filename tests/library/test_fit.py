@@ -1,0 +1,93 @@
+"""Whether models fit, on numbers; and whether the numbers are true, on the two real models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from localchat_ui.engine.llama import Context, Model, read_metadata
+from localchat_ui.library import fit
+from localchat_ui.library.fit import MemoryCheck, free_memory
+from localchat_ui.library.model_file import ModelFile
+
+GB = 10**9
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    return lambda size: monkeypatch.setattr(fit, "free_memory", lambda: size)
+
+
+def model(name: str = "big", size: int = 4 * GB, context_bytes: int = 131072, context_length: int = 32768) -> ModelFile:
+    return ModelFile(Path(f"{name}.gguf"), name, None, "", size, context_length, True, None, False, context_bytes)
+
+
+def test_what_fits_is_not_refused(free: Callable[[int], None]):
+    free(7 * GB)
+    assert MemoryCheck(4096, 4).refusal(model()) is None
+
+
+def test_models_that_may_leave_count_as_room(free: Callable[[int], None]):
+    free(2 * GB)
+    assert MemoryCheck(4096, 4).refusal(model()) is not None
+    assert MemoryCheck(4096, 4).refusal(model(), reclaimable=5 * GB) is None
+
+
+def test_a_refusal_tells_the_numbers_and_the_context_that_would_fit(free: Callable[[int], None]):
+    free(8 * GB)
+    assert MemoryCheck(32768, 4).refusal(model()) == (
+        "big does not fit into memory: it needs about 22 GB (4 GB for the model, 17 GB for 4 × 32,768 tokens of"
+        " context), and 8 GB are free. It would fit with N_CTX=4096."
+    )
+
+
+def test_when_no_context_helps_it_names_the_largest_model_that_would_fit(free: Callable[[int], None]):
+    others = [model("tiny", GB // 10), model("small", GB), model("broken", GB * 2), model()]
+    others[2] = ModelFile(Path("broken.gguf"), "broken", None, "", 2 * GB, 0, False, "it is broken", False)
+    free(3 * GB)
+    refusal = MemoryCheck(512, 1).refusal(model(), others)
+    assert refusal is not None
+    assert refusal.endswith("3 GB are free. small (1 GB) would fit.")
+
+
+def test_when_nothing_fits_it_says_what_to_do(free: Callable[[int], None]):
+    free(GB)
+    refusal = MemoryCheck(512, 1).refusal(model(), [model()])
+    assert refusal is not None
+    assert refusal.endswith("Close other programs, or choose a smaller file.")
+
+
+@pytest.mark.parametrize(("n_ctx", "tokens"), [(0, 32768), (4096, 4096), (100_000, 32768)])
+def test_the_context_is_the_setting_or_what_the_model_can_do(n_ctx: int, tokens: int):
+    assert MemoryCheck(n_ctx, 2).need(model()).context == 2 * tokens * 131072
+
+
+def test_a_container_has_less_than_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert 0 < free_memory() <= psutil.virtual_memory().total
+    monkeypatch.setattr(fit, "CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("500000000\n")
+    (tmp_path / "memory.current").write_text("450000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 20000000\n")
+    assert free_memory() == 70_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 70_000_000
+
+
+@pytest.mark.parametrize("name", ["smollm", "gemma"])
+def test_the_estimate_is_about_what_a_real_model_takes(name: str, request: pytest.FixtureRequest):
+    path: Path = request.getfixturevalue(name)
+    said = read_metadata(path)
+    file = model(name, path.stat().st_size, said.n_bytes_per_token, said.context_length)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    loaded = Model(path)
+    context = Context(loaded, n_ctx=4096, n_sequences=4, n_batch=512)
+    context.add([1] * 512, position=0, sequence=0, wants_logits=True)
+    assert context.decode(2) == 0
+    taken = process.memory_info().rss - before
+    context.close()
+    loaded.close()
+    assert 0.8 * taken < MemoryCheck(4096, 4).need(file).total < 1.3 * taken
