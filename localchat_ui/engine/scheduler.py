@@ -229,7 +229,10 @@ class Scheduler:
         return batch
 
     def _decode(self, batch: list[Generation]) -> bool:
-        """Run the batch; a failure ends the youngest request when the cache is full, else all that took part."""
+        """Run the batch; False when it has to be filled anew.
+
+        A full cache loses what idle sequences hold, then the youngest request. Another failure ends all that took part.
+        """
         n_tokens = self._context.n_pending
         n_threads = self._threads.choose(n_tokens)
         started = time.perf_counter()
@@ -243,12 +246,13 @@ class Scheduler:
             return True
         logger.error("llama_decode failed with code %d for %d tokens", code, n_tokens)
         if code == NO_KV_SLOT:
-            youngest = max(self._running, key=lambda generation: generation.submitted_at)
             for generation in batch:
-                # Nothing of the batch is in the cache; the others decode it in the next step.
+                # Nothing of the batch is in the cache; it is decoded in the next step.
                 assert generation.sequence is not None
                 self._pool.shorten(generation.sequence, generation.held_before)
-            self._fail(youngest, "The context has no room left for this reply. Try again when others are finished.")
+            if not self._pool.drop_idle():
+                youngest = max(self._running, key=lambda generation: generation.submitted_at)
+                self._fail(youngest, "The context has no room left for this reply. Try again when others are finished.")
         else:
             for generation in batch:
                 self._fail(generation, "The model failed while computing this reply. Try again, or choose another.")

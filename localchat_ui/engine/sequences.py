@@ -73,14 +73,23 @@ class SequencePool:
         sequence.busy = False
         sequence.last_used = next(self._clock)
 
+    def drop_idle(self) -> bool:
+        """Forget what idle sequences hold; whether that was anything."""
+        idle = [sequence for sequence in self._sequences if not sequence.busy and sequence.tokens]
+        for sequence in idle:
+            self._cut(sequence, 0)
+        return bool(idle)
+
     def shorten(self, sequence: KvSequence, length: int) -> None:
         """Forget what a sequence holds beyond `length` tokens; all of it, when its memory cannot be cut."""
         self._cut(sequence, length if self._memory.can_cut else 0)
 
     def _cut(self, sequence: KvSequence, length: int) -> None:
-        if length < len(sequence.tokens) or length == 0:
-            self._memory.cut(sequence.id, length)
-            del sequence.tokens[length:]
+        if length and length < len(sequence.tokens) and not self._memory.cut(sequence.id, length):
+            length = 0
+        if not length:
+            self._memory.cut(sequence.id, 0)
+        del sequence.tokens[length:]
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

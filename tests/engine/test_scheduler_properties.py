@@ -1,0 +1,130 @@
+"""Whatever arrives, leaves and changes, in whatever order: what always holds, on the pretend model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from localchat_ui.conversation import RequestOptions
+from localchat_ui.engine import scheduler as scheduler_module
+from localchat_ui.engine.base import GenerationDone, GenerationFailed, Queued
+from localchat_ui.engine.scheduler import Scheduler
+from localchat_ui.engine.threads import ThreadTuner
+from tests.engine.pretend import PretendContext, PretendModel, PretendSampler, Request, ask, expected
+
+N_CTX = 120
+# Few different beginnings, so that prompts share some of them; lengths from one token to nearly the whole context.
+PROMPTS = st.builds(
+    lambda shared, own: [*range(2, 2 + shared), *own],
+    st.sampled_from([0, 5, 30]),
+    st.lists(st.integers(1, 4), min_size=1, max_size=80),
+)
+EVENTS = st.one_of(
+    st.tuples(st.just("ask"), PROMPTS, st.integers(1, 40)),
+    st.tuples(st.just("step"), st.integers(1, 8)),
+    st.tuples(st.just("cancel"), st.integers(0, 9)),
+    st.tuples(st.just("change"), st.integers(0, 9), st.integers(1, 40)),
+)
+
+
+@pytest.fixture(autouse=True)
+def samplers() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduler_module, "Sampler", PretendSampler)
+        yield
+
+
+@dataclass
+class Asked:
+    request: Request
+    prompt: list[int]
+    max_tokens: int
+    left_alone: bool = True
+
+
+@dataclass
+class House:
+    """A scheduler, everything that was ever asked of it, and the rules that hold after every step."""
+
+    n_sequences: int
+    n_batch: int
+    can_cut: bool
+    asked: list[Asked] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.context = PretendContext(self.n_batch)
+        self.context.can_cut = self.can_cut
+        threads = ThreadTuner(1)
+        self.scheduler = Scheduler(PretendModel(), self.context, threads, n_ctx=N_CTX, n_sequences=self.n_sequences)
+
+    def happen(self, event: tuple[Any, ...]) -> None:
+        kind, *details = event
+        if kind == "ask":
+            prompt, max_tokens = details
+            self.asked.append(Asked(ask(self.scheduler, prompt, max_tokens=max_tokens), prompt, max_tokens))
+        elif kind == "step":
+            for _ in range(details[0]):
+                self.step()
+        elif details[0] < len(self.asked):
+            asked = self.asked[details[0]]
+            asked.left_alone = False
+            if kind == "cancel":
+                self.scheduler.cancel(asked.request.request.id)
+            else:
+                self.scheduler.change(asked.request.request.id, RequestOptions(max_tokens=details[1]))
+
+    def step(self) -> None:
+        self.scheduler.step()
+        sequences = [generation.sequence for generation in self.scheduler._running]
+        assert len({sequence.id for sequence in sequences if sequence}) == len(sequences) <= self.n_sequences
+        for sequence in self.scheduler._pool._sequences:
+            assert self.context.cache.get(sequence.id, []) == sequence.tokens, "the books are right"
+            assert len(sequence.tokens) <= N_CTX
+        assert self.scheduler.n_cells_used <= N_CTX * self.n_sequences
+
+    def finish(self) -> None:
+        # Each step computes at least one token of what is left, or ends something.
+        left = sum(len(asked.prompt) + 41 for asked in self.asked) + len(self.asked)
+        for _ in range(left + 1):
+            if not self.scheduler.busy:
+                return
+            self.step()
+        raise AssertionError("somebody starves")
+
+
+@given(
+    events=st.lists(EVENTS, max_size=25),
+    n_sequences=st.integers(1, 4),
+    n_batch=st.integers(8, 64),
+    can_cut=st.booleans(),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_request_ends_once_with_the_text_it_has_alone(
+    events: list[tuple[Any, ...]], n_sequences: int, n_batch: int, can_cut: bool
+):
+    house = House(n_sequences, n_batch, can_cut)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduler_module, "time", house.context.clock)
+        patch.setattr(PretendSampler, "open", 0)
+        for event in events:
+            house.happen(event)
+        house.finish()
+        assert PretendSampler.open == 0
+
+    for asked in house.asked:
+        seen = asked.request.events
+        ends = [event for event in seen if isinstance(event, (GenerationDone, GenerationFailed))]
+        assert len(ends) == 1
+        assert ends[0] is seen[-1]
+        room = N_CTX - len(asked.prompt)
+        n = asked.request.stats.reply_tokens
+        assert asked.request.text == expected(asked.prompt, n)
+        if asked.left_alone:
+            assert n == min(asked.max_tokens, room)
+        places = [event.place for event in seen if isinstance(event, Queued)]
+        assert places == sorted(set(places), reverse=True), "nobody is overtaken"
