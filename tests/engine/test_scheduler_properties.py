@@ -55,6 +55,7 @@ class House:
     n_batch: int
     can_cut: bool
     asked: list[Asked] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.context = PretendContext(self.n_batch)
@@ -79,7 +80,14 @@ class House:
                 self.scheduler.change(asked.request.request.id, RequestOptions(max_tokens=details[1]))
 
     def step(self) -> None:
+        before = set(self.scheduler._running)
         self.scheduler.step()
+        for generation in self.scheduler._running:
+            if generation not in before:
+                self.begun.append(
+                    next(n for n, asked in enumerate(self.asked) if asked.request.request is generation.request)
+                )
+        assert self.begun == sorted(self.begun), "nobody is overtaken"
         sequences = [generation.sequence for generation in self.scheduler._running]
         assert len({sequence.id for sequence in sequences if sequence}) == len(sequences) <= self.n_sequences
         for sequence in self.scheduler._pool._sequences:
@@ -127,4 +135,4 @@ def test_every_request_ends_once_with_the_text_it_has_alone(
         if asked.left_alone:
             assert n == min(asked.max_tokens, room)
         places = [event.place for event in seen if isinstance(event, Queued)]
-        assert places == sorted(set(places), reverse=True), "nobody is overtaken"
+        assert places == sorted(set(places), reverse=True)
