@@ -1,5 +1,6 @@
-"""`make bench`: runs every benchmark and prints its table."""
+"""`make bench`: runs every benchmark and prints its tables."""
 
-from benchmarks.page import main
+from benchmarks import engine, page
 
-main()
+engine.main()
+page.main()
