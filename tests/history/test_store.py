@@ -120,8 +120,8 @@ async def test_a_thousand_messages_are_one_quick_branch(store: HistoryStore, dat
     conversation, [first] = await start_conversation(store, "0")
     with sqlite3.connect(database) as connection:
         connection.executemany(
-            "INSERT INTO messages SELECT ?, conversation_id, ?, role, state, model, created_at, error, stats, ?"
-            " FROM messages WHERE id = ?",
+            "INSERT INTO messages (id, conversation_id, parent_id, role, state, created_at, text)"
+            " SELECT ?, conversation_id, ?, role, state, created_at, ? FROM messages WHERE id = ?",
             [(f"m{n}", f"m{n - 1}" if n > 1 else first.id, str(n), first.id) for n in range(1, 3000)],
         )
         connection.execute("UPDATE conversations SET head_id = 'm2999'")
