@@ -6,9 +6,9 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 DEFAULT_SYSTEM_PROMPT = (
     "You are a calm, knowledgeable assistant."
@@ -112,9 +112,9 @@ class GenerationStats(BaseModel):
 class Preset(BaseModel):
     """A system prompt with a name, to be chosen again."""
 
-    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True)
 
-    name: str = Field(min_length=1, max_length=PRESET_NAME_LENGTH)
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=PRESET_NAME_LENGTH)]
     text: str = Field(max_length=SYSTEM_PROMPT_LENGTH)
 
 

@@ -1,4 +1,6 @@
-"""Search over titles and messages: with an index on SQLite, with ILIKE elsewhere, and the same answers from both.
+"""Search over titles and messages: with an index on SQLite, with ILIKE elsewhere.
+
+Both answer in the same order and shape; only that ILIKE also finds words inside of words, and minds diacritics.
 
 SQLite's FTS5 finds words, which it splits at spaces and punctuation. That suits most scripts, but in those written
 without spaces a whole sentence is one "word"; so texts with such a script are marked in the index, and read through.
@@ -65,7 +67,7 @@ async def find(session: AsyncSession, query: str, limit: int, offset: int) -> li
     # The texts are read when it is known whose: sorting them along with all that was found takes long.
     wanted = [message_id for _, message_id in page if message_id]
     texts = select(MessageRow.id, MessageRow.text).where(MessageRow.id.in_(wanted))
-    text_of = {message_id: text for message_id, text in await session.execute(texts)} if wanted else {}
+    text_of = dict((await session.execute(texts)).all()) if wanted else {}
     return [
         SearchHit(
             rows.conversation_of(row),

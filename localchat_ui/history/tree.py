@@ -175,9 +175,11 @@ _IN_SQL = {"synchronize_session": False}
 
 async def _mark_visible_below(session: AsyncSession, top: ColumnElement[bool], with_id: str, at: Any) -> int:
     visible = _visible_below(select(MessageRow.id).where(top, MessageRow.deleted_with.is_(None)))
-    marked = update(MessageRow).where(MessageRow.id.in_(select(visible.c.id)))
-    result = await session.execute(marked.values(deleted_with=with_id, deleted_at=at), execution_options=_IN_SQL)
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    marked = (
+        update(MessageRow).where(MessageRow.id.in_(select(visible.c.id))).values(deleted_with=with_id, deleted_at=at)
+    )
+    # Counted by what comes back: Python's sqlite3 does not count the rows of a statement that begins with WITH.
+    return len((await session.scalars(marked.returning(MessageRow.id), execution_options=_IN_SQL)).all())
 
 
 def _visible_below(top: Select[Any]) -> CTE:
