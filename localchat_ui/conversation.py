@@ -6,15 +6,17 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 DEFAULT_SYSTEM_PROMPT = (
     "You are a calm, knowledgeable assistant."
     " Answer clearly and to the point, and say so when you do not know something."
 )
 TITLE_LENGTH = 80
+PRESET_NAME_LENGTH = 80
+SYSTEM_PROMPT_LENGTH = 100_000
 
 
 class Role(str, Enum):
@@ -70,12 +72,18 @@ class ChatOptions(SamplingOptions):
     """What a conversation starts with and keeps: its sampling and its system prompt."""
 
     system_prompt: str = Field(
-        DEFAULT_SYSTEM_PROMPT, max_length=100_000, description="tells the model who it is; empty sends none"
+        DEFAULT_SYSTEM_PROMPT,
+        max_length=SYSTEM_PROMPT_LENGTH,
+        description="tells the model who it is; empty sends none",
     )
 
 
 class GenerationStats(BaseModel):
-    """The receipt of one reply. Counts are in tokens, times in seconds."""
+    """The receipt of one reply. Counts are in tokens, times in seconds.
+
+    `sampling` is what the reply was made with, and never more than that: a system prompt is no part of a receipt.
+    `kv_cells` is how much of the engine's memory was in use, `batch_fill` the mean share of a batch that was.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,6 +96,26 @@ class GenerationStats(BaseModel):
     unseen_messages: int = 0
     seed: int | None = None
     finish_reason: str = ""
+    thinking_seconds: float = 0.0
+    kv_cells: int = 0
+    batch_fill: float = 0.0
+    sampling: SamplingOptions | None = None
+
+    @field_validator("sampling")
+    @classmethod
+    def _sampling_alone(cls, value: SamplingOptions | None) -> SamplingOptions | None:
+        if value is None or type(value) is SamplingOptions:
+            return value
+        return SamplingOptions.model_validate(value.model_dump(include=set(SamplingOptions.model_fields)))
+
+
+class Preset(BaseModel):
+    """A system prompt with a name, to be chosen again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=PRESET_NAME_LENGTH)]
+    text: str = Field(max_length=SYSTEM_PROMPT_LENGTH)
 
 
 def new_id() -> str:
@@ -101,7 +129,10 @@ def utc_now() -> datetime:
 
 @dataclass
 class Message:
-    """One turn. `parent_id` is the turn it answers or follows: the messages of a conversation form a tree."""
+    """One turn. `parent_id` is the turn it answers or follows: the messages of a conversation form a tree.
+
+    `thinking` is what the model wrote between its thinking marks; it is no part of `text`.
+    """
 
     conversation_id: str
     role: Role
@@ -111,6 +142,7 @@ class Message:
     model: str | None = None
     error: str | None = None
     stats: GenerationStats | None = None
+    thinking: str = ""
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=utc_now)
 
@@ -122,9 +154,20 @@ class Conversation:
     title: str = ""
     options: ChatOptions = field(default_factory=ChatOptions)
     head_id: str | None = None
+    pinned: bool = False
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=utc_now)
     updated_at: datetime = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which of its siblings a message is ("2 / 3"), and the ids of the ones before and after it."""
+
+    number: int
+    count: int
+    previous_id: str | None
+    next_id: str | None
 
 
 def title_of(text: str) -> str:
@@ -134,3 +177,11 @@ def title_of(text: str) -> str:
         return line
     cut = line[: TITLE_LENGTH - 1]
     return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip() + "…"
+
+
+def fork_title(title: str) -> str:
+    """The title of a copy that goes on from somewhere in the middle; a copy of a copy does not say it twice."""
+    hint = " (fork)"
+    if not title or title.endswith(hint):
+        return title
+    return title[: TITLE_LENGTH - len(hint)].rstrip() + hint

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from localchat_ui.conversation import TITLE_LENGTH, ChatOptions, SamplingOptions, new_id, title_of, utc_now
+from localchat_ui.conversation import (
+    TITLE_LENGTH,
+    ChatOptions,
+    GenerationStats,
+    SamplingOptions,
+    fork_title,
+    new_id,
+    title_of,
+    utc_now,
+)
 
 
 def test_title_is_the_first_line_that_says_something():
@@ -67,3 +76,18 @@ def test_ids_are_unique_and_safe_in_a_url():
 
 def test_moments_know_their_time_zone():
     assert utc_now().tzinfo is not None
+
+
+def test_a_receipt_holds_sampling_and_no_system_prompt():
+    stats = GenerationStats(sampling=ChatOptions(top_k=3, system_prompt="secret"))
+    assert stats.sampling == SamplingOptions(top_k=3)
+    assert GenerationStats.model_validate(stats.model_dump(mode="json")) == stats
+
+
+@pytest.mark.parametrize(("title", "fork"), [("", ""), ("Rome", "Rome (fork)"), ("Rome (fork)", "Rome (fork)")])
+def test_a_fork_says_so_once(title: str, fork: str):
+    assert fork_title(title) == fork
+
+
+def test_the_title_of_a_fork_is_not_longer_than_another():
+    assert len(fork_title("x" * TITLE_LENGTH)) == TITLE_LENGTH

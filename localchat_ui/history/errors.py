@@ -24,6 +24,11 @@ class UnknownMessageError(HistoryError, LookupError):
         super().__init__(f"There is no message {message_id} in this conversation; it may have been deleted.")
 
 
+class PresetRefusedError(HistoryError, ValueError):
+    def __init__(self, name_length: int, text_length: int) -> None:
+        super().__init__(f"A preset needs a name of 1 to {name_length} characters and at most {text_length:,} of text.")
+
+
 @contextmanager
 def explained(place: str) -> Iterator[None]:
     """Turn whatever the database, its driver or the disk raises into a HistoryError that names `place`."""

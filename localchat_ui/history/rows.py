@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.tables import ConversationRow, MessageRow
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def conversation_of(row: ConversationRow) -> Conversation:
@@ -17,6 +19,7 @@ def conversation_of(row: ConversationRow) -> Conversation:
         title=row.title,
         options=_options_of(row.options),
         head_id=row.head_id,
+        pinned=row.pinned,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -28,6 +31,7 @@ def conversation_row(conversation: Conversation) -> ConversationRow:
         title=conversation.title,
         options=options_value(conversation.options),
         head_id=conversation.head_id,
+        pinned=conversation.pinned,
         created_at=conversation.created_at,
         updated_at=conversation.updated_at,
     )
@@ -45,6 +49,7 @@ def message_of(row: MessageRow) -> Message:
         parent_id=row.parent_id,
         role=role,
         text=row.text,
+        thinking=row.thinking,
         state=state,
         model=row.model,
         error=row.error,
@@ -54,20 +59,26 @@ def message_of(row: MessageRow) -> Message:
 
 
 def message_row(message: Message) -> MessageRow:
-    return MessageRow(
-        id=message.id,
-        conversation_id=message.conversation_id,
-        parent_id=message.parent_id,
-        role=message.role.value,
-        created_at=message.created_at,
+    return MessageRow(**message_values(message))
+
+
+def message_values(message: Message) -> dict[str, Any]:
+    """All columns of a new message."""
+    return {
+        "id": message.id,
+        "conversation_id": message.conversation_id,
+        "parent_id": message.parent_id,
+        "role": message.role.value,
+        "created_at": message.created_at,
         **growing_values(message),
-    )
+    }
 
 
 def growing_values(message: Message) -> dict[str, Any]:
     """The columns that change while a reply is written."""
     return {
         "text": message.text,
+        "thinking": message.thinking,
         "state": message.state.value,
         "model": message.model,
         "error": message.error,
@@ -81,17 +92,16 @@ def options_value(options: ChatOptions) -> dict[str, Any]:
 
 def _options_of(stored: object) -> ChatOptions:
     """What is valid in `stored`, and the defaults for the rest."""
-    if not isinstance(stored, dict):
-        return ChatOptions()
-    try:
-        return ChatOptions.model_validate(stored)
-    except ValidationError as error:
-        bad = {item["loc"][0] for item in error.errors()}
-        return ChatOptions.model_validate({name: value for name, value in stored.items() if name not in bad})
+    return _valid_part(ChatOptions, stored) if isinstance(stored, dict) else ChatOptions()
 
 
 def _stats_of(stored: object) -> GenerationStats | None:
+    return _valid_part(GenerationStats, stored) if isinstance(stored, dict) else None
+
+
+def _valid_part(model: type[Model], stored: dict[str, Any]) -> Model:
     try:
-        return GenerationStats.model_validate(stored) if stored is not None else None
-    except ValidationError:
-        return None
+        return model.model_validate(stored)
+    except ValidationError as error:
+        bad = {item["loc"][0] for item in error.errors()}
+        return model.model_validate({name: value for name, value in stored.items() if name not in bad})

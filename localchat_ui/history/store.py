@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Delete, Update, delete, exists, func, literal, select, update
+from pydantic import ValidationError
+from sqlalchemy import CursorResult, Delete, Update, delete, exists, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from localchat_ui.conversation import ChatOptions, Conversation, Message, MessageState, utc_now
-from localchat_ui.history import rows
+from localchat_ui.conversation import (
+    PRESET_NAME_LENGTH,
+    SYSTEM_PROMPT_LENGTH,
+    ChatOptions,
+    Conversation,
+    Message,
+    MessageState,
+    Preset,
+    Version,
+    fork_title,
+    new_id,
+    utc_now,
+)
+from localchat_ui.history import rows, tree
 from localchat_ui.history.database import open_engine, parse_url, place_of
-from localchat_ui.history.errors import UnknownConversationError, UnknownMessageError, explained
-from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow
+from localchat_ui.history.errors import (
+    PresetRefusedError,
+    UnknownConversationError,
+    UnknownMessageError,
+    explained,
+)
+from localchat_ui.history.search import SearchHit, find
+from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
 
 
 class HistoryStore:
     """What was said, kept in a database.
 
     Every method may raise HistoryError when the database cannot be used; its text is for people. A deleted
-    conversation is as good as unknown to all methods but `restore`, `purge` and `update_message`.
+    conversation is as good as unknown to all methods but `restore`, `purge` and `update_message`; so is a deleted
+    message, with all that hangs below it, to all but `restore_message`, `purge` and `update_message`.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -45,12 +65,14 @@ class HistoryStore:
     # Conversations
 
     async def conversations(self, limit: int = 50, offset: int = 0) -> list[Conversation]:
-        """Those that have a message, the newest-updated first."""
+        """Those that have a message, the pinned first, then the newest-updated."""
+        has_message = exists().where(
+            MessageRow.conversation_id == ConversationRow.id, MessageRow.deleted_with.is_(None)
+        )
         statement = (
             select(ConversationRow)
-            .where(ConversationRow.deleted_at.is_(None))
-            .where(exists().where(MessageRow.conversation_id == ConversationRow.id))
-            .order_by(ConversationRow.updated_at.desc(), ConversationRow.id)
+            .where(ConversationRow.deleted_at.is_(None), has_message)
+            .order_by(ConversationRow.pinned.desc(), ConversationRow.updated_at.desc(), ConversationRow.id)
             .limit(limit)
             .offset(offset)
         )
@@ -88,11 +110,46 @@ class HistoryStore:
         async with self._transaction() as session:
             await _change_conversation(session, conversation_id, options=rows.options_value(options))
 
-    async def set_head(self, conversation_id: str, message_id: str) -> None:
-        """Show the branch that ends in this message; raises UnknownConversationError or UnknownMessageError."""
+    async def set_pinned(self, conversation_id: str, pinned: bool) -> None:
+        """Keep the conversation at the top of the list, or no longer; raises UnknownConversationError."""
         async with self._transaction() as session:
-            await _change_conversation(session, conversation_id, head_id=message_id)
-            await _require_message(session, conversation_id, message_id)
+            await _change_conversation(session, conversation_id, pinned=pinned)
+
+    async def add_tree(self, conversation: Conversation, messages: Sequence[Message]) -> None:
+        """Keep a new conversation with all its branches as it is, or nothing of it.
+
+        A message comes after the one it hangs on. Raises UnknownMessageError for a parent or head that is not there.
+        """
+        known: set[str | None] = {None}
+        for message in messages:
+            if message.parent_id not in known or message.conversation_id != conversation.id:
+                raise UnknownMessageError(message.parent_id or message.id)
+            known.add(message.id)
+        if conversation.head_id not in known:
+            raise UnknownMessageError(str(conversation.head_id))
+        async with self._transaction() as session:
+            await _insert_tree(session, conversation, messages)
+
+    async def fork(self, conversation_id: str, message_id: str) -> Conversation:
+        """A new conversation with copies of this message and those before it, and with the same options.
+
+        Raises UnknownConversationError or UnknownMessageError.
+        """
+        async with self._transaction() as session:
+            # Writes first, although nothing changes: see _change_conversation.
+            await _change_conversation(session, conversation_id, head_id=ConversationRow.head_id)
+            origin = await session.get_one(ConversationRow, conversation_id)
+            branch = await tree.branch_to(session, conversation_id, message_id)
+            if not branch:
+                raise UnknownMessageError(message_id)
+            copy = Conversation(fork_title(origin.title), rows.conversation_of(origin).options)
+            for message in branch:
+                message.conversation_id, message.id, message.parent_id = copy.id, new_id(), copy.head_id
+                if message.state is MessageState.WRITING:
+                    message.state = MessageState.INTERRUPTED
+                copy.head_id = message.id
+            await _insert_tree(session, copy, branch)
+        return copy
 
     async def delete(self, conversation_id: str) -> None:
         """Hide the conversation until `restore` or `purge`; raises UnknownConversationError."""
@@ -108,9 +165,20 @@ class HistoryStore:
 
     async def purge(self, older_than: timedelta) -> int:
         """Erase what was deleted at least so long ago, messages as well; returns the number of conversations."""
-        statement = delete(ConversationRow).where(ConversationRow.deleted_at <= utc_now() - older_than)
+        before = utc_now() - older_than
         async with self._transaction() as session:
-            return await _rows_changed(session, statement)
+            purged = await _rows_changed(session, delete(ConversationRow).where(ConversationRow.deleted_at <= before))
+            await session.execute(delete(MessageRow).where(MessageRow.deleted_at <= before))
+            return purged
+
+    async def search(self, query: str, limit: int = 20, offset: int = 0) -> list[SearchHit]:
+        """Conversations whose title, or one of whose messages, contains all words of `query`; any text is safe.
+
+        The last word may be the beginning of one. Case and, on SQLite, diacritics do not count. Matching titles come
+        first, then the newest-updated; of each conversation the newest matching message is told, on whatever branch.
+        """
+        async with self._transaction() as session:
+            return await find(session, query, limit, offset)
 
     # Messages
 
@@ -123,12 +191,12 @@ class HistoryStore:
             for message in messages:
                 await _change_conversation(session, message.conversation_id, head_id=message.id, updated_at=utc_now())
                 if message.parent_id:
-                    await _require_message(session, message.conversation_id, message.parent_id)
+                    await tree.require_message(session, message.conversation_id, message.parent_id)
                 session.add(rows.message_row(message))
                 await session.flush()
 
     async def update_message(self, message: Message, *, touch: bool = False) -> None:
-        """Save text, state, model, error and stats; `touch` also moves the conversation to the top of the list.
+        """Save whatever grows with a reply; `touch` also moves the conversation to the top of the list.
 
         Works in a deleted conversation, too: a reply that is still being written is whole after `restore`.
         Raises UnknownMessageError.
@@ -142,32 +210,72 @@ class HistoryStore:
                 await session.execute(touched.values(updated_at=utc_now()))
 
     async def message(self, message_id: str) -> Message | None:
-        """The message, or None when it is unknown or in a deleted conversation."""
-        statement = select(MessageRow).where(MessageRow.id == message_id, _in_live_conversation())
+        """The message, or None when it is unknown, deleted, or in a deleted conversation."""
+        statement = select(MessageRow).where(MessageRow.id == message_id, MessageRow.deleted_with.is_(None))
         async with self._transaction() as session:
-            row = await session.scalar(statement)
+            row = await session.scalar(statement.where(tree.in_live_conversation()))
             return rows.message_of(row) if row else None
 
     async def messages(self, conversation_id: str) -> list[Message]:
         """All branches of a conversation, the oldest message first; empty when it is unknown."""
-        statement = select(MessageRow).where(MessageRow.conversation_id == conversation_id, _in_live_conversation())
+        statement = select(MessageRow).where(
+            MessageRow.conversation_id == conversation_id,
+            MessageRow.deleted_with.is_(None),
+            tree.in_live_conversation(),
+        )
         async with self._transaction() as session:
             found = await session.scalars(statement.order_by(MessageRow.created_at, MessageRow.id))
             return [rows.message_of(row) for row in found]
 
-    async def branch(self, conversation_id: str) -> list[Message]:
-        """The messages shown, from the first to the head; empty when the conversation is unknown."""
-        head = (
-            select(MessageRow.id, MessageRow.parent_id, literal(0).label("above"))
-            .join(ConversationRow, ConversationRow.head_id == MessageRow.id)
-            .where(ConversationRow.id == conversation_id, ConversationRow.deleted_at.is_(None))
-            .cte("branch", recursive=True)
-        )
-        parent = select(MessageRow.id, MessageRow.parent_id, head.c.above + 1).where(MessageRow.id == head.c.parent_id)
-        path = head.union_all(parent)
-        statement = select(MessageRow).join(path, MessageRow.id == path.c.id).order_by(path.c.above.desc())
+    async def branch(self, conversation_id: str, limit: int | None = None, before: str | None = None) -> list[Message]:
+        """The messages shown, from the first to the head; empty when the conversation is unknown.
+
+        With `limit` only the last so many; with `before` those above the message of that id. There are more above
+        as long as the first one has a parent.
+        """
         async with self._transaction() as session:
-            return [rows.message_of(row) for row in await session.scalars(statement)]
+            return await tree.shown_branch(session, conversation_id, limit, before)
+
+    async def versions(self, messages: Sequence[Message]) -> dict[str, Version]:
+        """Which of its siblings each of these messages of one conversation is, by id; asks the database once."""
+        async with self._transaction() as session:
+            return await tree.versions_of(session, messages)
+
+    async def set_head(self, conversation_id: str, message_id: str) -> None:
+        """Show the branch that ends in this message; raises UnknownConversationError or UnknownMessageError."""
+        async with self._transaction() as session:
+            await _change_conversation(session, conversation_id, head_id=message_id)
+            await tree.require_message(session, conversation_id, message_id)
+            await tree.show(session, conversation_id, message_id)
+
+    async def select_version(self, conversation_id: str, message_id: str) -> None:
+        """Show the branch through this message, down to the leaf that was last shown below it.
+
+        Raises UnknownConversationError or UnknownMessageError.
+        """
+        async with self._transaction() as session:
+            # Writes first, although nothing changes: see _change_conversation.
+            await _change_conversation(session, conversation_id, head_id=ConversationRow.head_id)
+            await tree.require_message(session, conversation_id, message_id)
+            await tree.show(session, conversation_id, await tree.leaf_below(session, conversation_id, message_id))
+
+    async def delete_message(self, message_id: str) -> int:
+        """Hide a message and all that hangs below it until `restore_message` or `purge`; returns their number.
+
+        When the branch shown ran through it, the branch last shown beside it is shown instead, or ends above it.
+        Raises UnknownMessageError.
+        """
+        async with self._transaction() as session:
+            return await tree.hide(session, message_id)
+
+    async def restore_message(self, message_id: str) -> int:
+        """Undo `delete_message` and show that branch again; returns the number of messages that came back.
+
+        When what it hangs on has been deleted since, it comes back with that. Raises UnknownMessageError for a message
+        that was purged, or is hidden because of another one.
+        """
+        async with self._transaction() as session:
+            return await tree.unhide(session, message_id)
 
     async def interrupt_unfinished(self) -> int:
         """Mark replies that a crash cut off; call it at the start, before anything is written. Returns their number."""
@@ -175,7 +283,29 @@ class HistoryStore:
         async with self._transaction() as session:
             return await _rows_changed(session, unfinished.values(state=MessageState.INTERRUPTED.value))
 
-    # Preferences
+    # System prompts with a name, and preferences
+
+    async def presets(self) -> list[Preset]:
+        """All of them, by name."""
+        async with self._transaction() as session:
+            found = [Preset(name=row.name, text=row.text) for row in await session.scalars(select(PresetRow))]
+            return sorted(found, key=lambda preset: (preset.name.casefold(), preset.name))
+
+    async def save_preset(self, name: str, text: str) -> None:
+        """Keep a system prompt under a name, in place of the one that had it; raises PresetRefusedError."""
+        try:
+            preset = Preset(name=name, text=text)
+        except ValidationError:
+            raise PresetRefusedError(PRESET_NAME_LENGTH, SYSTEM_PROMPT_LENGTH) from None
+        async with self._transaction() as session:
+            changed = update(PresetRow).where(PresetRow.name == preset.name).values(text=preset.text)
+            if not await _rows_changed(session, changed):
+                session.add(PresetRow(name=preset.name, text=preset.text))
+
+    async def delete_preset(self, name: str) -> None:
+        """Forget a preset; one that is not there does no harm."""
+        async with self._transaction() as session:
+            await session.execute(delete(PresetRow).where(PresetRow.name == name.strip()))
 
     async def preference(self, key: str, default: Any = None) -> Any:
         """The JSON value kept under this key; `default` when there is none, or it is None."""
@@ -209,17 +339,15 @@ async def _change_conversation(
         raise UnknownConversationError(conversation_id)
 
 
-async def _require_message(session: AsyncSession, conversation_id: str, message_id: str) -> None:
-    statement = select(MessageRow.id).where(MessageRow.id == message_id, MessageRow.conversation_id == conversation_id)
-    if await session.scalar(statement) is None:
-        raise UnknownMessageError(message_id)
+async def _insert_tree(session: AsyncSession, conversation: Conversation, messages: Sequence[Message]) -> None:
+    session.add(rows.conversation_row(conversation))
+    await session.flush()
+    if messages:
+        await session.execute(insert(MessageRow), [rows.message_values(message) for message in messages])
+        await tree.show(session, conversation.id, conversation.head_id)
 
 
 async def _rows_changed(session: AsyncSession, statement: Update | Delete) -> int:
     result = await session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount
-
-
-def _in_live_conversation() -> ColumnElement[bool]:
-    return exists().where(ConversationRow.id == MessageRow.conversation_id, ConversationRow.deleted_at.is_(None))

@@ -1,11 +1,14 @@
-"""The tables of the history. A change here needs a migration: see migrate.py."""
+"""The tables of the history. A change here needs a migration: see migrate.py.
+
+The index of the search is not here, because only SQLite has it: see migrations/versions/0002 and search.py.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -65,15 +68,16 @@ class ConversationRow(Base):
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     title: Mapped[str] = mapped_column(AnyText)
     options: Mapped[Any] = mapped_column(JSON)
+    pinned: Mapped[bool] = mapped_column(server_default=false())
 
-    __table_args__ = (Index(None, "deleted_at", "updated_at"),)
+    __table_args__ = (Index(None, "deleted_at", "pinned", "updated_at"),)
 
 
 class MessageRow(Base):
     __tablename__ = "messages"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), index=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
     # Indexed, because without it every deleted message makes the foreign key scan the whole table; and without a
     # cascade of its own, because SQLite cascades only a thousand levels deep.
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("messages.id"), index=True)
@@ -83,6 +87,22 @@ class MessageRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(AnyText)
     stats: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    # A deleted message, and everything below it, holds the id of the message whose deletion hid it.
+    deleted_with: Mapped[str | None] = mapped_column(String(64))
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+    # When it last became the head again; what was shown but once was shown when it was made.
+    shown_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # The long ones come last: SQLite would have to read past them to get at the others.
+    text: Mapped[str] = mapped_column(AnyText)
+    thinking: Mapped[str] = mapped_column(AnyText, server_default="")
+
+    __table_args__ = (Index(None, "conversation_id", "parent_id"),)
+
+
+class PresetRow(Base):
+    __tablename__ = "presets"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
     text: Mapped[str] = mapped_column(AnyText)
 
 

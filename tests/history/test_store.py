@@ -9,8 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role, utc_now
-from localchat_ui.history.errors import HistoryError, UnknownConversationError, UnknownMessageError
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    GenerationStats,
+    Message,
+    MessageState,
+    Preset,
+    Role,
+    SamplingOptions,
+    utc_now,
+)
+from localchat_ui.history.errors import HistoryError, PresetRefusedError, UnknownConversationError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
 
 from .conftest import OpenStore, start_conversation
@@ -29,7 +39,17 @@ async def test_everything_said_survives_a_restart(store: HistoryStore, open_stor
         state=MessageState.FAILED,
         model="tiny.gguf",
         error="The model fell asleep.",
-        stats=GenerationStats(prompt_tokens=12, reply_tokens=4, tokens_per_second=31.5, finish_reason="stop"),
+        stats=GenerationStats(
+            prompt_tokens=12,
+            reply_tokens=4,
+            tokens_per_second=31.5,
+            finish_reason="stop",
+            thinking_seconds=1.5,
+            kv_cells=99,
+            batch_fill=0.5,
+            sampling=SamplingOptions(temperature=0.1, seed=7),
+        ),
+        thinking="Which one is that? The one in the Alps.",
     )
     await store.add_conversation(conversation)
     await store.add_message(question)
@@ -120,8 +140,8 @@ async def test_a_thousand_messages_are_one_quick_branch(store: HistoryStore, dat
     conversation, [first] = await start_conversation(store, "0")
     with sqlite3.connect(database) as connection:
         connection.executemany(
-            "INSERT INTO messages SELECT ?, conversation_id, ?, role, state, model, created_at, error, stats, ?"
-            " FROM messages WHERE id = ?",
+            "INSERT INTO messages (id, conversation_id, parent_id, role, state, created_at, text)"
+            " SELECT ?, conversation_id, ?, role, state, created_at, ? FROM messages WHERE id = ?",
             [(f"m{n}", f"m{n - 1}" if n > 1 else first.id, str(n), first.id) for n in range(1, 3000)],
         )
         connection.execute("UPDATE conversations SET head_id = 'm2999'")
@@ -250,6 +270,53 @@ async def test_text_no_database_likes_is_kept_as_far_as_possible(store: HistoryS
     [message] = await store.branch(conversation.id)
 
     assert message.text == "half \N{REPLACEMENT CHARACTER}, nul \N{REPLACEMENT CHARACTER}, whole 🙂, mark \ufeff."
+
+
+async def test_the_pinned_are_listed_first_and_pages_never_overlap(store: HistoryStore) -> None:
+    made = [(await start_conversation(store, "Hello", title=str(n)))[0] for n in range(5)]
+    for place in (1, 3):
+        await store.set_pinned(made[place].id, True)
+
+    assert [(found.title, found.pinned) for found in await store.conversations()] == [
+        *[("3", True), ("1", True)],
+        *[("4", False), ("2", False), ("0", False)],
+    ]
+    pages = [await store.conversations(limit=2, offset=offset) for offset in (0, 2, 4)]
+    assert [found.title for page in pages for found in page] == ["3", "1", "4", "2", "0"]
+    await store.set_pinned(made[3].id, False)
+    assert [found.title for found in await store.conversations()] == ["1", "4", "3", "2", "0"]
+    with pytest.raises(UnknownConversationError):
+        await store.set_pinned("nobody", True)
+
+
+async def test_stats_that_are_half_right_are_half_read(store: HistoryStore, database: Path) -> None:
+    conversation, _ = await start_conversation(store, "Hi")
+    stats = '{"reply_tokens": 4, "kv_cells": "many", "sampling": {"temperature": 99}, "later": 1}'
+    run_sql(database, "UPDATE messages SET stats = ?", stats)
+
+    [message] = await store.branch(conversation.id)
+
+    assert message.stats == GenerationStats(reply_tokens=4)
+
+
+async def test_presets_have_names(store: HistoryStore, open_store: OpenStore) -> None:
+    await store.save_preset("  Pirate ", "Talk like a pirate.")
+    await store.save_preset("editor", "Correct what I write.")
+    await store.save_preset("Pirate", "Arr.\n")
+    await store.save_preset("Nobody", "")
+
+    found = await (await open_store()).presets()
+    assert found == [
+        Preset(name="editor", text="Correct what I write."),
+        Preset(name="Nobody", text=""),
+        Preset(name="Pirate", text="Arr.\n"),
+    ]
+    await store.delete_preset("Pirate")
+    await store.delete_preset("Pirate")
+    assert [preset.name for preset in await store.presets()] == ["editor", "Nobody"]
+    for name, text in (("", "x"), (" \n", "x"), ("x" * 81, "x"), ("x", "x" * 100_001)):
+        with pytest.raises(PresetRefusedError, match="1 to 80"):
+            await store.save_preset(name, text)
 
 
 async def test_preferences_are_any_json(store: HistoryStore, open_store: OpenStore) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy.types import TypeDecorator
 
+from localchat_ui.history.migrate import is_table_of_ours
 from localchat_ui.history.tables import Base
 
 
@@ -17,6 +18,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     render_item=render_plain,
+    include_name=is_table_of_ours,
     render_as_batch=True,  # SQLite changes a table by copying it
 )
 context.run_migrations()
