@@ -159,6 +159,7 @@ window.localchat = (() => {
     field.readOnly = true;
     field.className = "unseen";
     document.body.append(field);
+    field.focus({ preventScroll: true });
     field.select();
     const copied = document.execCommand("copy");
     before?.focus({ preventScroll: true });
