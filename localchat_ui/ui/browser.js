@@ -142,6 +142,58 @@ window.localchat = (() => {
     event.target.blur();
   }
 
+  // The clipboard proper is there on HTTPS and on this machine alone; elsewhere a field that nobody sees is copied.
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      return copySelected(text);
+    }
+  }
+
+  function copySelected(text) {
+    const before = document.activeElement;
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.readOnly = true;
+    field.className = "unseen";
+    document.body.append(field);
+    field.focus({ preventScroll: true });
+    field.select();
+    const copied = document.execCommand("copy");
+    before?.focus({ preventScroll: true });
+    field.remove();
+    return copied;
+  }
+
+  // Long code stands in several figures, which are copied as the one that they look like.
+  async function copyCode(button) {
+    const figures = [...button.closest(".markdown").querySelectorAll("figure.code")];
+    let place = figures.indexOf(button.closest("figure"));
+    let text = figures[place].querySelector("code").textContent;
+    while (figures[++place]?.classList.contains("more")) text += figures[place].querySelector("code").textContent;
+    const outcome = (await copy(text)) ? "Copied" : "Not copied";
+    button.textContent = outcome;
+    say(outcome);
+    clearTimeout(button.timer);
+    button.timer = setTimeout(() => (button.textContent = "Copy"), 2000);
+  }
+
+  // Tells a screen reader. The text comes a moment after its element, or it is not read out.
+  function say(text) {
+    let status = document.getElementById("said");
+    if (!status) {
+      status = document.createElement("div");
+      status.id = "said";
+      status.className = "unseen";
+      status.setAttribute("role", "status");
+      document.body.append(status);
+    }
+    status.textContent = "";
+    setTimeout(() => (status.textContent = text), 100);
+  }
+
   addEventListener("DOMContentLoaded", () => {
     const remembered = (panel, otherwise) => (wide() && localStorage.getItem("localchat." + panel)) || otherwise;
     document.body.dataset.conversations = remembered("conversations", wide() ? "open" : "closed");
@@ -150,6 +202,10 @@ window.localchat = (() => {
       if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
     });
     keepFocus();
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest(".copy-code");
+      if (button) copyCode(button);
+    });
     document.addEventListener("input", (event) => {
       if (event.target !== box()) return;
       grow(event.target);
@@ -158,5 +214,5 @@ window.localchat = (() => {
   });
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
-  return { submit, keydown, restore, follow, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, rename, renameKey };
+  return { submit, keydown, restore, follow, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, rename, renameKey, copy };
 })();

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.tasklists import tasklists_plugin
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
+
+from localchat_ui.ui import code_block, footnotes, maths
 
 
 class MarkdownStream:
@@ -23,60 +23,178 @@ class MarkdownStream:
     def __init__(self) -> None:
         self._start = 0
         self._env: dict[str, Any] = {}
+        # A long block is not read again from its first line: its opening is put in front of what is still unread, and
+        # a table's rows that were read stay here, because a table cannot be handed out in pieces as code can.
+        self._opening = ""
+        self._rows = ""
+        self._named: set[str] = set()
+        self._late = self._late_in_rest = False
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a finished block names a link or footnote that was defined only after it.
+
+        The block shows it as plain text then; `render_markdown` of the whole text shows it right.
+        """
+        return self._late or self._late_in_rest
 
     def feed(self, text: str) -> tuple[list[str], str]:
-        """HTML of the blocks finished since the last call, and of everything behind them. `text` is the whole text."""
-        rest = text.replace("\r", "")[self._start :]
+        """HTML of the blocks finished since the last call, and of everything behind them. `text` is the whole text.
+
+        The notes of all footnotes so far stand at the end of the second part.
+        """
+        rest = self._opening + text.replace("\r", "")[self._start :]
         # What is still open must not leave anything behind: half a link definition would be taken for the whole.
-        env = {"references": dict(self._env.get("references", {}))}
-        blocks = _blocks(_MARKDOWN.parse(rest, env))
+        env = footnotes.copy_env(self._env)
+        blocks = _blocks(_MARKDOWN.parse(rest, env), resumed=bool(self._opening))
         # An unfinished line may still change how it joins what is before it ("2" becomes "2. item" of the list
         # above), so the block of the last finished line stays open.
         last_line = rest.count("\n") - 1
         n_finished = next((i for i, block in enumerate(blocks) if block.end > last_line), len(blocks) - 1)
-        finished = [_render(block.tokens, env) for block in blocks[:n_finished]]
-        if finished:
-            open_text = rest.split("\n", blocks[n_finished].start)[-1]
-            self._start += len(rest) - len(open_text)
-            _MARKDOWN.parse(rest[: len(rest) - len(open_text)], self._env)
-        return finished, "".join(_render(block.tokens, env) for block in blocks[n_finished:])
+        html = [_render(block.tokens, env) for block in blocks[max(n_finished, 0) :]]
+        finished: list[str] = []
+        if n_finished > 0:
+            finished = self._finish(rest, blocks[n_finished])
+        elif blocks and blocks[0].is_table:
+            html[0] = _with_rows(html[0], self._rows)
+            self._keep_rows(rest, blocks[0], last_line)
+        self._late_in_rest = not self._named.isdisjoint(_defined(env) - _defined(self._env))
+        return finished, "".join(html) + _render_notes(env)
+
+    def _finish(self, rest: str, following: _Block) -> list[str]:
+        """HTML of all that stands before the block `following`, which is the first open one."""
+        size = _offset(rest, following.start)
+        blocks = _blocks(self._read(rest[:size]), resumed=bool(self._opening))
+        if following.goes_on:
+            blocks[-1].tokens[0].meta["cut"] = True
+        html = [_render(block.tokens, self._env) for block in blocks]
+        html[0] = _with_rows(html[0], self._rows)
+        self._start += size - len(self._opening)
+        self._rows = ""
+        self._opening = _lines(rest, following.opening, following.opening + 1) if following.goes_on else ""
+        return html
+
+    def _keep_rows(self, rest: str, table: _Block, last_line: int) -> None:
+        first = table.start + 2
+        stop = min(table.end, last_line) - _OPEN_ROWS
+        if stop - first < _OPEN_ROWS:
+            return
+        size = _offset(rest, stop)
+        [block] = _blocks(self._read(rest[:size]))
+        self._rows += _render(block.tokens, self._env).partition("<tbody>\n")[2].rpartition("</tbody>")[0]
+        self._start += size - len(self._opening)
+        self._opening = _lines(rest, table.start, first)
+
+    def _read(self, text: str) -> list[Token]:
+        """Tokens of text that can no longer change; what later text needs of it stays in the environment."""
+        known = _defined(self._env)
+        tokens = _MARKDOWN.parse(text, self._env)
+        if not self._named.isdisjoint(_defined(self._env) - known):
+            self._late = True
+        self._named.update(_names(tokens))
+        notes = self._env.get("notes", {})
+        for label, note in notes.items():
+            if not isinstance(note, str):
+                self._named.update(_names(note))
+                notes[label] = _render(note, self._env)
+        return tokens
 
 
 def render_markdown(text: str) -> str:
-    """A finished text, whole."""
-    finished, rest = MarkdownStream().feed(text)
-    return "".join(finished) + rest
+    """A finished text, whole. Links and footnotes may be defined anywhere in it."""
+    env: dict[str, Any] = {}
+    blocks = _blocks(_MARKDOWN.parse(text.replace("\r", ""), env))
+    return "".join(_render(block.tokens, env) for block in blocks) + _render_notes(env)
 
 
 class _Block:
-    """Tokens of one top-level block, and its lines from `start` up to but not with `end`."""
+    """Tokens of one top-level block, and its lines from `start` up to but not with `end`.
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    Long code makes several blocks; `opening` is the line that all of them begin with.
+    """
+
+    def __init__(self, tokens: Sequence[Token], opening: int | None = None) -> None:
         self.tokens = tokens
         lines = tokens[0].map or [0, 0]
         self.start, self.end = lines[0], lines[1]
+        self.opening = self.start if opening is None else opening
+        self.goes_on = self.opening < self.start
+        self.is_table = tokens[0].type == "table_open"
 
 
-def _blocks(tokens: Sequence[Token]) -> list[_Block]:
-    blocks, first = [], 0
+def _blocks(tokens: Sequence[Token], *, resumed: bool = False) -> list[_Block]:
+    """`resumed`: the first block goes on with one that was begun before."""
+    blocks: list[_Block] = []
+    first = 0
     for index, token in enumerate(tokens):
         if token.level == 0 and token.nesting <= 0:
-            blocks.append(_Block(tokens[first : index + 1]))
+            if token.type == "fence":
+                blocks.extend(_pieces(token, resumed and not blocks))
+            else:
+                blocks.append(_Block(tokens[first : index + 1]))
             first = index + 1
     return blocks
 
 
-def _render(tokens: Sequence[Token], env: MutableMapping[str, Any]) -> str:
+def _pieces(fence: Token, resumed: bool) -> Iterator[_Block]:
+    start, end = fence.map or [0, 0]
+    pieces = code_block.pieces(fence.content)
+    line = start
+    for index, code in enumerate(pieces):
+        last = index == len(pieces) - 1
+        stop = end if last else line + code.count("\n") + (index == 0)
+        meta = {"more": resumed or index > 0, "cut": not last}
+        yield _Block([fence.copy(content=code, map=[line, stop], meta=meta)], start)
+        line = stop
+
+
+def _offset(text: str, line: int) -> int:
+    """How many characters stand before a line."""
+    return len(text) - len(text.split("\n", line)[-1])
+
+
+def _lines(text: str, first: int, stop: int) -> str:
+    return text[_offset(text, first) : _offset(text, stop)]
+
+
+def _names(tokens: Iterable[Token]) -> Iterator[str]:
+    """Whatever in the text may be the name of a link or footnote, defined or not."""
+    for token in tokens:
+        if token.type == "inline":
+            yield from map(normalizeReference, _NAME.findall(token.content))
+
+
+def _defined(env: EnvType) -> set[str]:
+    return {*env.get("references", ()), *(normalizeReference("^" + label) for label in env.get("notes", ()))}
+
+
+def _with_rows(html: str, rows: str) -> str:
+    return html.replace("<tbody>\n", "<tbody>\n" + rows, 1) if rows else html
+
+
+def _render(tokens: Sequence[Token], env: EnvType) -> str:
     return _CLEANER.clean(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
 
 
-def _render_fence(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+def _render_notes(env: EnvType) -> str:
+    notes = [env["notes"].get(label, "") for label in footnotes.referenced_labels(env)]
+    if not notes:
+        return ""
+    items = (f"<li>{note if isinstance(note, str) else _render(note, env)}</li>\n" for note in notes)
+    return f'<ol class="footnotes" aria-label="Footnotes">\n{"".join(items)}</ol>\n'
+
+
+def _render_code(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     token = tokens[index]
-    language = token.info.split(maxsplit=1)[0] if token.info.strip() else ""
-    label = nh3.clean_text(language) if language else "text"
-    return (
-        f'<figure class="code"><figcaption>{label}</figcaption>'
-        f"<pre><code>{_highlight(token.content, language)}</code></pre></figure>\n"
+    pieces = code_block.pieces(token.content)
+    return "".join(
+        code_block.code_figure(
+            code,
+            token.info,
+            more=token.meta.get("more", False) or number > 0,
+            cut=token.meta.get("cut", False) or number < len(pieces) - 1,
+        )
+        for number, code in enumerate(pieces)
     )
 
 
@@ -87,42 +205,43 @@ def _render_image(self: RendererHTML, tokens: Sequence[Token], index: int, optio
     return f'<a href="{source}">{nh3.clean_text(token.content or "image")}</a>'
 
 
-def _highlight(code: str, language: str) -> str:
-    try:
-        lexer = get_lexer_by_name(language, stripnl=False)
-    except ClassNotFound:
-        return nh3.clean_text(code)
-    return str(highlight(code, lexer, _FORMATTER))
-
-
-_FORMATTER = HtmlFormatter(nowrap=True)
+_OPEN_ROWS = 20
+_NAME = re.compile(r"\[((?:\\.|[^\[\]\\])+)\]", re.DOTALL)
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(["table", "strikethrough"])
-_MARKDOWN.use(tasklists_plugin)
-_MARKDOWN.add_render_rule("fence", _render_fence)
-_MARKDOWN.add_render_rule("code_block", _render_fence)
+_MARKDOWN.use(tasklists_plugin).use(footnotes.footnotes_plugin).use(maths.maths_plugin)
+_MARKDOWN.add_render_rule("fence", _render_code)
+_MARKDOWN.add_render_rule("code_block", _render_code)
 _MARKDOWN.add_render_rule("image", _render_image)
 
 # The Markdown above writes no HTML of its own accord; this list is the second lock on the same door.
 _CLEANER = nh3.Cleaner(
     tags={
         *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li", "input"),
-        *("strong", "em", "s", "code", "pre", "span", "a", "figure", "figcaption"),
+        *("strong", "em", "s", "sup", "code", "pre", "span", "a", "figure", "figcaption", "button"),
         *("table", "thead", "tbody", "tr", "th", "td"),
+        *maths.TAGS,
     },
     attributes={
         "a": {"href", "title"},
-        "ol": {"start"},
+        "ol": {"start", "aria-label"},
         "li": {"class"},
         "ul": {"class"},
         "span": {"class"},
         "figure": {"class"},
+        "button": {"type", "aria-label"},
         "input": {"type", "checked", "disabled", "class"},
         "th": {"style"},
         "td": {"style"},
+        **maths.ATTRIBUTES,
     },
+    allowed_classes={"ol": {"footnotes"}, "sup": {"footnote"}, "button": {"copy-code"}, **maths.CLASSES},
     filter_style_properties={"text-align"},
     url_schemes={"http", "https", "mailto"},
     link_rel="noopener noreferrer nofollow",
-    set_tag_attribute_values={"a": {"target": "_blank"}, "input": {"disabled": "", "type": "checkbox"}},
+    set_tag_attribute_values={
+        "a": {"target": "_blank"},
+        "button": {"type": "button"},
+        "input": {"disabled": "", "type": "checkbox"},
+    },
 )

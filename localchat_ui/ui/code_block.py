@@ -1,0 +1,58 @@
+"""Code in a reply: a figure with its language, a Copy button and colours. Long code comes in pieces."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import nh3
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+# Characters. A piece is what one redraw of growing code costs, in the program, on the wire and in the browser.
+SOFT_LIMIT = 2_500
+HARD_LIMIT = 4_500
+
+
+def code_figure(code: str, info: str, *, more: bool = False, cut: bool = False) -> str:
+    """HTML of one piece. `more`: it goes on from the piece before it; `cut`: another piece follows it."""
+    language = info.split(maxsplit=1)[0] if info.strip() else ""
+    classes = " ".join(["code", *(["more"] if more else []), *(["cut"] if cut else [])])
+    caption = "" if more else f"<figcaption><span>{nh3.clean_text(language or 'text')}</span>{_COPY}</figcaption>"
+    return f'<figure class="{classes}">{caption}<pre><code>{_highlight(code, language)}</code></pre></figure>\n'
+
+
+def pieces(code: str) -> list[str]:
+    """Cuts long code before a line that begins something new, or anywhere between lines when there is none.
+
+    More code behind it never moves a cut, so that a piece with another one behind it is final.
+    """
+    found, start, position = [], 0, 0
+    after_blank = False
+    for line in _LINES.findall(code) if len(code) > SOFT_LIMIT else []:
+        size = position - start
+        fresh = after_blank and not line[0].isspace()
+        if size and ((fresh and size >= SOFT_LIMIT) or size + len(line) > HARD_LIMIT):
+            found.append(code[start:position])
+            start = position
+        after_blank = not line.strip()
+        position += len(line)
+    return [*found, code[start:]]
+
+
+@lru_cache(maxsize=128)
+def _highlight(code: str, language: str) -> str:
+    if len(code) > HARD_LIMIT:  # one endless line
+        return nh3.clean_text(code)
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return nh3.clean_text(code)
+    return str(highlight(code, lexer, _FORMATTER))
+
+
+_COPY = '<button type="button" class="copy-code" aria-label="Copy code">Copy</button>'
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_FORMATTER = HtmlFormatter(nowrap=True)

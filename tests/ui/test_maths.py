@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localchat_ui.ui import maths
+from localchat_ui.ui.markdown import MarkdownStream, render_markdown
+from tests.ui.test_markdown import assert_harmless, few, tags_of, text_of
+
+X = "<math><mi>x</mi></math>"
+DISPLAY_X = '<span class="maths"><math display="block"><mi>x</mi></math></span>'
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a $x$ b", f"<p>a {X} b</p>\n"),
+        (r"a \(x\) b", f"<p>a {X} b</p>\n"),
+        ("($x$)-axis, the $x$th", f"<p>({X})-axis, the {X}th</p>\n"),
+        ("# $x$", f"<h1>{X}</h1>\n"),
+        ("**$x$**", f"<p><strong>{X}</strong></p>\n"),
+        ("a $$x$$ b", f"<p>a {DISPLAY_X} b</p>\n"),
+        (r"a \[ x \] b", f"<p>a {DISPLAY_X} b</p>\n"),
+        ("$$x$$", f"<p>{DISPLAY_X}</p>\n"),
+        ("$$\nx\n$$", f"<p>{DISPLAY_X}</p>\n"),
+        ("So:\n\\[\n  x\n\\]\nand", f"<p>So:</p>\n<p>{DISPLAY_X}</p>\n<p>and</p>\n"),
+        ("$$\nx\n$$ and *so*", f"<p>{DISPLAY_X}</p>\n<p>and <em>so</em></p>\n"),
+        ("> $$\n> x\n> $$", f"<blockquote>\n<p>{DISPLAY_X}</p>\n</blockquote>\n"),
+        ("- \\[\n  x\n  \\]", f"<ul>\n<li>\n<p>{DISPLAY_X}</p>\n</li>\n</ul>\n"),
+    ],
+)
+def test_formulas_are_read_wherever_models_write_them(text: str, html: str):
+    assert render_markdown(text) == html
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs $5 and $10.",
+        "From $5-$10, or $20/$30 a month.",
+        "Between US$5 and US$6.",
+        "$5, or 10$ with tip$",
+        "Pay $20 for one and 30$.",
+        "$1,000.50 is more than 900$.",
+        "Set $HOME/$USER and $PATH.",
+        "a$b$c",
+        "$ x $ and $x $",
+        "$$$ x $$$",
+        "100$",
+    ],
+)
+def test_prices_and_variables_are_no_formulas(text: str):
+    assert render_markdown(text) == f"<p>{text}</p>\n"
+
+
+def test_code_and_escaped_signs_are_no_formulas():
+    assert "math" not in render_markdown(
+        "`$x$` and `$$x$$`\n\n```\n$x$ \\(x\\)\n$$\nx\n$$\n```\n\n    $$\n    x\n    $$"
+    )
+    assert render_markdown(r"\$x\$ and \\(x\\)") == "<p>$x$ and \\(x\\)</p>\n"
+    assert render_markdown(r"\[x\](https://e.org) \[\] \(\)") == "<p>[x](https://e.org) [] ()</p>\n"
+    assert text_of(render_markdown("costs $5 `a` and `b`$")) == "costs $5 a and b$\n"
+
+
+def test_lines_of_a_formula_that_look_like_markdown_stay_in_it():
+    html = render_markdown("$$\na\n= b\n- c\n+ d\n> e\n1. f\n$$")
+    assert [tag for tag, _ in tags_of(html)][:3] == ["p", "span", "math"]
+    assert text_of(html).strip() == "a=b−c+d>e1.f"
+
+
+@pytest.mark.parametrize(
+    "latex", [r"\unknowncommand{x}", r"\frac{1}", "x_{", "a & b", r"\begin{matrix}a", r"\ce{H2O}", r"\end{x}", "{}}"]
+)
+def test_latex_that_does_not_convert_is_shown_as_it_was_written(latex: str):
+    assert text_of(render_markdown(f"a ${latex}$ b")) == f"a ${latex}$ b\n"
+    assert f"<code>$$\n{latex}\n$$</code>".replace("&", "&amp;") in render_markdown(f"$$\n{latex}\n$$")
+
+
+@pytest.mark.parametrize(
+    ("latex", "expected"),
+    [
+        (r"\frac{-b\pm\sqrt{b^2-4ac}}{2a}", "<mfrac>"),
+        (r"\begin{pmatrix}1&0\\0&1\end{pmatrix}", "<mtable"),
+        (r"\begin{cases}1&x>0\\0&\text{otherwise}\end{cases}", '<mtd class="left close-right gap-left">'),
+        (r"\begin{array}{l|r}1&2\\\hline 3&4\end{array}", "line-top"),
+        (r"\begin{align}a&=b\\&=c\end{align}", '<mtd class="right close-right">'),
+        (r"\begin{equation*}x\label{eq}\end{equation*}", "<mi>x</mi>"),
+        (r"x = 1 \tag{3}", "<mtext>(3)</mtext>"),
+        (r"\boxed{42}", '<menclose notation="box">'),
+        (r"\lim_{x\to0}\sum_{i=1}^n\int_a^b\ldots\pmod 3", "<munder>"),
+        (r"\mathbb{R}\mathcal{L}\mathbf{v}\vec{v}\hat{x}\widetilde{ab}", "ℝ"),
+        (r"\textcolor{red}{x}", "<mi>x</mi>"),
+        (r"\textbf{a}", "<b>a</b>"),
+    ],
+)
+def test_what_models_write_is_converted_and_survives_the_cleaning(latex: str, expected: str):
+    html = render_markdown(f"$$\n{latex}\n$$")
+    assert expected in html
+    assert "<code>" not in html
+    assert "(1)" not in html, "the number of a formula on its own says nothing"
+    assert_harmless(html)
+
+
+@pytest.mark.parametrize("opening", ["$$\n", "\\[\n", "$$", "\\[ ", "Text\n$$\n", "- $$\n  ", "> \\[\n> "])
+def test_an_open_formula_looks_like_code_until_it_is_closed(opening: str):
+    """Its half is neither emphasis nor a list, and nothing of it is handed out."""
+    latex = r"a_1 *b* _c_ [x](y) **d** = e"
+    stream = MarkdownStream()
+    for length in range(len(opening) + 1, len(opening + latex)):
+        finished, rest = stream.feed((opening + latex)[:length])
+        assert not [tag for tag, _ in tags_of(rest) if tag in ("em", "strong", "a", "math")]
+        assert "".join(finished) in ("", "<p>Text</p>\n")
+        assert re.search(r"<code>(\$\$|\\\[)", rest)
+
+
+def test_a_formula_without_an_end_ends_with_its_paragraph():
+    html = render_markdown("$$\nx\n\nThe *end*.")
+    assert html.endswith("<p>The <em>end</em>.</p>\n")
+    assert "<code>$$\nx</code>" in html
+
+
+NESTED = {
+    "{": "}",
+    r"\sqrt{": "}",
+    r"\frac{1}{": "}",
+    r"x\over{": "}",
+    r"\text{": "}",
+    r"\underbrace{": "}",
+    r"\fbox{": "}",
+    "x^{": "}",
+    r"\left(": r"\right)",
+    r"\sqrt[": "]",
+    r"\begin{matrix}": r"\end{matrix}",
+    **dict.fromkeys((r"\frac1", r"\sqrt", r"\hat ", r"\not", r"\mathbf ", r"\middle|", r"\color{red}"), ""),
+}
+
+
+@pytest.mark.parametrize("piece", NESTED)
+@pytest.mark.parametrize("size", [250, 1_000, maths.MAX_LATEX, 10 * maths.MAX_LATEX])
+def test_nested_latex_cannot_overflow_the_stack(piece: str, size: int):
+    """The converter is native and calls itself: an overflow would end the whole program, not raise."""
+    closing = NESTED[piece]
+    levels = size // len(piece + closing)
+    for latex in (piece * (size // len(piece)), piece * levels + "x" + closing * levels):
+        mathml = in_a_small_stack(lambda: maths.to_mathml(latex[:size], display=True))  # noqa: B023
+        assert mathml is None or maths._depth(mathml) <= maths.MAX_DEPTH
+        assert_harmless(render_markdown(f"$$\n{latex}\n$$"))
+
+
+def in_a_small_stack(convert: Callable[[], str | None]) -> str | None:
+    """As small as a thread's may be on macOS; that of this test's own thread hides what others would run into."""
+    outcome: list[str | None] = []
+    usual = threading.stack_size(512 * 1024)
+    try:
+        thread = threading.Thread(target=lambda: outcome.append(convert()))
+        thread.start()
+    finally:
+        threading.stack_size(usual)
+    thread.join()
+    return outcome[0]
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\def\a{xxxxxxxxxx}" + r"\a" * 500,
+        r"\newcommand{\aa}{xxxxxxxx}\newcommand{\bb}{\aa\aa\aa\aa\aa\aa\aa\aa}\bb\bb\bb",
+        r"\renewcommand*{\alpha}{xx}\alpha",
+        r"\let\a=x\a",
+        r"\def\a{" + r"\sqrt" * 300 + "}" + r"\a" * 800 + "x",
+        r"\gdef\a{\a\a}\a",
+        "x" + "'" * 3_990,
+        r"\hspace{10000cm}x",
+        r"\hspace{99999em}x",
+    ],
+)
+def test_latex_cannot_multiply_itself_or_fill_the_page(latex: str):
+    assert maths.to_mathml(latex, display=True) is None or len(maths.to_mathml(latex, display=True) or "") < 100_000
+    assert not re.search(r'width="\d{3,}', render_markdown(f"$${latex}$$"))
+
+
+LATEX = [
+    *(r"\frac", r"\sqrt", "{", "}", "[", "]", "^", "_", "x", "1", " ", "&", r"\\", r"\left(", r"\right)", "'", "%"),
+    *(r"\begin{aligned}", r"\end{aligned}", r"\begin{array}{l}", r"\end{array}", r"\text{", r"\tag{1}", r"\label{a}"),
+    *(r"\color{red}", r"\def\a{", r"\a", r"\mathbb", "<b>", '"', r"\hspace{1em}", r"\operatorname{", "é", "\0", "#"),
+]
+
+
+@few
+@given(st.lists(st.sampled_from(LATEX), max_size=20))
+def test_any_latex_gives_harmless_html_and_no_error(parts: list[str]):
+    latex = "".join(parts)
+    for text in (f"${latex}$", f"$$\n{latex}\n$$", f"\\[{latex}"):
+        assert_harmless(render_markdown(text))
