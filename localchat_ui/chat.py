@@ -1,14 +1,15 @@
-"""Conversations in motion: send, stop, and the one place where the engine's thread meets the event loop."""
+"""Conversations in motion: what pages and routes do to them all goes through here."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
+from weakref import WeakValueDictionary
 
 from nicegui import Event
 
@@ -18,69 +19,64 @@ from localchat_ui.conversation import (
     GenerationStats,
     Message,
     MessageState,
-    RequestOptions,
+    Preset,
     Role,
-    SamplingOptions,
-    new_id,
+    Version,
     title_of,
 )
-from localchat_ui.engine import base
-from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
+from localchat_ui.engine.base import Engine, EngineError
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
+from localchat_ui.reply import Reply, ReplyWriter, n_unseen, request_for
 
 logger = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.05
-JOURNAL_SECONDS = 0.5
 UNDO_TIME = timedelta(hours=1)
+DEFAULTS = "chat.defaults"
 
 
 class ChatError(Exception):
     """Something the person at the page should read; nothing was changed."""
 
 
-@dataclass(eq=False)
-class Reply:
-    """A reply being written. `changed` fires at most about 20 times a second, and once more at the end."""
+@dataclass(frozen=True)
+class PromptView:
+    """What the model would read for the next reply, of `n_ctx` tokens that it can.
 
-    message: Message
-    options: ChatOptions
-    request_id: str = field(default_factory=new_id)
-    changed: Event[[]] = field(default_factory=Event)
-    n_tokens: int = 0
-    place: int = 0
-    prompt_read: base.PromptProgress | None = None
-    unseen_messages: int = 0
-    tokens_per_second: float = 0.0
-    submitted: bool = False
-    stopping: bool = False
-    finished: bool = False
-    # `work` may be cancelled at any time; `task` waits for it, keeps what was written, and never is.
-    work: asyncio.Task[GenerationStats] | None = None
-    task: asyncio.Task[None] | None = None
+    `message_tokens` is by id; the first `n_unseen` messages are not read.
+    """
+
+    text: str
+    n_tokens: int
+    n_ctx: int
+    message_tokens: dict[str, int]
+    n_unseen: int
 
 
 class ChatService:
-    """Writes conversations: everything pages and routes do to them goes through here.
+    """Writes conversations, which are trees: an edit or another answer is a new branch, and no branch is ever lost.
 
-    Events fire on the event loop. `list_changed` when the list of conversations did; `conversation_changed` with the
-    id when messages, title or options of one did.
+    Methods raise ChatError or HistoryError with words for people; then nothing was changed. Events fire on the event
+    loop: `list_changed` when the list of conversations did; `conversation_changed` with the id when messages, title or
+    options of one did.
     """
 
     def __init__(self, engine: Engine, store: HistoryStore, models: ModelManager, defaults: ChatOptions) -> None:
-        self.defaults = defaults
+        self.defaults = self.configured = defaults
         self.list_changed: Event[[]] = Event()
         self.conversation_changed: Event[[str]] = Event()
         self._engine = engine
         self._store = store
         self._models = models
+        self._writer = ReplyWriter(engine, store)
         self._replies: dict[str, Reply] = {}
-        self._taking_turns: set[str] = set()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unsaved: dict[str, Message] = {}
-        self._keeping = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._started = asyncio.Event()
+        self._closing = False
 
     async def start(self) -> None:
         """Mark what a crash left unfinished, and forget what was deleted for good. Raises HistoryError."""
@@ -88,6 +84,8 @@ class ChatService:
         if interrupted:
             logger.info("%d replies were interrupted when the program ended last", interrupted)
         await self._store.purge(UNDO_TIME)
+        if own := await self._store.preference(DEFAULTS):
+            self.defaults = self.configured.model_copy(update=own)
         self._started.set()
 
     async def started(self) -> None:
@@ -96,60 +94,141 @@ class ChatService:
 
     async def close(self) -> None:
         """Stop all replies and keep what was written of them as interrupted."""
-        tasks = []
+        self._closing = True
+        tasks = list(self._tasks)
         for reply in list(self._replies.values()):
             if reply.work is not None and reply.task is not None:
                 reply.work.cancel()
                 tasks.append(reply.task)
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Reading
 
     def new_conversation(self) -> Conversation:
         """A conversation that is kept from its first message or setting on."""
         return Conversation(options=self.defaults)
 
     async def conversations(self, limit: int = 50, offset: int = 0) -> list[Conversation]:
+        """Pinned ones first, then the newest."""
         return await self._store.conversations(limit, offset)
+
+    async def search(self, query: str, limit: int = 20, offset: int = 0) -> list[SearchHit]:
+        """Titles and messages in which the words of the query occur."""
+        return await self._store.search(query, limit, offset)
 
     async def open(self, conversation_id: str) -> Conversation | None:
         return await self._store.conversation(conversation_id)
 
-    async def messages(self, conversation_id: str) -> tuple[list[Message], Reply | None]:
-        """The branch shown, root first, and the reply if its last message is being written.
+    async def messages(self, conversation_id: str, limit: int | None = None) -> tuple[list[Message], Reply | None]:
+        """The branch shown, root first, or its last so many messages; and the reply if one of them is being written.
 
         Text and events join without a gap for whoever subscribes before the next `await`.
         """
-        messages = await self._store.branch(conversation_id)
-        if messages and messages[-1].state is MessageState.WRITING and conversation_id not in self._replies:
+        messages = await self._store.branch(conversation_id, limit)
+        if any(m.state is MessageState.WRITING for m in messages) and conversation_id not in self._replies:
             # It ended while the branch was read: what was read is older than what is stored now.
-            messages = await self._store.branch(conversation_id)
-        messages = [self._unsaved.get(message.id, message) for message in messages]
+            messages = await self._store.branch(conversation_id, limit)
         reply = self._replies.get(conversation_id)
-        if reply is None or not messages or messages[-1].id != reply.message.id:
+        growing = {reply.message.id: reply.message} if reply else {}
+        messages = [growing.get(message.id) or self._unsaved.get(message.id, message) for message in messages]
+        if reply is None or reply.message not in messages or reply.message.state is not MessageState.WRITING:
             return messages, None
-        messages[-1] = reply.message
-        return messages, reply if reply.message.state is MessageState.WRITING else None
+        return messages, reply
+
+    async def earlier(self, conversation_id: str, before: str, limit: int) -> list[Message]:
+        """At most so many messages of the branch shown that stand above this one, root first."""
+        return await self._store.branch(conversation_id, limit, before)
+
+    async def versions(self, messages: Sequence[Message]) -> dict[str, Version]:
+        """Which of its versions each of these messages is, by id."""
+        return await self._store.versions(messages)
+
+    async def preview(self, conversation: Conversation) -> PromptView:
+        """What the model in use would read if the branch shown were answered now. Raises EngineError."""
+        messages, _ = await self.messages(conversation.id)
+        request, owners = request_for(conversation.options, messages)
+        built = await asyncio.to_thread(self._engine.preview, request)
+        tokens = list(built.turn_tokens[len(request.turns) - len(owners) :])
+        by_id: dict[str, int] = {}
+        rest = iter(messages)
+        for n_messages, n_tokens in zip(owners, tokens, strict=True):
+            for index in range(n_messages):
+                by_id[next(rest).id] = n_tokens if index == 0 else 0
+        n_ctx = self._models.context_length
+        return PromptView(built.text, built.n_tokens, n_ctx, by_id, n_unseen(owners, built.n_dropped))
 
     def is_writing(self, conversation_id: str) -> bool:
         return conversation_id in self._replies
 
-    async def send(self, conversation: Conversation, text: str) -> Reply:
-        """Add a message and start the reply. Raises ChatError or HistoryError; then nothing was sent."""
+    # Talking
+
+    async def send(self, conversation: Conversation, text: str, *, queue: bool = False) -> Reply | None:
+        """Add a message and start the reply.
+
+        While another reply is written that is an error; with `queue` the message is kept and answered after it.
+        """
         if not text.strip():
             raise ChatError("The message is empty.")
-        async with self._turn(conversation.id):
+        question = Message(conversation.id, Role.USER, text.strip("\n"))
+        async with self._alone(conversation.id):
+            writing = conversation.id in self._replies
+            if writing and not queue:
+                raise ChatError(STILL_WRITING)
             stored = await self._keep(conversation)
-            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=stored.head_id)
-            return await self._begin_reply(stored, question.id, question)
+            question.parent_id = stored.head_id
+            if not writing:
+                return await self._begin(stored, self._reply_to(question), question)
+            question.state = MessageState.QUEUED
+            await self._store.add_message(question)
+        self.conversation_changed.emit(conversation.id)
+        return None
 
     async def retry(self, conversation: Conversation) -> Reply:
-        """Answer the last question once more; the reply it had stays in the tree. Raises ChatError or HistoryError."""
-        async with self._turn(conversation.id):
+        """Answer the last question once more; the reply it had stays in the tree."""
+        async with self._changing(conversation.id):
             stored = await self._keep(conversation)
             messages = await self._store.branch(stored.id)
             question = next((message for message in reversed(messages) if message.role is Role.USER), None)
             if question is None:
                 raise ChatError("There is no question to answer yet.")
-            return await self._begin_reply(stored, question.id)
+            return await self._answer(stored, messages, question)
+
+    async def regenerate(self, conversation: Conversation, message_id: str) -> Reply:
+        """Answer once more the question that this reply answered, or this question; other versions stay in the tree."""
+        async with self._changing(conversation.id):
+            stored, messages, index = await self._find(conversation, message_id)
+            if messages[index].role is Role.ASSISTANT:
+                index -= 1
+            if index < 0:
+                raise ChatError("There is no question above this message.")
+            return await self._answer(stored, messages, messages[index])
+
+    async def edit_question(self, conversation: Conversation, message_id: str, text: str) -> Reply:
+        """Ask differently, in a branch of its own."""
+        if not text.strip():
+            raise ChatError("The message is empty.")
+        async with self._changing(conversation.id):
+            stored, messages, index = await self._find(conversation, message_id)
+            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=messages[index].parent_id)
+            return await self._begin(stored, self._reply_to(question), question)
+
+    async def edit_answer(self, conversation: Conversation, message_id: str, text: str) -> None:
+        """Put other words into the model's mouth, in a branch of its own."""
+        async with self._changing(conversation.id):
+            stored, messages, index = await self._find(conversation, message_id)
+            before = messages[index]
+            edited = Message(stored.id, Role.ASSISTANT, text, parent_id=before.parent_id, model=before.model)
+            await self._store.add_message(edited)
+        self.conversation_changed.emit(stored.id)
+
+    async def continue_reply(self, conversation: Conversation) -> Reply:
+        """Go on with the last reply where it ended."""
+        async with self._changing(conversation.id):
+            stored = await self._keep(conversation)
+            messages = await self._store.branch(stored.id)
+            if not messages or messages[-1].role is not Role.ASSISTANT:
+                raise ChatError("There is no reply to go on with.")
+            return await self._begin(stored, messages[-1])
 
     def stop(self, conversation_id: str) -> None:
         """End the reply being written, if any; what was written stays."""
@@ -158,20 +237,60 @@ class ChatService:
             return
         reply.stopping = True
         if reply.submitted:
-            self._engine.cancel(reply.request_id)
+            self._writer.stop(reply)
         elif reply.work is not None:
             reply.work.cancel()
 
+    # The tree
+
+    async def select_version(self, conversation: Conversation, message_id: str) -> None:
+        """Show the branch through this version, down to where it was last."""
+        async with self._changing(conversation.id):
+            await self._store.select_version(conversation.id, message_id)
+        self.conversation_changed.emit(conversation.id)
+
+    async def delete_message(self, conversation: Conversation, message_id: str) -> None:
+        """Hide a message and what follows it; `restore_message` brings it back for an hour."""
+        async with self._changing(conversation.id):
+            await self._store.delete_message(message_id)
+        self.conversation_changed.emit(conversation.id)
+        self.list_changed.emit()
+
+    async def restore_message(self, conversation: Conversation, message_id: str) -> None:
+        async with self._changing(conversation.id):
+            await self._store.restore_message(message_id)
+        self.conversation_changed.emit(conversation.id)
+        self.list_changed.emit()
+
+    async def fork(self, conversation_id: str, message_id: str) -> Conversation:
+        """A new conversation that begins with a copy of this one up to that message."""
+        forked = await self._store.fork(conversation_id, message_id)
+        self.list_changed.emit()
+        return forked
+
+    # Conversations
+
     async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
         """Change sampling or system prompt from the next reply on."""
-        await self._keep(conversation)
-        await self._store.set_options(conversation.id, options)
+        async with self._alone(conversation.id):
+            await self._keep(conversation)
+            await self._store.set_options(conversation.id, options)
         self.conversation_changed.emit(conversation.id)
+
+    async def set_defaults(self, options: ChatOptions | None) -> None:
+        """What new conversations start with from now on; None is what the settings say."""
+        own = options.model_dump(mode="json") if options else None
+        await self._store.set_preference(DEFAULTS, own)
+        self.defaults = options or self.configured
 
     async def rename(self, conversation_id: str, title: str) -> None:
         await self._store.rename(conversation_id, title_of(title))
         self.list_changed.emit()
         self.conversation_changed.emit(conversation_id)
+
+    async def set_pinned(self, conversation_id: str, pinned: bool) -> None:
+        await self._store.set_pinned(conversation_id, pinned)
+        self.list_changed.emit()
 
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation; `restore` brings it back for an hour."""
@@ -183,47 +302,41 @@ class ChatService:
         await self._store.restore(conversation_id)
         self.list_changed.emit()
 
-    async def _give_title(self, conversation_id: str, title: str) -> None:
-        try:
-            await self._store.rename(conversation_id, title)
-        except HistoryError as error:
-            # The message is sent by now, and better without a title than twice.
-            logger.warning("the conversation got no title: %s", error)
+    async def presets(self) -> list[Preset]:
+        """System prompts with names, by name."""
+        return await self._store.presets()
 
-    @asynccontextmanager
-    async def _turn(self, conversation_id: str) -> AsyncIterator[None]:
-        """One reply at a time in a conversation, however often somebody presses."""
-        reply = self._replies.get(conversation_id)
-        if reply is not None and reply.task is not None and reply.message.state is not MessageState.WRITING:
-            # It is written and just being saved: whoever is so quick should not be refused.
-            await asyncio.wait([reply.task])
-        if conversation_id in self._replies or conversation_id in self._taking_turns:
-            raise ChatError("A reply is still being written. Stop it, or wait until it is finished.")
-        self._taking_turns.add(conversation_id)
-        try:
-            yield
-        finally:
-            self._taking_turns.discard(conversation_id)
+    async def save_preset(self, name: str, text: str) -> None:
+        await self._store.save_preset(name, text)
 
-    async def _keep(self, conversation: Conversation) -> Conversation:
-        """What is stored of a conversation; a new one is stored now."""
-        async with self._keeping:
-            stored = await self._store.conversation(conversation.id)
-            if stored is None:
-                await self._store.add_conversation(conversation)
-        for message in [m for m in self._unsaved.values() if m.conversation_id == conversation.id]:
-            await self._store.update_message(message)
-            del self._unsaved[message.id]
-        return stored or conversation
+    async def delete_preset(self, name: str) -> None:
+        await self._store.delete_preset(name)
 
-    async def _begin_reply(self, conversation: Conversation, parent_id: str, *before: Message) -> Reply:
-        """Add the reply, together with the messages `before` it, and start to write it."""
-        message = Message(conversation.id, Role.ASSISTANT, "", parent_id=parent_id, state=MessageState.WRITING)
+    # How a reply is written
+
+    async def _answer(self, conversation: Conversation, branch: Sequence[Message], question: Message) -> Reply:
+        """Answer a question of the branch; what waited to be sent counts as sent now."""
+        for message in branch:
+            if message.state is MessageState.QUEUED:
+                await self._store.update_message(replace(message, state=MessageState.COMPLETE))
+        return await self._begin(conversation, self._reply_to(question))
+
+    def _reply_to(self, question: Message) -> Message:
+        return Message(question.conversation_id, Role.ASSISTANT, "", parent_id=question.id)
+
+    async def _begin(self, conversation: Conversation, message: Message, *before: Message) -> Reply:
+        """Start to write a new reply, added together with the messages `before` it, or go on with an old one."""
+        goes_on = bool(message.text or message.thinking)
+        state_before, message.state, message.error = message.state, MessageState.WRITING, None
         reply = Reply(message, conversation.options)
         self._replies[conversation.id] = reply
         try:
-            await self._store.add_message(*before, message)
+            if goes_on:
+                await self._store.update_message(message)
+            else:
+                await self._store.add_message(*before, message)
         except BaseException:
+            message.state = state_before
             del self._replies[conversation.id]
             raise
         reply.work = asyncio.create_task(self._generate(reply))
@@ -233,6 +346,10 @@ class ChatService:
         self.conversation_changed.emit(conversation.id)
         self.list_changed.emit()
         return reply
+
+    async def _generate(self, reply: Reply) -> GenerationStats:
+        await self._models.ready()
+        return await self._writer.write(reply)
 
     async def _write(self, reply: Reply) -> None:
         """Wait for the reply to end, however it does, and keep it."""
@@ -261,114 +378,78 @@ class ChatService:
         reply.changed.emit()
         self.conversation_changed.emit(message.conversation_id)
         self.list_changed.emit()
+        if state in (MessageState.COMPLETE, MessageState.STOPPED):
+            self._start(self._answer_queued(message.conversation_id))
 
-    async def _generate(self, reply: Reply) -> GenerationStats:
-        """Run one request; the reply's text grows meanwhile, and is journalled about twice a second."""
-        await self._models.ready()
-        inlet = _Inlet(asyncio.get_running_loop())
-        await self._submit(reply, inlet)
-        if reply.stopping:
-            self._engine.cancel(reply.request_id)
-        try:
-            return await self._receive(reply, inlet)
-        except asyncio.CancelledError:
-            self._engine.cancel(reply.request_id)
-            raise
-
-    async def _submit(self, reply: Reply, inlet: _Inlet) -> None:
-        message = reply.message
-        branch = await self._store.branch(message.conversation_id)
-        message.model = self._engine.model.path.stem if self._engine.model else None
-        sampling = RequestOptions.model_validate(reply.options.model_dump(include=set(SamplingOptions.model_fields)))
-        turns = _turns(reply.options.system_prompt, [other for other in branch if other.id != message.id])
-        request = GenerationRequest(turns, sampling, id=reply.request_id)
-        submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
-        try:
-            await asyncio.shield(submitting)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped; what it submits must not be written for nobody.
-            submitting.add_done_callback(lambda done: self._engine.cancel(request.id) if not done.exception() else None)
-            raise
-        reply.submitted = True
-
-    async def _receive(self, reply: Reply, inlet: _Inlet) -> GenerationStats:
-        loop = asyncio.get_running_loop()
-        journalled = loop.time()
-        while True:
-            for event in await inlet.take():
-                if isinstance(event, GenerationFailed):
-                    raise EngineError(event.message)
-                if isinstance(event, base.PromptBuilt):
-                    reply.unseen_messages = event.n_dropped
-                elif isinstance(event, base.Queued):
-                    reply.place = event.place
-                elif isinstance(event, base.PromptProgress):
-                    reply.place, reply.prompt_read = 0, event
-                else:
-                    reply.place = 0
-                    reply.message.text += event.text
-                    if isinstance(event, GenerationDone):
-                        return event.stats.model_copy(update={"unseen_messages": reply.unseen_messages})
-                    reply.n_tokens += 1
-            reply.tokens_per_second = inlet.tokens_per_second(reply.n_tokens)
-            reply.changed.emit()
-            if loop.time() - journalled > JOURNAL_SECONDS:
-                journalled = loop.time()
-                await self._journal(reply)
-
-    async def _journal(self, reply: Reply) -> None:
-        try:
-            await self._store.update_message(reply.message)
-        except HistoryError as error:
-            logger.warning("the growing reply could not be journalled: %s", error)
-
-
-class _Inlet:
-    """Carries events from the engine's thread to the event loop, in batches at most about 20 times a second.
-
-    Waking the loop for every token would make it compete with the engine for the interpreter's lock.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._events: list[base.Event] = []
-        self._arrived = asyncio.Event()
-        self._taken_at = 0.0
-        self._first_at = 0.0
-
-    def put(self, event: base.Event) -> None:
-        """Called on the engine's thread."""
-        with self._lock:
-            self._events.append(event)
-            if len(self._events) > 1:
+    async def _answer_queued(self, conversation_id: str) -> None:
+        """Answer what was sent while the reply before was written."""
+        async with self._alone(conversation_id):
+            conversation = await self._store.conversation(conversation_id)
+            if conversation is None or conversation_id in self._replies or self._closing:
                 return
-        self._loop.call_soon_threadsafe(self._arrived.set)
+            messages = await self._store.branch(conversation_id)
+            if messages and messages[-1].state is MessageState.QUEUED:
+                await self._answer(conversation, messages, messages[-1])
 
-    async def take(self) -> list[base.Event]:
-        """All events since the last call, at least one; the first comes at once, later ones are gathered a while."""
-        await self._arrived.wait()
-        pause = self._taken_at + FLUSH_SECONDS - self._loop.time()
-        if pause > 0:
-            await asyncio.sleep(pause)
-        with self._lock:
-            events, self._events = self._events, []
-            self._arrived.clear()
-        self._taken_at = self._loop.time()
-        self._first_at = self._first_at or self._taken_at
-        return events
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._closing:
+            work.close()
+            return
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
 
-    def tokens_per_second(self, n_tokens: int) -> float:
-        elapsed = self._taken_at - self._first_at
-        return (n_tokens - 1) / elapsed if elapsed > 0 and n_tokens > 1 else 0.0
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a queued message could not be answered", exc_info=task.exception())
+
+    async def _give_title(self, conversation_id: str, title: str) -> None:
+        try:
+            await self._store.rename(conversation_id, title)
+        except HistoryError as error:
+            # The message is sent by now, and better without a title than twice.
+            logger.warning("the conversation got no title: %s", error)
+
+    @asynccontextmanager
+    async def _alone(self, conversation_id: str) -> AsyncIterator[None]:
+        """One change at a time in a conversation, however often somebody presses."""
+        lock = self._locks.setdefault(conversation_id, asyncio.Lock())
+        async with lock:
+            reply = self._replies.get(conversation_id)
+            if reply is not None and reply.task is not None and reply.message.state is not MessageState.WRITING:
+                # It is written and just being saved: whoever is so quick should not be refused.
+                await asyncio.wait([reply.task])
+            yield
+
+    @asynccontextmanager
+    async def _changing(self, conversation_id: str) -> AsyncIterator[None]:
+        """A change that cannot be made while a reply is written."""
+        if conversation_id in self._replies and self._replies[conversation_id].message.state is MessageState.WRITING:
+            raise ChatError(STILL_WRITING)
+        async with self._alone(conversation_id):
+            if conversation_id in self._replies:
+                raise ChatError(STILL_WRITING)
+            yield
+
+    async def _find(self, conversation: Conversation, message_id: str) -> tuple[Conversation, list[Message], int]:
+        """What is stored of a conversation, its branch, and where in it that message is."""
+        stored = await self._keep(conversation)
+        messages = await self._store.branch(stored.id)
+        index = next((index for index, message in enumerate(messages) if message.id == message_id), None)
+        if index is None:
+            raise ChatError("This message is no longer shown; it may have been changed in another tab.")
+        return stored, messages, index
+
+    async def _keep(self, conversation: Conversation) -> Conversation:
+        """What is stored of a conversation; a new one is stored now."""
+        stored = await self._store.conversation(conversation.id)
+        if stored is None:
+            await self._store.add_conversation(conversation)
+        for message in [m for m in self._unsaved.values() if m.conversation_id == conversation.id]:
+            await self._store.update_message(message)
+            del self._unsaved[message.id]
+        return stored or conversation
 
 
-def _turns(system_prompt: str, messages: Sequence[Message]) -> list[Turn]:
-    turns = [Turn(Role.SYSTEM, system_prompt.strip())] if system_prompt.strip() else []
-    for message in messages:
-        if turns and turns[-1].role is message.role:
-            # The question before was never answered. Many templates insist on roles that alternate.
-            turns[-1] = Turn(message.role, f"{turns[-1].text}\n\n{message.text}")
-        elif message.text:
-            turns.append(Turn(message.role, message.text))
-    return turns
+STILL_WRITING = "A reply is still being written. Stop it, or wait until it is finished."

@@ -26,8 +26,9 @@ class Role(str, Enum):
 
 
 class MessageState(str, Enum):
-    """How far a message has come; only a reply is ever anything but `COMPLETE`."""
+    """How far a message has come. A question is complete, or waits for the reply before it; the rest is for replies."""
 
+    QUEUED = "queued"
     WRITING = "writing"
     COMPLETE = "complete"
     STOPPED = "stopped"
@@ -97,8 +98,6 @@ class GenerationStats(BaseModel):
     seed: int | None = None
     finish_reason: str = ""
     thinking_seconds: float = 0.0
-    kv_cells: int = 0
-    batch_fill: float = 0.0
     sampling: SamplingOptions | None = None
 
     @field_validator("sampling")

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import pytest
 
 from localchat_ui import chat as chat_module
-from localchat_ui.chat import ChatError, ChatService, Reply
+from localchat_ui import reply as reply_module
+from localchat_ui.chat import ChatError, ChatService
 from localchat_ui.conversation import ChatOptions, Conversation, Message, MessageState, Role
 from localchat_ui.engine.base import Emit, Event, GenerationRequest, LoadedModel, PromptTooLongError
 from localchat_ui.engine.scripted import ScriptedEngine
@@ -24,6 +25,7 @@ from localchat_ui.history.tables import MessageRow
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager
+from localchat_ui.reply import Reply
 
 MODEL = ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, True, None, is_starter=True)
 OPTIONS = ChatOptions(system_prompt="Be brief.", temperature=0.3)
@@ -449,7 +451,7 @@ async def test_a_reply_that_could_not_be_saved_is_kept_until_it_can(
 async def test_a_journal_that_fails_does_not_disturb_the_reply(
     chat: ChatService, store: HistoryStore, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_module, "JOURNAL_SECONDS", 0)
+    monkeypatch.setattr(reply_module, "JOURNAL_SECONDS", 0)
     conversation, reply = await begin_story(chat, engine)
     with monkeypatch.context() as broken:
         broken.setattr(store, "update_message", failing_async(HistoryError("locked")))
@@ -675,7 +677,7 @@ async def test_closing_frees_the_engine(chat: ChatService, engine: ScriptedEngin
 async def test_the_text_on_disk_grows_while_the_reply_is_written(
     chat: ChatService, store: HistoryStore, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_module, "JOURNAL_SECONDS", 0.05)
+    monkeypatch.setattr(reply_module, "JOURNAL_SECONDS", 0.05)
     _, reply = await begin_story(chat, engine)
     lengths = set()
     while not reply.finished:

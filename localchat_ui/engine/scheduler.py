@@ -61,6 +61,7 @@ class Generation:
     cancelled: bool = False
     submitted_at: float = field(default_factory=time.perf_counter)
     first_token_at: float = 0.0
+    thought_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.sampling = self.request.sampling
@@ -93,6 +94,7 @@ class Generation:
             tokens_per_second=(self.n_replied - 1) / writing if writing > 0 and self.n_replied > 1 else 0.0,
             context_tokens=len(self.tokens),
             seed=self.seed,
+            thinking_seconds=self.thought_until - first if self.thought_until else 0.0,
             finish_reason=finish_reason,
         )
 
@@ -274,6 +276,8 @@ class Scheduler:
                 return
             generation.tokens.append(token)
             thinking, text = generation.text.feed(self._model.piece(token))
+            if thinking:
+                generation.thought_until = time.perf_counter()
             generation.emit(Token(text, token, thinking, *self._logprobs(generation, token)))
             if generation.text.stopped:
                 self._finish(generation, "stop")

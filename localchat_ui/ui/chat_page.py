@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from localchat_ui.chat import ChatError, ChatService, Reply
+from localchat_ui.chat import ChatError, ChatService
 from localchat_ui.conversation import Conversation, Message
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.model_manager import ModelManager
+from localchat_ui.reply import Reply
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.composer import Composer
 from localchat_ui.ui.components.conversation_list import PAGE_SIZE, ConversationList

@@ -47,6 +47,10 @@ class Collected:
         return "".join(event.text for event in self.events if isinstance(event, (Token, GenerationDone)))
 
     @property
+    def thinking(self) -> str:
+        return "".join(event.thinking for event in self.events if isinstance(event, (Token, GenerationDone)))
+
+    @property
     def tokens(self) -> list[Token]:
         return [event for event in self.events if isinstance(event, Token)]
 

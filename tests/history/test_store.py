@@ -45,8 +45,6 @@ async def test_everything_said_survives_a_restart(store: HistoryStore, open_stor
             tokens_per_second=31.5,
             finish_reason="stop",
             thinking_seconds=1.5,
-            kv_cells=99,
-            batch_fill=0.5,
             sampling=SamplingOptions(temperature=0.1, seed=7),
         ),
         thinking="Which one is that? The one in the Alps.",
@@ -291,7 +289,7 @@ async def test_the_pinned_are_listed_first_and_pages_never_overlap(store: Histor
 
 async def test_stats_that_are_half_right_are_half_read(store: HistoryStore, database: Path) -> None:
     conversation, _ = await start_conversation(store, "Hi")
-    stats = '{"reply_tokens": 4, "kv_cells": "many", "sampling": {"temperature": 99}, "later": 1}'
+    stats = '{"reply_tokens": 4, "sampling": {"temperature": 99}, "later": 1}'
     run_sql(database, "UPDATE messages SET stats = ?", stats)
 
     [message] = await store.branch(conversation.id)

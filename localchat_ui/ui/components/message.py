@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, MessageState, Role
+from localchat_ui.reply import Reply
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.markdown import MarkdownStream

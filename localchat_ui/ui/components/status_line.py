@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from localchat_ui.chat import Reply
 from localchat_ui.conversation import GenerationStats, Message
 from localchat_ui.model_manager import ModelManager, ModelStatus, Phase
+from localchat_ui.reply import Reply
 
 REDRAW_SECONDS = 0.5
 

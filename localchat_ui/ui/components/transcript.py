@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from nicegui import ui
 
-from localchat_ui.chat import ChatService, Reply
+from localchat_ui.chat import ChatService
 from localchat_ui.conversation import Message
 from localchat_ui.model_manager import ModelManager
+from localchat_ui.reply import Reply
 from localchat_ui.ui.components.download_card import DownloadCard
 from localchat_ui.ui.components.message import MessageView
 

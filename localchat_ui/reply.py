@@ -1,0 +1,213 @@
+"""One reply on its way to whoever is looking: the one place where the engine's thread meets the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nicegui import Event
+
+from localchat_ui.conversation import (
+    ChatOptions,
+    GenerationStats,
+    Message,
+    RequestOptions,
+    Role,
+    SamplingOptions,
+    new_id,
+)
+from localchat_ui.engine import base
+from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.store import HistoryStore
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.05
+JOURNAL_SECONDS = 0.5
+
+
+@dataclass(eq=False)
+class Reply:
+    """A reply being written. `changed` fires at most about 20 times a second, and once more at the end."""
+
+    message: Message
+    options: ChatOptions
+    request_id: str = field(default_factory=new_id)
+    changed: Event[[]] = field(default_factory=Event)
+    n_tokens: int = 0
+    place: int = 0
+    prompt_read: base.PromptProgress | None = None
+    unseen_messages: int = 0
+    prompt_tokens: int = 0
+    tokens_per_second: float = 0.0
+    submitted: bool = False
+    stopping: bool = False
+    finished: bool = False
+    # `work` may be cancelled at any time; `task` waits for it, keeps what was written, and never is.
+    work: asyncio.Task[GenerationStats] | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class ReplyWriter:
+    """Lets the engine write replies, and journals them about twice a second while they grow."""
+
+    def __init__(self, engine: Engine, store: HistoryStore) -> None:
+        self._engine = engine
+        self._store = store
+
+    async def write(self, reply: Reply) -> GenerationStats:
+        """Run one request; the reply's message grows meanwhile. Raises EngineError with the reason it ended with."""
+        inlet = Inlet(asyncio.get_running_loop())
+        begun = reply.message.stats.reply_tokens if reply.message.stats and reply.message.text else 0
+        owners = await self._submit(reply, inlet)
+        if reply.stopping:
+            self.stop(reply)
+        try:
+            stats = await self._receive(reply, inlet, owners)
+        except asyncio.CancelledError:
+            self._engine.cancel(reply.request_id)
+            raise
+        sampling = SamplingOptions.model_validate(reply.options.model_dump(include=set(SamplingOptions.model_fields)))
+        return stats.model_copy(
+            update={
+                "unseen_messages": reply.unseen_messages,
+                "reply_tokens": begun + stats.reply_tokens,
+                "sampling": sampling,
+            }
+        )
+
+    def stop(self, reply: Reply) -> None:
+        """End it at the next step; it then ends with `cancelled`."""
+        self._engine.cancel(reply.request_id)
+
+    async def _submit(self, reply: Reply, inlet: Inlet) -> list[int]:
+        """Hand the request to the engine; for each turn it was given, the number of messages it is made of."""
+        message = reply.message
+        branch = await self._store.branch(message.conversation_id)
+        message.model = self._engine.model.path.stem if self._engine.model else None
+        request, owners = request_for(reply.options, up_to(branch, message), request_id=reply.request_id)
+        submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
+        try:
+            await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it submits must not be written for nobody.
+            submitting.add_done_callback(lambda done: self._engine.cancel(request.id) if not done.exception() else None)
+            raise
+        reply.submitted = True
+        return owners
+
+    async def _receive(self, reply: Reply, inlet: Inlet, owners: Sequence[int]) -> GenerationStats:
+        loop = asyncio.get_running_loop()
+        journalled = loop.time()
+        while True:
+            for event in await inlet.take():
+                if isinstance(event, GenerationFailed):
+                    raise EngineError(event.message)
+                if isinstance(event, base.PromptBuilt):
+                    reply.prompt_tokens = event.n_tokens
+                    reply.unseen_messages = n_unseen(owners, event.n_dropped)
+                elif isinstance(event, base.Queued):
+                    reply.place = event.place
+                elif isinstance(event, base.PromptProgress):
+                    reply.place, reply.prompt_read = 0, event
+                else:
+                    reply.place = 0
+                    reply.message.thinking += event.thinking
+                    reply.message.text += event.text
+                    if isinstance(event, GenerationDone):
+                        return event.stats
+                    reply.n_tokens += 1
+            reply.tokens_per_second = inlet.tokens_per_second(reply.n_tokens)
+            reply.changed.emit()
+            if loop.time() - journalled > JOURNAL_SECONDS:
+                journalled = loop.time()
+                await self._journal(reply)
+
+    async def _journal(self, reply: Reply) -> None:
+        try:
+            await self._store.update_message(reply.message)
+        except HistoryError as error:
+            logger.warning("the growing reply could not be journalled: %s", error)
+
+
+class Inlet:
+    """Carries events from the engine's thread to the event loop, in batches at most about 20 times a second.
+
+    Waking the loop for every token would make it compete with the engine for the interpreter's lock.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._events: list[base.Event] = []
+        self._arrived = asyncio.Event()
+        self._taken_at = 0.0
+        self._first_at = 0.0
+
+    def put(self, event: base.Event) -> None:
+        """Called on the engine's thread."""
+        with self._lock:
+            self._events.append(event)
+            if len(self._events) > 1:
+                return
+        self._loop.call_soon_threadsafe(self._arrived.set)
+
+    async def take(self) -> list[base.Event]:
+        """All events since the last call, at least one; the first comes at once, later ones are gathered a while."""
+        await self._arrived.wait()
+        pause = self._taken_at + FLUSH_SECONDS - self._loop.time()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        with self._lock:
+            events, self._events = self._events, []
+            self._arrived.clear()
+        self._taken_at = self._loop.time()
+        self._first_at = self._first_at or self._taken_at
+        return events
+
+    def tokens_per_second(self, n_tokens: int) -> float:
+        elapsed = self._taken_at - self._first_at
+        return (n_tokens - 1) / elapsed if elapsed > 0 and n_tokens > 1 else 0.0
+
+
+def request_for(
+    options: ChatOptions, messages: Sequence[Message], *, request_id: str | None = None
+) -> tuple[GenerationRequest, list[int]]:
+    """The request that answers, or goes on with, the last of these messages; and `turns_of`'s second part."""
+    turns, owners = turns_of(options.system_prompt, messages)
+    sampling = RequestOptions.model_validate(options.model_dump(include=set(SamplingOptions.model_fields)))
+    return GenerationRequest(turns, sampling, id=request_id or new_id()), owners
+
+
+def up_to(branch: Sequence[Message], reply: Message) -> list[Message]:
+    """What the model reads to write this reply: all above it, and what was written of it if it goes on."""
+    index = next((index for index, message in enumerate(branch) if message.id == reply.id), len(branch))
+    return [*branch[:index], reply]
+
+
+def turns_of(system_prompt: str, messages: Sequence[Message]) -> tuple[list[Turn], list[int]]:
+    """The messages as the model sees them, and how many messages each turn behind the system turn is made of."""
+    turns: list[Turn] = []
+    owners: list[int] = []
+    for message in messages:
+        if turns and turns[-1].role is message.role:
+            # The question before was never answered. Many templates insist on roles that alternate.
+            turns[-1] = Turn(message.role, f"{turns[-1].text}\n\n{message.text}", message.thinking)
+            owners[-1] += 1
+        elif message.text or message.thinking:
+            turns.append(Turn(message.role, message.text, message.thinking))
+            owners.append(1)
+        elif owners:
+            owners[-1] += 1
+    if system_prompt.strip():
+        turns.insert(0, Turn(Role.SYSTEM, system_prompt.strip()))
+    return turns, owners
+
+
+def n_unseen(owners: Sequence[int], n_dropped: int) -> int:
+    """How many messages the oldest so many turns are made of."""
+    return sum(owners[:n_dropped])
