@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Select, exists, func, literal, or_, select, update
@@ -105,53 +106,40 @@ async def show(session: AsyncSession, conversation_id: str, head_id: str | None)
 
 async def hide(session: AsyncSession, message_id: str) -> int:
     """Hide a message and what hangs below it; returns how many. Raises UnknownMessageError."""
-    # The first statement writes, because on SQLite only a first write waits for other writers.
-    at = utc_now()
-    found = (
-        update(MessageRow)
-        .where(MessageRow.id == message_id, MessageRow.deleted_with.is_(None), in_live_conversation())
-        .values(deleted_with=message_id, deleted_at=at)
-        .returning(MessageRow.conversation_id, MessageRow.parent_id)
-    )
-    row = (await session.execute(found, execution_options=_IN_SQL)).one_or_none()
-    if row is None:
+    conversation_id, head_id = await _locked_conversation_of(session, message_id)
+    hidden = await _mark_visible_below(session, message_id, message_id, utc_now())
+    if not hidden:
         raise UnknownMessageError(message_id)
-    hidden = 1 + await _mark_visible_below(session, MessageRow.parent_id == message_id, message_id, at)
-    head_is_hidden = select(MessageRow.id).where(
-        MessageRow.id
-        == select(ConversationRow.head_id).where(ConversationRow.id == row.conversation_id).scalar_subquery(),
-        MessageRow.deleted_with.is_not(None),
-    )
-    if await session.scalar(head_is_hidden) is not None:
-        await show(session, row.conversation_id, await leaf_below(session, row.conversation_id, row.parent_id))
-    return hidden
+    if head_id in hidden:
+        parent_id = await session.scalar(select(MessageRow.parent_id).where(MessageRow.id == message_id))
+        await show(session, conversation_id, await leaf_below(session, conversation_id, parent_id))
+    return len(hidden)
 
 
 async def unhide(session: AsyncSession, message_id: str) -> int:
     """Undo `hide` and show the branch again; returns how many came back. Raises UnknownMessageError."""
-    row = aliased(MessageRow)
-    conversation = select(row.conversation_id).where(row.id == message_id).scalar_subquery()
-    came_back = (
+    conversation_id, _ = await _locked_conversation_of(session, message_id)
+    come_back = (
         update(MessageRow)
-        .where(MessageRow.conversation_id == conversation, MessageRow.deleted_with == message_id)
-        .where(in_live_conversation())
+        .where(MessageRow.conversation_id == conversation_id, MessageRow.deleted_with == message_id)
         .values(deleted_with=None, deleted_at=None)
+        .returning(MessageRow.id)
     )
-    restored = (await session.execute(came_back, execution_options=_IN_SQL)).rowcount  # type: ignore[attr-defined]
-    found = await session.scalar(
-        select(MessageRow).where(MessageRow.id == message_id, MessageRow.deleted_with.is_(None), in_live_conversation())
-    )
-    if found is None:
-        raise UnknownMessageError(message_id)
+    restored = (await session.scalars(come_back, execution_options=_IN_SQL)).all()
+    await require_message(session, conversation_id, message_id)
     if not restored:
         return 0  # somebody was quicker
-    parent = await session.get(MessageRow, found.parent_id) if found.parent_id else None
-    if parent is not None and parent.deleted_with is not None:
+    parent = aliased(MessageRow)
+    above = select(parent.deleted_with, parent.deleted_at).join(MessageRow, MessageRow.parent_id == parent.id)
+    hidden_above = (
+        await session.execute(above.where(MessageRow.id == message_id, parent.deleted_with.is_not(None)))
+    ).one_or_none()
+    if hidden_above:
         # What it hangs on was deleted later, and will bring it back.
-        await _mark_visible_below(session, MessageRow.id == message_id, parent.deleted_with, parent.deleted_at)
+        await _mark_visible_below(session, message_id, *hidden_above)
         return 0
-    await show(session, found.conversation_id, await leaf_below(session, found.conversation_id, message_id))
-    return int(restored)
+    await show(session, conversation_id, await leaf_below(session, conversation_id, message_id))
+    return len(restored)
 
 
 async def require_message(session: AsyncSession, conversation_id: str, message_id: str) -> None:
@@ -173,13 +161,32 @@ def in_live_conversation() -> ColumnElement[bool]:
 _IN_SQL = {"synchronize_session": False}
 
 
-async def _mark_visible_below(session: AsyncSession, top: ColumnElement[bool], with_id: str, at: Any) -> int:
-    visible = _visible_below(select(MessageRow.id).where(top, MessageRow.deleted_with.is_(None)))
-    marked = (
-        update(MessageRow).where(MessageRow.id.in_(select(visible.c.id))).values(deleted_with=with_id, deleted_at=at)
+async def _locked_conversation_of(session: AsyncSession, message_id: str) -> tuple[str, str | None]:
+    """Id and head. Writes, although nothing changes: whoever adds a message writes to the same row, and has to wait."""
+    of_message = select(MessageRow.conversation_id).where(MessageRow.id == message_id).scalar_subquery()
+    lock = (
+        update(ConversationRow)
+        .where(ConversationRow.id == of_message, ConversationRow.deleted_at.is_(None))
+        .values(head_id=ConversationRow.head_id)
+        .returning(ConversationRow.id, ConversationRow.head_id)
     )
+    found = (await session.execute(lock, execution_options=_IN_SQL)).one_or_none()
+    if found is None:
+        raise UnknownMessageError(message_id)
+    return found[0], found[1]
+
+
+async def _mark_visible_below(
+    session: AsyncSession, message_id: str, deleted_with: str | None, deleted_at: datetime | None
+) -> set[str]:
+    """The ids of what was marked: the message, if it could be seen, and all that could be seen below it."""
+    visible = _visible_below(
+        select(MessageRow.id).where(MessageRow.id == message_id, MessageRow.deleted_with.is_(None))
+    )
+    marked = update(MessageRow).where(MessageRow.id.in_(select(visible.c.id)))
+    marking = marked.values(deleted_with=deleted_with, deleted_at=deleted_at).returning(MessageRow.id)
     # Counted by what comes back: Python's sqlite3 does not count the rows of a statement that begins with WITH.
-    return len((await session.scalars(marked.returning(MessageRow.id), execution_options=_IN_SQL)).all())
+    return set(await session.scalars(marking, execution_options=_IN_SQL))
 
 
 def _visible_below(top: Select[Any]) -> CTE:

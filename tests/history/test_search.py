@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
 
 from localchat_ui.conversation import Conversation, Message, MessageState, Role
 from localchat_ui.history import search
@@ -267,3 +268,9 @@ def test_matches_begin_where_words_do() -> None:
     assert matches(text, [Term("cat")]) == [(10, 13)]
     assert matches(text, [Term("cat", is_prefix=True)]) == [(0, 3), (10, 13)]
     assert matches(text, terms_of("cat catego")) == [(0, 6), (10, 13)]
+
+
+def test_postgresql_can_be_asked_the_same() -> None:
+    written = str(search._by_reading(terms_of("50% of C++")).compile(dialect=postgresql.dialect()))
+    assert written.count("ILIKE") >= 6
+    assert "search_" not in written
