@@ -51,6 +51,7 @@ class PromptView:
     text: str
     n_tokens: int
     n_ctx: int
+    system_tokens: int
     message_tokens: dict[str, int]
     n_unseen: int
 
@@ -148,14 +149,21 @@ class ChatService:
         messages, _ = await self.messages(conversation.id)
         request, owners = request_for(conversation.options, messages)
         built = await asyncio.to_thread(self._engine.preview, request)
-        tokens = list(built.turn_tokens[len(request.turns) - len(owners) :])
+        n_system = len(request.turns) - len(owners)
+        tokens = built.turn_tokens[n_system:]
         by_id: dict[str, int] = {}
         rest = iter(messages)
         for n_messages, n_tokens in zip(owners, tokens, strict=True):
             for index in range(n_messages):
                 by_id[next(rest).id] = n_tokens if index == 0 else 0
-        n_ctx = self._models.context_length
-        return PromptView(built.text, built.n_tokens, n_ctx, by_id, n_unseen(owners, built.n_dropped))
+        return PromptView(
+            built.text,
+            built.n_tokens,
+            self._models.context_length,
+            sum(built.turn_tokens[:n_system]),
+            by_id,
+            n_unseen(owners, built.n_dropped),
+        )
 
     async def count_tokens(self, text: str) -> int:
         """Tokens that a text would add to a message. Raises EngineError, also when it could not be sent at all."""

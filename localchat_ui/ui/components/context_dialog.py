@@ -52,19 +52,26 @@ class ContextDialog:
                     with ui.element("th").props("scope=col"):
                         ui.label(heading)
             with ui.element("tbody"):
+                if view.system_tokens:
+                    _row("System prompt", view.system_tokens)
                 for index, message in enumerate(messages):
-                    self._row(message, view, is_seen=index >= view.n_unseen)
+                    _row(_excerpt(message), view.message_tokens.get(message.id, 0), is_read=index >= view.n_unseen)
         with ui.element("details").classes("prompt"):
             with ui.element("summary"):
                 ui.label("The exact prompt")
             with ui.element("pre").props("tabindex=0"):
                 ui.label(view.text)
 
-    def _row(self, message: Message, view: PromptView, *, is_seen: bool) -> None:
-        who = "You" if message.role is Role.USER else "Assistant"
-        words = " ".join(message.text.split())
-        with ui.element("tr").classes("" if is_seen else "not-read"):
-            with ui.element("td"):
-                ui.label(f"{who}: {words[:EXCERPT]}{'…' if len(words) > EXCERPT else ''}")
-            with ui.element("td"):
-                ui.label(f"{view.message_tokens.get(message.id, 0):,}")
+
+def _row(words: str, n_tokens: int, *, is_read: bool = True) -> None:
+    with ui.element("tr").classes("" if is_read else "not-read"):
+        with ui.element("td"):
+            ui.label(words)
+        with ui.element("td"):
+            ui.label(f"{n_tokens:,}")
+
+
+def _excerpt(message: Message) -> str:
+    who = "You" if message.role is Role.USER else "Assistant"
+    words = " ".join(message.text.split())
+    return f"{who}: {words[:EXCERPT]}{'…' if len(words) > EXCERPT else ''}"

@@ -68,10 +68,10 @@ def _versions(version: Version) -> str:
 
 
 def _receipt(message: Message, stats: GenerationStats) -> str:
-    reused = f", {stats.reused_tokens:,} of them reused" if stats.reused_tokens else ""
     rows = [
         ("Model", message.model or ""),
-        ("Prompt", f"{counted(stats.prompt_tokens, 'token')}{reused}"),
+        ("Prompt", counted(stats.prompt_tokens, "token")),
+        ("Of these reused", counted(stats.reused_tokens, "token") if stats.reused_tokens else ""),
         ("Reply", counted(stats.reply_tokens, "token")),
         ("First token", f"after {stats.seconds_to_first_token:.2f} s"),
         ("Speed", f"{stats.tokens_per_second:.1f} tokens/s"),
