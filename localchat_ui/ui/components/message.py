@@ -28,7 +28,7 @@ class MessageView:
             self.article.props["aria-label"] = "Assistant" if is_reply else "You"
             self.article.props["data-id"] = message.id
             self.article.props["id"] = f"message-{message.id}"
-            self._thinking = Thinking() if is_reply else None
+            self._thinking: Thinking | None = None
             self._body = GrowingMarkdown() if is_reply else None
             if not is_reply:
                 ui.label(message.text).classes("words").props("dir=auto")
@@ -38,10 +38,11 @@ class MessageView:
         """Bring the view up to date; `reply` is given while this message is being written."""
         self.message = message
         self._follow(reply)
-        if self._body is not None and self._thinking is not None:
+        if self._body is not None:
             if reply is None:
                 self._body.finish(message.text)
-                self._thinking.finish(message)
+                if message.thinking:
+                    self._thoughts().finish(message)
             else:
                 self._grow()
 
@@ -96,11 +97,19 @@ class MessageView:
 
     def _grow(self) -> None:
         assert self._body is not None
-        assert self._thinking is not None
         text, thinking = self.message.text, self.message.thinking
-        self._thinking.show(thinking, is_going_on=not text)
+        if thinking:
+            self._thoughts().show(thinking, is_going_on=not text)
         self._body.show(text)
         self._body.show_waiting(not text and not thinking)
+
+
+    def _thoughts(self) -> Thinking:
+        """Made when there are some: most replies have none."""
+        if self._thinking is None:
+            with self.article:
+                self._thinking = Thinking()
+        return self._thinking
 
 
 class GrowingMarkdown:
@@ -145,24 +154,20 @@ class GrowingMarkdown:
 
 
 class Thinking:
-    """What a model thought before it answered: folded, and timed."""
+    """What a model thought before it answered: folded, timed, above the answer."""
 
     def __init__(self) -> None:
-        with ui.element("details").classes("thinking") as self._details:
+        with ui.element("details").classes("thinking") as details:
             with ui.element("summary"):
                 self._summary = ui.label()
             self._body = GrowingMarkdown()
-        self._details.set_visibility(False)
+        details.move(target_index=0)
 
     def show(self, text: str, *, is_going_on: bool) -> None:
-        if text:
-            self._details.set_visibility(True)
-            self._body.show(text)
-            self._summary.set_text("Thinking…" if is_going_on else "Thoughts")
+        self._body.show(text)
+        self._summary.set_text("Thinking…" if is_going_on else "Thoughts")
 
     def finish(self, message: Message) -> None:
-        if message.thinking:
-            self._details.set_visibility(True)
-            self._body.finish(message.thinking)
-            seconds = message.stats.thinking_seconds if message.stats else 0.0
-            self._summary.set_text(f"Thought for {seconds:.0f} s" if seconds >= 1 else "Thoughts")
+        self._body.finish(message.thinking)
+        seconds = message.stats.thinking_seconds if message.stats else 0.0
+        self._summary.set_text(f"Thought for {seconds:.0f} s" if seconds >= 1 else "Thoughts")
