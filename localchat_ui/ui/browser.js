@@ -151,13 +151,14 @@ window.localchat = (() => {
       const distance = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
       if (scroller.scrollTop < last - 1) pinned = false;
       if (distance < 24) pinned = true;
-      document.body.dataset.away = !pinned && distance > 200;
       last = scroller.scrollTop;
+      look();
     }, { passive: true });
     scroller.addEventListener("wheel", (event) => { if (event.deltaY < 0) pinned = false; }, { passive: true });
     const settle = () => {
       if (pinned) toEnd();
       else if (fromEnd !== null) scroller.scrollTop = scroller.scrollHeight - fromEnd;
+      look();
     };
     new ResizeObserver(settle).observe(scroller.firstElementChild);
     new ResizeObserver(settle).observe(scroller);
@@ -172,6 +173,11 @@ window.localchat = (() => {
     }, { root: scroller, rootMargin: "400px 0px 0px" }).observe(earlier);
     const draft = localStorage.getItem(draftKey());
     if (draft && !box().value) restore(draft);
+  }
+
+  function look() {
+    const distance = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
+    document.body.dataset.away = !pinned && distance > 120;
   }
 
   function toEnd() {
@@ -226,7 +232,10 @@ window.localchat = (() => {
   let focused = null;
   function keepFocus() {
     document.addEventListener("focusin", (event) => (focused = event.target));
-    document.addEventListener("focusout", (event) => { if (event.target.checkVisibility()) focused = null; });
+    // Whether an element was left or vanished shows only after the event.
+    document.addEventListener("focusout", ({ target }) => setTimeout(() => {
+      if (focused === target && target.checkVisibility() && document.activeElement !== target) focused = null;
+    }));
     new MutationObserver(() => {
       if (!focused || focused.checkVisibility()) return;
       focused = null;
@@ -355,6 +364,9 @@ window.localchat = (() => {
       if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
     });
     keepFocus();
+    // The page was drawn by now, and opens at its end without waiting for the server.
+    const view = document.querySelector(".scroller");
+    if (view) follow(view);
     document.addEventListener("click", (event) => {
       const button = event.target.closest(".copy-code");
       if (button) copyCode(button);
@@ -367,6 +379,6 @@ window.localchat = (() => {
   });
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
-  return { submit, keydown, restore, follow, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, rename, renameKey, copy,
+  return { submit, keydown, restore, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, rename, renameKey, copy,
     act, deliver: (text) => deliver(text), openEditor, editKey, attach, counted, listenForFiles };
 })();

@@ -88,7 +88,7 @@ class ChatPage:
             self.panel = SamplingPanel(chat, notices=self.notices)
         chat.conversation_changed.subscribe(self._on_conversation_changed)
         ui.on("navigate", lambda event: self._navigate(event.args))
-        ui.run_javascript('localchat.follow(document.querySelector(".scroller")); localchat.mirror()')
+        ui.run_javascript("localchat.mirror()")
 
     async def open(self, conversation_id: str | None, *, remember: bool = True, arrive: bool = True) -> None:
         """Show another conversation, or an empty one, without loading the page anew; the person goes there with it."""

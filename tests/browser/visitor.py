@@ -120,6 +120,10 @@ class Visitor:
         """The last reply as it stands."""
         return self.replies.last.inner_text().strip()
 
+    def words(self) -> str:
+        """The last reply without what stands below it."""
+        return self.replies.last.locator(".words").inner_text().strip()
+
     def watch_growth(self) -> None:
         """From now on, note each time the next reply looks longer."""
         self.page.evaluate(WATCH, self.replies.count())

@@ -103,7 +103,6 @@ class MessageView:
         self._body.show(text)
         self._body.show_waiting(not text and not thinking)
 
-
     def _thoughts(self) -> Thinking:
         """Made when there are some: most replies have none."""
         if self._thinking is None:

@@ -1,0 +1,278 @@
+"""What lives in the browser of reading and writing: copying, branches, scrolling, files, long conversations."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from localchat_ui.conversation import Conversation, Message, Role, utc_now
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.ui.components.transcript import PAGE_SIZE
+
+from .conftest import Visit
+from .server import Server
+from .visitor import LONG, SHORT, Visitor
+
+N_MESSAGES = 1000
+
+
+@pytest.fixture(scope="module")
+def endless(server: Server) -> str:
+    """The address of a conversation of a thousand messages."""
+
+    async def fill(store: HistoryStore) -> None:
+        conversation = Conversation(title="Endless", id="endless")
+        messages: list[Message] = []
+        for number in range(N_MESSAGES):
+            role = (Role.USER, Role.ASSISTANT)[number % 2]
+            text = f"Message {number}.\n\n" + "Some *words* to read. " * 12
+            parent = messages[-1].id if messages else None
+            created = utc_now() - timedelta(seconds=N_MESSAGES - number)
+            messages.append(Message("endless", role, text, parent_id=parent, created_at=created))
+        conversation.head_id = messages[-1].id
+        await store.add_tree(conversation, messages)
+
+    server.stored(fill)
+    return "/c/endless"
+
+
+# Copying
+
+
+def test_a_reply_is_copied_as_it_was_written(visit: Visit, server: Server) -> None:
+    anna = visit(permissions=["clipboard-read", "clipboard-write"]).open()
+    anna.ask("Write one word in bold.")
+    anna.reply()
+    anna.replies.last.get_by_role("button", name="Copy", exact=True).click()
+    expect(anna.replies.last.locator('[data-action="copied"]')).to_be_visible()
+    assert anna.page.evaluate("navigator.clipboard.readText()") == server.messages(anna.conversation_id)[1].text
+
+
+def test_copying_works_without_https_too(visit: Visit, server: Server) -> None:
+    anna = visit(permissions=["clipboard-read", "clipboard-write"])
+    # What a browser offers to a page that came over plain HTTP from another machine: nothing.
+    anna.page.add_init_script("const real = navigator.clipboard; window.readClipboard = () => real.readText();")
+    anna.page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined });")
+    anna.open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.questions.last.hover()
+    anna.questions.last.get_by_role("button", name="Copy", exact=True).click()
+    expect(anna.questions.last.locator('[data-action="copied"]')).to_be_visible()
+    assert anna.page.evaluate("window.readClipboard()") == SHORT
+    expect(anna.page.locator("#said")).to_have_text("Copied")
+
+
+# Branches
+
+
+def test_another_answer_and_another_question_are_versions_that_can_be_walked(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.replies.last.get_by_role("button", name="Regenerate").click()
+    expect(anna.replies.last).to_contain_text("2 / 2")
+    anna.questions.last.hover()
+    anna.questions.last.get_by_role("button", name="Edit").click()
+    box = anna.page.get_by_role("textbox", name="Edit message")
+    expect(box).to_be_focused()
+    expect(box).to_have_value(SHORT)
+    box.fill("Say goodbye.")
+    box.press("Control+Enter")
+    expect(anna.questions).to_have_count(1)
+    expect(anna.questions.last).to_contain_text("Say goodbye.")
+    anna.reply()
+    expect(anna.questions.last).to_contain_text("2 / 2")
+    anna.questions.last.get_by_role("button", name="Previous version").click()
+    expect(anna.questions.last).to_contain_text(SHORT)
+    expect(anna.replies.last).to_contain_text("2 / 2")
+    anna.replies.last.get_by_role("button", name="Previous version").click()
+    expect(anna.replies.last).to_contain_text("1 / 2")
+
+
+def test_two_tabs_stay_in_step(visit: Visit) -> None:
+    anna, ben = visit().open(), visit()
+    anna.ask(SHORT)
+    anna.reply()
+    ben.open(f"/c/{anna.conversation_id}")
+    anna.replies.last.get_by_role("button", name="Regenerate").click()
+    expect(ben.replies.last).to_contain_text("2 / 2")
+    ben.replies.last.get_by_role("button", name="Previous version").click()
+    expect(anna.replies.last).to_contain_text("1 / 2")
+    anna.replies.last.get_by_role("button", name="Delete").click()
+    expect(ben.replies.last).not_to_contain_text("/ 2")
+    anna.page.get_by_role("button", name="Undo").click()
+    expect(ben.replies.last).to_contain_text("1 / 2")
+
+
+def test_a_stopped_reply_goes_on_where_it_was(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask_long()
+    anna.stop.click()
+    expect(anna.replies.last).to_contain_text("Stopped.")
+    before = anna.words()
+    anna.replies.last.get_by_role("button", name="Continue").click()
+    anna.see_growing(at_least=len(before) + 40)
+    assert anna.words().startswith(before)
+    anna.stop.click()
+    anna.reply()
+    expect(anna.replies).to_have_count(1)
+
+
+def test_an_edit_left_with_escape_changes_nothing_and_gives_the_focus_back(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    said = anna.reply()
+    anna.replies.last.get_by_role("button", name="Edit").click()
+    anna.page.get_by_role("textbox", name="Edit message").fill("Nothing.")
+    anna.page.keyboard.press("Escape")
+    expect(anna.page.get_by_role("textbox", name="Edit message")).to_have_count(0)
+    assert anna.text() == said
+    assert anna.page.evaluate("document.activeElement !== document.body")
+
+
+# Reading
+
+
+def test_the_view_follows_the_text_until_the_reader_goes_up(visit: Visit) -> None:
+    anna = visit(viewport={"width": 800, "height": 400}).open()
+    anna.ask(LONG)
+    anna.see_growing(at_least=500)
+    assert _distance_to_end(anna) < 30
+    anna.page.mouse.move(400, 150)
+    anna.page.mouse.wheel(0, -300)
+    anna.page.wait_for_function("document.body.dataset.away === 'true'")
+    place = anna.page.evaluate("document.querySelector('.scroller').scrollTop")
+    anna.see_growing(at_least=800)
+    assert anna.page.evaluate("document.querySelector('.scroller').scrollTop") == place
+    anna.page.get_by_role("button", name="Jump to latest").click()
+    anna.page.wait_for_function("document.body.dataset.away !== 'true'")
+    assert _distance_to_end(anna) < 30
+    anna.stop.click()
+    anna.reply()
+
+
+def test_nothing_jumps_when_a_reply_ends(visit: Visit) -> None:
+    anna = visit(viewport={"width": 800, "height": 400}).open()
+    anna.ask(LONG)
+    anna.see_growing(at_least=600)
+    anna.page.mouse.move(400, 150)
+    anna.page.mouse.wheel(0, -250)
+    anna.page.wait_for_function("document.body.dataset.away === 'true'")
+    first = anna.replies.last.locator(".words")
+    before = first.bounding_box()
+    anna.stop.click()
+    anna.reply()
+    after = first.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["y"] == before["y"]
+
+
+def test_a_long_conversation_opens_at_its_end_and_shows_more_on_the_way_up(visit: Visit, endless: str) -> None:
+    anna = visit().open(endless)
+    expect(anna.replies.last).to_be_in_viewport()
+    expect(anna.replies.last).to_contain_text(f"Message {N_MESSAGES - 1}.")
+    assert anna.questions.count() + anna.replies.count() == PAGE_SIZE
+    assert _distance_to_end(anna) < 30
+
+    anna.page.mouse.move(600, 300)
+    reading = anna.log.get_by_text(f"Message {N_MESSAGES - PAGE_SIZE}.", exact=False).first
+    while not reading.evaluate("e => { const r = e.getBoundingClientRect(); return r.bottom > 60 && r.top < 700 }"):
+        anna.page.mouse.wheel(0, -600)
+        anna.page.wait_for_timeout(60)
+    anna.page.wait_for_function(f"document.querySelectorAll('[role=log] article').length > {PAGE_SIZE}")
+    anna.page.wait_for_timeout(300)
+    assert reading.evaluate("e => { const r = e.getBoundingClientRect(); return r.bottom > 0 && r.top < 800 }"), (
+        "what was being read is still in sight"
+    )
+
+
+def test_one_talks_on_in_a_long_conversation(visit: Visit, endless: str) -> None:
+    anna = visit().open(endless)
+    anna.box.fill(SHORT)
+    anna.box.press("Enter")
+    expect(anna.questions.last).to_contain_text(SHORT)
+    assert anna.reply()
+    expect(anna.page.get_by_text("The model no longer sees what is above.")).to_be_visible()
+    anna.page.get_by_role("button", name=re.compile("^Context")).click()
+    sheet = anna.page.get_by_role("dialog")
+    expect(sheet).to_contain_text("would not be read")
+    anna.page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+
+
+# Writing
+
+
+def test_the_last_message_comes_back_into_the_empty_box(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.box.press("ArrowUp")
+    expect(anna.box).to_have_value(SHORT)
+    anna.box.fill("Something else")
+    anna.box.press("ArrowUp")
+    expect(anna.box).to_have_value("Something else")
+
+
+def test_a_draft_stays_with_its_conversation(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.box.fill("A draft for later")
+    anna.new_chat.click()
+    expect(anna.questions).to_have_count(0)
+    expect(anna.box).to_have_value("")
+    anna.box.fill("Another")
+    anna.page.go_back()
+    expect(anna.questions).to_have_count(1)
+    expect(anna.box).to_have_value("A draft for later")
+    anna.page.reload()
+    expect(anna.box).to_have_value("A draft for later")
+
+
+def test_the_text_of_a_file_joins_the_message(visit: Visit) -> None:
+    anna = visit().open()
+    notes = {"name": "notes.md", "mimeType": "text/plain", "buffer": "Grüße 🦙\n```code```\n".encode()}
+    anna.page.set_input_files("input[type=file][multiple]", files=[notes])
+    files = anna.page.get_by_role("list", name="Attached files")
+    expect(files).to_contain_text(re.compile(r"notes\.md.*\d+ tokens"))
+    anna.box.fill("What does it say?")
+    anna.box.press("Enter")
+    expect(anna.questions).to_have_count(1)
+    expect(anna.questions.last.locator(".words")).to_have_text(
+        "What does it say?\n\nnotes.md:\n````md\nGrüße 🦙\n```code```\n````", use_inner_text=True
+    )
+    expect(files.get_by_role("listitem")).to_have_count(0)
+    anna.reply()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "refusal"),
+    [
+        ("photo.png", b"\x89PNG\r\n\x1a\n\x00\x00", "photo.png is not a text file."),
+        ("latin.txt", "Gr\xfc\xdfe".encode("latin-1"), "latin.txt is not a text file."),
+        ("huge.txt", b"word " * 70_000, "huge.txt is too long: 350 kB, and 300 kB are the most."),
+        ("long.txt", b"word " * 9_000, "tokens and the context holds 4,096"),
+    ],
+)
+def test_what_cannot_join_a_message_is_refused_with_the_reason(
+    visit: Visit, name: str, data: bytes, refusal: str
+) -> None:
+    anna = visit().open()
+    file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+    anna.page.set_input_files("input[type=file][multiple]", files=[file])
+    expect(anna.alert.filter(has_text=refusal)).to_be_visible()
+    expect(anna.page.get_by_role("list", name="Attached files").get_by_role("listitem")).to_have_count(0)
+
+
+def _distance_to_end(person: Visitor) -> float:
+    return float(
+        person.page.evaluate(
+            "(s => s.scrollHeight - s.clientHeight - s.scrollTop)(document.querySelector('.scroller'))"
+        )
+    )
