@@ -16,6 +16,7 @@ from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.composer import Composer
 from localchat_ui.ui.components.conversation_list import PAGE_SIZE, ConversationList
 from localchat_ui.ui.components.element import icon_button
+from localchat_ui.ui.components.help_dialog import HelpDialog
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.sampling_panel import SamplingPanel
@@ -105,6 +106,7 @@ class ChatPage:
             icon_button(icons.MENU, "Conversation list", controls="conversations")
             ModelPicker(self.models)
             ui.element("div").classes("grow")
+            HelpDialog()
             icon_button(icons.SETTINGS, "Settings", controls="settings")
 
     def _complain(self, error: str) -> None:
