@@ -112,4 +112,5 @@ class ScriptedEngine:
         if error and stats.finish_reason == "stop":
             emit(GenerationFailed(error))
             return
-        emit(GenerationDone("", stats.model_copy(update={"reply_tokens": written})))
+        counts = {"reply_tokens": written, "context_tokens": stats.prompt_tokens + written}
+        emit(GenerationDone("", stats.model_copy(update=counts)))

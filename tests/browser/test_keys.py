@@ -153,7 +153,21 @@ def test_arrows_turn_a_message_and_the_focus_stays_with_it(anna: Visitor) -> Non
     expect(article.get_by_role("button", name="Previous version")).to_be_focused()
     anna.page.keyboard.press("ArrowLeft")
     expect(article).to_have_attribute("data-version", "1")
-    expect(article).to_be_focused()
+    expect(article.get_by_role("button", name="Next version")).to_be_focused()
+
+
+def test_arrows_turn_a_reply(anna: Visitor) -> None:
+    anna.ask(SHORT)
+    first = anna.replies.last.get_attribute("id")
+    anna.reply()
+    anna.replies.last.get_by_role("button", name="Regenerate").click()
+    anna.replies.last.get_by_role("button", name="Previous version").focus()
+
+    anna.page.keyboard.press("ArrowLeft")
+    expect(anna.replies.last).to_have_id(str(first))
+    expect(anna.replies.last.get_by_role("button", name="Next version")).to_be_focused()
+    anna.page.keyboard.press("ArrowRight")
+    expect(anna.replies.last).not_to_have_id(str(first))
 
 
 def test_arrows_in_the_box_move_in_the_text(anna: Visitor) -> None:
@@ -248,6 +262,22 @@ def test_a_mac_has_its_own_keys(visit: Visit) -> None:
     anna.page.keyboard.press("Meta+/")
     expect(shortcuts(anna).get_by_text("⌘").first).to_be_visible()
     expect(shortcuts(anna).get_by_text("Ctrl").first).to_be_hidden()
+
+
+def test_suggestions_make_way_for_a_draft(anna: Visitor) -> None:
+    suggestions = anna.page.get_by_role("group", name="Suggestions")
+    expect(suggestions.get_by_role("button")).to_have_count(4)
+
+    anna.box.fill("A draft")
+    expect(suggestions).to_be_hidden()
+
+    anna.box.fill("")
+    suggestions.get_by_role("button", name="Say it better").click()
+    expect(anna.box).to_be_focused()
+    expect(suggestions).to_be_hidden()
+    anna.box.fill("")
+    suggestions.get_by_role("button", name="Explain something").click()
+    expect(anna.questions).to_have_text(["Explain in a few sentences why the sky is blue."])
 
 
 def test_a_suggestion_is_sent_or_waits_for_its_words(anna: Visitor) -> None:
