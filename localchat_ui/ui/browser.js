@@ -356,6 +356,113 @@ window.localchat = (() => {
     setTimeout(() => (status.textContent = text), 100);
   }
 
+  // Keys. Which they are says the table in shortcuts.py, which arrives here as `localchat.shortcuts`.
+
+  const mac = /mac|iphone|ipad/i.test(navigator.userAgentData?.platform ?? navigator.platform);
+  const named = (name, within = document) =>
+    [...within.querySelectorAll("button")].find((b) => (b.getAttribute("aria-label") ?? b.textContent.trim()) === name);
+
+  // Each returns whether it did anything; otherwise the key stays the browser's.
+  const actions = {
+    newChat: () => press(named("New chat")),
+    search() {
+      const field = document.querySelector('[aria-label="Search conversations"]');
+      if (!field) return false;
+      if (!field.checkVisibility()) toggle("conversations", true);
+      requestAnimationFrame(() => { field.focus(); field.select?.(); });
+      return true;
+    },
+    toggleList() {
+      toggle("conversations");
+      return true;
+    },
+    stop(event) {
+      // In another field Escape belongs to that field.
+      const elsewhere = event.target !== box() && event.target.matches("textarea, input:not([readonly], [type=number])");
+      const button = named("Stop");
+      return !covered && !elsewhere && Boolean(button?.checkVisibility()) && press(button);
+    },
+    previousVersion: (event) => turn(event.target, "Previous version"),
+    nextVersion: (event) => turn(event.target, "Next version"),
+    help() {
+      showDialog(document.getElementById("shortcuts"));
+      return true;
+    },
+  };
+
+  function onKey(event) {
+    const composing = event.isComposing || event.keyCode === 229;
+    // A closed dropdown prevents what Escape does by default, although it does nothing with it itself.
+    const taken = event.defaultPrevented && event.key !== "Escape";
+    const shortcut = !composing && !taken && (localchat.shortcuts ?? []).find((one) => fits(one, event));
+    const dialog = document.querySelector("dialog[open], .q-dialog");
+    const help = document.getElementById("shortcuts");
+    if (!shortcut || (dialog && dialog !== help)) return;
+    if (dialog && shortcut.mod) dialog.close(); // what is read there can be tried at once
+    const closed = dialog && shortcut.action === "help";
+    const again = shortcut.mod && event.repeat;
+    if (closed || again || (!help.open && actions[shortcut.action](event))) event.preventDefault();
+  }
+
+  function fits({ key, mod, shift }, event) {
+    const ours = mac ? event.metaKey && !event.ctrlKey : event.ctrlKey && !event.metaKey;
+    const held = mod ? ours : !event.ctrlKey && !event.metaKey;
+    // On some keyboards "/" needs Shift, and on some no key has a Latin letter: there its place counts.
+    const pressed = /^[^\x00-\x7f]$/.test(event.key) ? event.code.replace(/^Key/, "") : event.key;
+    return held && !event.altKey && (event.shiftKey === shift || key === "/") && pressed.toLowerCase() === key.toLowerCase();
+  }
+
+  function press(button) {
+    button?.click();
+    return Boolean(button);
+  }
+
+  // Whether a dialog, a menu or a panel lies over the page, as it was before anybody obeyed the key.
+  let covered = false;
+  function look() {
+    const panel = !wide() && [document.body.dataset.conversations, document.body.dataset.settings].includes("open");
+    covered = panel || Boolean(document.querySelector("dialog[open], .q-dialog, .q-menu"));
+  }
+
+  // Turns a message to another version. The focus goes with it, unless it has gone elsewhere meanwhile.
+  function turn(target, name) {
+    const article = target.closest("[role=log] article");
+    const button = article && named(name, article);
+    if (covered || !button || button.disabled || (target !== article && target.tagName !== "BUTTON")) return false;
+    const place = articles().indexOf(article);
+    const observer = new MutationObserver(() => {
+      const other = articles()[place];
+      if (article.isConnected || !other) return;
+      observer.disconnect();
+      if (![document.body, box(), null].includes(document.activeElement)) return;
+      const names = target === article ? [] : [target.getAttribute("aria-label"), "Previous version", "Next version"];
+      const buttons = names.map((one) => named(one, other));
+      (buttons.find((one) => one && !one.disabled) ?? other).focus();
+    });
+    observer.observe(document.querySelector("[role=log]"), { childList: true, subtree: true });
+    setTimeout(() => observer.disconnect(), 3000);
+    button.click();
+    return true;
+  }
+
+  const articles = () => [...document.querySelectorAll("[role=log] article")];
+
+  // The field that wants the focus, if any, is marked by Quasar; otherwise the browser chooses.
+  function showDialog(dialog) {
+    dialog.showModal();
+    dialog.querySelector("[data-autofocus]")?.select();
+  }
+
+  // A suggestion goes into the box as if it was typed; a whole one is sent.
+  function suggest(text, whole) {
+    const field = box();
+    field.value = text;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
+    if (whole) named("Send").click();
+  }
+
+  document.documentElement.dataset.platform = mac ? "mac" : "other";
   addEventListener("DOMContentLoaded", () => {
     const remembered = (panel, otherwise) => (wide() && localStorage.getItem("localchat." + panel)) || otherwise;
     document.body.dataset.conversations = remembered("conversations", wide() ? "open" : "closed");
@@ -363,6 +470,8 @@ window.localchat = (() => {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
     });
+    document.addEventListener("keydown", look, true);
+    document.addEventListener("keydown", onKey);
     keepFocus();
     // The page was drawn by now, and opens at its end without waiting for the server.
     const view = document.querySelector(".scroller");
@@ -380,5 +489,5 @@ window.localchat = (() => {
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
   return { submit, keydown, restore, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, rename, renameKey, copy,
-    act, deliver: (text) => deliver(text), openEditor, editKey, attach, counted, listenForFiles };
+    act, deliver: (text) => deliver(text), openEditor, editKey, attach, counted, listenForFiles, showDialog, suggest };
 })();

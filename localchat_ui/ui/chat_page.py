@@ -23,10 +23,12 @@ from localchat_ui.ui.components.context_dialog import ContextDialog
 from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_SIZE
 from localchat_ui.ui.components.conversation_list import ConversationList
 from localchat_ui.ui.components.element import icon_button
+from localchat_ui.ui.components.help_dialog import HelpDialog
 from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.sampling_panel import SamplingPanel
+from localchat_ui.ui.components.starters import Starters
 from localchat_ui.ui.components.status_line import StatusLine
 from localchat_ui.ui.components.transcript import PAGE_SIZE, Transcript
 
@@ -74,6 +76,8 @@ class ChatPage:
                 self.progress = ModelProgress(models)
                 with ui.element("main").classes("scroller").props("tabindex=-1"):
                     self.transcript = Transcript(models, on_action=self._act, on_earlier=self._show_earlier)
+                with self.transcript.welcome:
+                    Starters()
                 with ui.element("div").classes("dock"):
                     latest = icon_button(icons.DOWN, "Jump to latest").classes("latest")
                     latest.on("click", js_handler="() => localchat.toEnd()")
@@ -136,6 +140,7 @@ class ChatPage:
             icon_button(icons.MENU, "Conversation list", controls="conversations")
             ModelPicker(self.models)
             ui.element("div").classes("grow")
+            HelpDialog()
             icon_button(icons.SETTINGS, "Settings", controls="settings")
 
     def _complain(self, error: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -11,6 +12,8 @@ from playwright.sync_api import expect
 from .conftest import Visit
 from .server import Server
 from .visitor import LONG, SHORT, Visitor
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture
@@ -170,6 +173,134 @@ def test_two_browsers_show_the_same_settings(anna: Visitor, visit: Visit) -> Non
     anna.number("Top k").fill("12")
 
     expect(ben.number("Top k")).to_have_value("12")
+
+
+# Presets and defaults
+
+
+def test_a_preset_is_saved_chosen_and_deleted_with_the_keyboard_alone(anna: Visitor, visit: Visit) -> None:
+    prompt = anna.settings.get_by_role("textbox", name="System prompt", exact=True)
+    preset = anna.settings.get_by_role("combobox", name="Preset", exact=True)
+    save = anna.settings.get_by_role("button", name="Save as preset…", exact=True)
+    prompt.fill("You are a pirate.")
+    keyboard = anna.page.keyboard
+    keyboard.press("Tab")
+    expect(save).to_be_focused()
+    keyboard.press("Enter")
+    expect(anna.page.get_by_role("textbox", name="Preset name", exact=True)).to_be_focused()
+    keyboard.type("Pirate")
+    keyboard.press("Enter")
+    expect(anna.page.get_by_role("dialog")).to_be_hidden()
+    expect(save).to_be_focused()
+    expect(preset).to_have_value("Pirate")
+
+    prompt.fill("Rhyme.")
+    expect(preset).to_have_value("Choose a preset")
+    preset.focus()
+    keyboard.press("ArrowDown")
+    expect(anna.page.get_by_role("option", name="Pirate")).to_be_visible()
+    keyboard.press("ArrowDown")
+    keyboard.press("Enter")
+    expect(prompt).to_have_value("You are a pirate.")
+    ben = visit().open().open_settings()
+    ben.settings.get_by_role("combobox", name="Preset").click()
+    expect(ben.page.get_by_role("option", name="Pirate")).to_be_visible()
+
+    anna.settings.get_by_role("button", name="Delete preset").press("Enter")
+    expect(anna.settings.get_by_role("status").filter(has_text="“Pirate” was deleted.")).to_be_visible()
+    expect(save).to_be_focused()
+    keyboard.press("Tab")
+    expect(anna.settings.get_by_role("button", name="Undo")).to_be_focused()
+    keyboard.press("Enter")
+    expect(preset).to_have_value("Pirate")
+    expect(save).to_be_focused()
+
+
+def test_enter_that_ends_a_composition_does_not_save_a_preset(anna: Visitor) -> None:
+    anna.settings.get_by_role("button", name="Save as preset…").click()
+    name = anna.page.get_by_role("textbox", name="Preset name")
+    name.fill("海賊")
+
+    name.evaluate(
+        "field => field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true }))"
+    )
+    name.press("Escape")
+
+    expect(anna.page.get_by_role("dialog")).to_be_hidden()
+    anna.settings.get_by_role("combobox", name="Preset").click()
+    expect(anna.page.get_by_role("option", name="海賊")).to_have_count(0)
+
+
+def test_a_name_that_is_refused_says_why_in_the_dialog(anna: Visitor) -> None:
+    anna.settings.get_by_role("button", name="Save as preset…").click()
+
+    anna.page.get_by_role("button", name="Save preset").click()
+
+    expect(anna.page.get_by_role("dialog").get_by_role("alert")).to_contain_text("needs a name")
+
+
+def test_own_defaults_survive_a_restart_and_can_be_given_up(anna: Visitor, visit: Visit, server: Server) -> None:
+    anna.number("Top k").fill("12")
+    anna.settings.get_by_role("button", name="Make these my defaults").click()
+    expect(anna.settings.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
+    anna.page.close()
+    server.stop()
+    server.start()
+
+    ben = visit().open().open_settings()
+    expect(ben.number("Top k")).to_have_value("12")
+    ben.settings.get_by_role("button", name="Go back to the program’s defaults").press("Enter")
+
+    expect(ben.settings.get_by_role("status").filter(has_text="the program’s defaults")).to_be_visible()
+    expect(ben.settings.get_by_role("button", name="Make these my defaults")).to_be_focused()
+    ben.settings.get_by_role("button", name="Reset to defaults").click()
+    expect(ben.number("Top k")).to_have_value("40")
+
+
+# Looks
+
+
+def test_the_slider_shows_the_focus_at_its_thumb(anna: Visitor) -> None:
+    anna.reach_slider("Temperature")
+
+    outlined = anna.slider("Temperature").evaluate(
+        """slider => [slider, ...slider.querySelectorAll('*')]
+          .filter((part) => getComputedStyle(part).outlineStyle === 'solid')
+          .map((part) => part.getAttribute('class'))"""
+    )
+    assert [names.split()[0] for names in outlined] == ["q-slider__thumb-shape"]
+
+
+@pytest.mark.parametrize(("device", "size"), [({}, 32), (PHONE, 44)], ids=["desk", "phone"])
+def test_there_is_enough_to_hit(visit: Visit, device: dict[str, Any], size: int) -> None:
+    anna = visit(**device).open().open_settings()
+
+    for part in (
+        anna.slider("Temperature").locator(".q-slider__track-container"),
+        anna.settings.get_by_role("button", name="Save as preset…"),
+        anna.settings.get_by_role("button", name="Reset to defaults"),
+        anna.number("Top k").locator("xpath=ancestor::*[contains(@class, 'q-field__control ')]"),
+    ):
+        box = part.bounding_box()
+        assert box
+        assert box["height"] >= size
+
+
+def test_the_panel_can_be_closed_from_its_end(anna: Visitor) -> None:
+    anna.settings.evaluate("panel => panel.scrollTo(0, panel.scrollHeight)")
+
+    anna.settings.get_by_role("button", name="Close settings").click(timeout=5000)
+
+    expect(anna.settings).to_be_hidden()
+
+
+def test_a_long_preset_name_stays_inside_the_panel(anna: Visitor, server: Server) -> None:
+    server.stored(lambda store: store.save_preset("wide" * 20, "Be wide."))
+    anna.settings.get_by_role("combobox", name="Preset").click()
+    anna.page.get_by_role("option", name="wide" * 20).click()
+    expect(anna.settings.get_by_role("textbox", name="System prompt", exact=True)).to_have_value("Be wide.")
+
+    assert anna.settings.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
 
 
 def _see(person: Visitor, numbers: dict[str, str], system_prompt: str | None = None) -> None:

@@ -22,6 +22,12 @@ def icon_button(
     return button
 
 
-def text_button(label: str, on_click: Callable[..., Any], *, primary: bool = False) -> ui.button:
+def text_button(label: str, on_click: Callable[..., Any] | None = None, *, primary: bool = False) -> ui.button:
     button = ui.button(label, on_click=on_click, color=None).props("unelevated no-caps dense").classes("text-button")
     return button.classes("primary") if primary else button
+
+
+def hint_of(element: ui.element, text: str | None) -> None:
+    """A small line that explains an input, to the eye and to screen readers."""
+    if text:
+        element.props["aria-describedby"] = ui.label(text).classes("hint").html_id

@@ -14,8 +14,10 @@ from localchat_ui.chat import ChatService
 from localchat_ui.conversation import ChatOptions, Conversation
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui import icons
-from localchat_ui.ui.components.element import icon_button, text_button
+from localchat_ui.ui.components.defaults import Defaults
+from localchat_ui.ui.components.element import hint_of, icon_button
 from localchat_ui.ui.components.notices import Notices
+from localchat_ui.ui.components.system_prompt import SystemPrompt
 
 SAVE_SECONDS = 0.3
 
@@ -54,12 +56,14 @@ class SamplingPanel:
                 with ui.element("h2"):
                     ui.label("Settings")
                 icon_button(icons.CLOSE, "Close settings", controls="settings")
-            self._system_prompt()
-            for dial in DIALS:
-                self._dial(dial)
-            self._seed()
-            text_button("Reset to defaults", self._reset).classes("wide")
-            ui.label("Kept with this conversation. Changes apply from the next reply on.").classes("hint")
+            prompt = SystemPrompt(chat, on_change=self._on_change, on_error=notices.show)
+            self._inputs["system_prompt"] = [prompt.box]
+            with ui.element("div").classes("dials"):
+                for dial in DIALS:
+                    self._dial(dial)
+                self._seed()
+                ui.label("Kept with this conversation. Changes apply from the next reply on.").classes("hint")
+            self._defaults = Defaults(chat, options=self._options, on_reset=self._reset, on_error=notices.show)
 
     def show(self, conversation: Conversation) -> None:
         """Show the settings of this conversation, unless somebody is just changing them."""
@@ -70,18 +74,12 @@ class SamplingPanel:
             background_tasks.create(self._store(*changed), name="save settings")
         self._conversation = conversation
         self._fill(conversation.options)
-
-    def _system_prompt(self) -> None:
-        with ui.element("div").classes("setting"):
-            _caption("System prompt", ChatOptions.model_fields["system_prompt"].description)
-            box = ui.textarea(on_change=self._on_change).props("outlined dense rows=4").classes("system-prompt")
-            box.props["aria-label"] = "System prompt"
-            self._inputs["system_prompt"] = [box]
+        self._defaults.show()
 
     def _dial(self, dial: Dial) -> None:
         with ui.element("div").classes("setting"):
             with ui.element("div").classes("setting-row"):
-                _caption(dial.name, ChatOptions.model_fields[dial.field].description)
+                ui.label(dial.name).classes("caption")
                 low, high = _bounds(dial.field)
                 number = ui.number(min=low, max=high, step=dial.step, on_change=self._on_change)
                 number.props("outlined dense").classes("number")
@@ -90,15 +88,18 @@ class SamplingPanel:
             slider.props["aria-label"] = dial.name
             slider.on("update:model-value", lambda event: number.set_value(event.args), throttle=0.05)
             number.on_value_change(lambda event: _follow(slider, event.value, dial))
+            hint_of(number, ChatOptions.model_fields[dial.field].description)
             self._inputs[dial.field] = [number, slider]
 
     def _seed(self) -> None:
-        with ui.element("div").classes("setting setting-row"):
-            _caption("Seed", ChatOptions.model_fields["seed"].description)
-            low, high = _bounds("seed")
-            box = ui.number(min=low, max=high, step=1, placeholder="random", on_change=self._on_change)
-            box.props("outlined dense clearable").classes("number seed")
-            box.props["aria-label"] = "Seed"
+        with ui.element("div").classes("setting"):
+            with ui.element("div").classes("setting-row"):
+                ui.label("Seed").classes("caption")
+                low, high = _bounds("seed")
+                box = ui.number(min=low, max=high, step=1, placeholder="random", on_change=self._on_change)
+                box.props("outlined dense clearable").classes("number seed")
+                box.props["aria-label"] = "Seed"
+            hint_of(box, ChatOptions.model_fields["seed"].description)
             self._inputs["seed"] = [box]
 
     def _fill(self, options: ChatOptions) -> None:
@@ -156,13 +157,6 @@ class SamplingPanel:
             await self._chat.set_options(conversation, options)
         except HistoryError as error:
             self._notices.show(f"The settings could not be saved: {error}")
-
-
-def _caption(name: str, description: str | None) -> None:
-    with ui.element("div").classes("caption"):
-        ui.label(name)
-        if description:
-            ui.label(description).classes("hint")
 
 
 def _bounds(field: str) -> tuple[float | None, float | None]:

@@ -1,0 +1,75 @@
+"""What new chats start with: the program's settings, or a person's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nicegui import ui
+
+from localchat_ui.chat import ChatService
+from localchat_ui.conversation import ChatOptions
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.ui.components.element import text_button
+
+OWN = "New chats start with your own defaults."
+PROGRAM = "New chats start with the program’s defaults."
+
+CONFIRM_SECONDS = 8
+
+
+class Defaults:
+    """`options` tells what the panel shows now, None while that is not valid; `on_reset` fills in the defaults."""
+
+    def __init__(
+        self,
+        chat: ChatService,
+        *,
+        options: Callable[[], ChatOptions | None],
+        on_reset: Callable[[], None],
+        on_error: Callable[[str], None],
+    ) -> None:
+        self._chat = chat
+        self._options = options
+        self._on_error = on_error
+        with ui.element("div").classes("setting defaults"):
+            ui.label("Defaults").classes("caption")
+            self._state = ui.label().classes("hint").props("role=status")
+            keep = text_button("Make these my defaults", self._keep).classes("wide")
+            text_button("Reset to defaults", on_reset).classes("wide")
+            self._forget_button = text_button("Go back to the program’s defaults", self._forget).classes("wide quiet")
+            # It goes away with what it undoes; the focus stays nearby.
+            self._forget_button.on("click", js_handler=f"() => getHtmlElement({keep.id}).focus()")
+        self._own: bool | None = None
+        self.show()
+
+    def show(self) -> None:
+        """Tell which defaults apply; another tab may have changed them."""
+        own = self._chat.defaults != self._chat.configured
+        if own != self._own:
+            self._own = own
+            self._forget_button.set_visibility(own)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._state.set_text(OWN if self._own else PROGRAM)
+
+    async def _keep(self) -> None:
+        options = self._options()
+        if options is None:
+            self._state.set_text("A value above is not allowed; nothing was kept.")
+            return
+        if await self._set(options):
+            self._state.set_text(f"Saved. {OWN if self._own else PROGRAM}")
+            ui.timer(CONFIRM_SECONDS, self._tell, once=True)
+
+    async def _forget(self) -> None:
+        await self._set(None)
+
+    async def _set(self, options: ChatOptions | None) -> bool:
+        try:
+            await self._chat.set_defaults(options)
+        except HistoryError as error:
+            self._on_error(f"The defaults could not be saved: {error}")
+            return False
+        self.show()
+        return True

@@ -1,0 +1,49 @@
+"""Ways to begin, for whoever looks at an empty page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from nicegui import ui
+
+
+@dataclass(frozen=True)
+class Starter:
+    """`text` goes into the box: it is sent at once if it is `whole`, and else waits there to be completed."""
+
+    title: str
+    hint: str
+    text: str
+    whole: bool = True
+
+
+# Within reach of a small model: it explains, writes, rewords and sketches code; it does not know the news.
+STARTERS = (
+    Starter("Explain something", "why the sky is blue", "Explain in a few sentences why the sky is blue."),
+    Starter(
+        "Write a note",
+        "to thank a neighbour",
+        "Write a short, warm note that thanks a neighbour for watering my plants.",
+    ),
+    Starter(
+        "Sketch some code",
+        "count words in Python",
+        "Write a Python function that counts the words of a text, with an example.",
+    ),
+    Starter("Say it better", "with your own text", "Make this clearer and friendlier:\n\n", whole=False),
+)
+
+
+class Starters:
+    """Buttons that are gone while a draft is written; all happens in the browser."""
+
+    def __init__(self) -> None:
+        with ui.element("div").classes("starters").props('role=group aria-label="Suggestions"'):
+            for starter in STARTERS:
+                # JSON is a JavaScript literal.
+                call = f"() => localchat.suggest({json.dumps(starter.text)}, {json.dumps(starter.whole)})"
+                button = ui.button(color=None).props("unelevated no-caps align=left").classes("starter")
+                with button.on("click", js_handler=call):
+                    ui.label(starter.title).classes("starter-title")
+                    ui.label(starter.hint).classes("starter-hint")

@@ -1,0 +1,183 @@
+"""The system prompt of a conversation, and the saved ones to choose from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import ValueChangeEventArguments
+
+from localchat_ui.chat import ChatService
+from localchat_ui.conversation import PRESET_NAME_LENGTH, ChatOptions, Preset
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.ui import icons
+from localchat_ui.ui.components.dialog import Dialog
+from localchat_ui.ui.components.element import hint_of, text_button
+
+UNDO_SECONDS = 10
+NONE_CHOSEN = "Choose a preset"
+
+NOTHING = (
+    """<q-item><q-item-section>No presets yet. “Save as preset…” keeps the prompt below.</q-item-section></q-item>"""
+)
+
+# Quasar wraps the options into an element that can take the focus, which no list of options may hold. It is told of a
+# moment before they are drawn.
+OPTIONS_ALONE = """() => setTimeout(() => {
+  for (const wrapper of document.querySelectorAll(".preset-popup .q-virtual-scroll__content"))
+    wrapper.removeAttribute("tabindex");
+}, 50)"""
+
+# Hands over the name; Enter that ends a composition is not meant.
+ENTER = """(event) => {
+  if (event.key === "Enter" && !event.isComposing && event.keyCode !== 229) emit(event.target.value);
+}"""
+
+
+class SystemPrompt:
+    """`box` holds the prompt. A preset fills it and is shown as chosen for as long as the box says the same."""
+
+    def __init__(
+        self,
+        chat: ChatService,
+        *,
+        on_change: Callable[[ValueChangeEventArguments[Any]], None],
+        on_error: Callable[[str], None],
+    ) -> None:
+        self._chat = chat
+        self._on_error = on_error
+        self._presets: dict[str, str] = {}
+        self._chosen: str | None = None
+        self._drawn: object = None
+        self._before: Preset | None = None
+        self._reading = asyncio.Lock()
+        self._undo_timer: ui.timer | None = None
+        with ui.element("div").classes("setting") as self._setting:
+            ui.label("System prompt").classes("caption")
+            self._select = self._draw_select()
+            self.box = ui.textarea(on_change=on_change).props("outlined dense rows=5").classes("system-prompt")
+            self.box.props["aria-label"] = "System prompt"
+            self.box.on_value_change(self._draw)
+            hint_of(self.box, ChatOptions.model_fields["system_prompt"].description)
+            with ui.element("div").classes("preset-actions"):
+                save = text_button("Save as preset…")
+                self._delete_button = text_button("Delete preset", self._delete)
+            # It stands there from the start, or what appears in it is not read out.
+            with ui.element("div").props("role=status"), ui.element("div").classes("undo") as self._outcome:
+                self._outcome_text = ui.label()
+                self._undo_button = text_button("Undo", self._undo)
+            for button in (self._delete_button, self._undo_button):
+                # They go away when they are pressed; the focus stays nearby.
+                button.on("click", js_handler=f"() => getHtmlElement({save.id}).focus()")
+            self._dialog = Dialog("Save as preset", close="Close without saving")
+            self._dialog.open_with(save)
+            with self._dialog.body:
+                self._draw_form()
+        self._outcome.set_visibility(False)
+        self._draw()
+        ui.timer(0, self.refresh, once=True)
+
+    async def refresh(self) -> None:
+        """Read the presets anew; another tab may have changed them."""
+        async with self._reading:  # what was read last is shown last
+            try:
+                presets = await self._chat.presets()
+            except HistoryError as error:
+                self._on_error(str(error))
+                return
+            self._presets = {preset.name: preset.text for preset in presets}
+        if not self._select.is_deleted:
+            self._draw()
+
+    def _draw_select(self) -> ui.select:
+        select = ui.select(options=[], on_change=self._choose).classes("preset")
+        select.props('outlined dense options-dense behavior=menu popup-content-class="preset-popup"')
+        select.props["dropdown-icon"] = icons.CHEVRON
+        select.props["aria-label"] = "Preset"
+        select.add_slot("no-option", NOTHING)
+        select.on("popup-show", self.refresh)
+        select.on("popup-show", js_handler=OPTIONS_ALONE)
+        return select
+
+    def _draw_form(self) -> None:
+        ui.label("Name").classes("caption")
+        self._name = ui.input().props(f"outlined dense autofocus maxlength={PRESET_NAME_LENGTH}")
+        self._name.props["aria-label"] = "Preset name"
+        self._name.on("keydown", lambda event: self._save(str(event.args)), js_handler=ENTER)
+        self._name.on_value_change(lambda: setattr(self._name, "error", None))
+        hint_of(self._name, "A preset that already has this name gets the new text.")
+        with ui.element("div").classes("dialog-actions"):
+            text_button("Save preset", lambda: self._save(self._name.value or ""), primary=True)
+
+    def _draw(self) -> None:
+        """Show the presets, and which of them the box holds."""
+        if self._presets.get(self._chosen or "") != self.box.value:
+            same = (name for name, text in self._presets.items() if text == self.box.value)
+            self._chosen = next(same, None)
+        drawn = (list(self._presets), self._chosen)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
+        if self._chosen is None:
+            self._select.props["display-value"] = NONE_CHOSEN
+        else:
+            self._select.props.pop("display-value", None)
+            self._name.set_value(self._chosen)  # whoever changes the text can save it under the same name
+        self._select.set_options(list(self._presets), value=self._chosen)
+        self._delete_button.set_visibility(self._chosen is not None)
+
+    def _choose(self, event: ValueChangeEventArguments[Any]) -> None:
+        if event.value in self._presets and event.value != self._chosen:
+            self._chosen = event.value
+            self.box.set_value(self._presets[event.value])
+
+    async def _save(self, name: str) -> None:
+        name = name.strip()
+        text = self.box.value or ""
+        await self.refresh()  # another tab may have used the name meanwhile
+        before = self._presets.get(name)
+        try:
+            await self._chat.save_preset(name, text)
+        except HistoryError as error:
+            self._name.error = str(error)
+            return
+        self._dialog.close()
+        self._chosen = name
+        await self.refresh()
+        if before is None or before == text:
+            self._tell(f"“{name}” was saved.")
+        else:
+            self._tell(f"“{name}” was replaced.", Preset(name=name, text=before))
+
+    async def _delete(self) -> None:
+        if self._chosen is None:
+            return
+        preset = Preset(name=self._chosen, text=self._presets[self._chosen])
+        if await self._done(self._chat.delete_preset(preset.name)):
+            self._tell(f"“{preset.name}” was deleted.", preset)
+
+    async def _undo(self) -> None:
+        if self._before is not None and await self._done(self._chat.save_preset(self._before.name, self._before.text)):
+            self._tell(f"“{self._before.name}” is back.")
+
+    async def _done(self, change: Awaitable[None]) -> bool:
+        try:
+            await change
+        except HistoryError as error:
+            self._on_error(str(error))
+            return False
+        await self.refresh()
+        return True
+
+    def _tell(self, text: str, before: Preset | None = None) -> None:
+        """Say what was done for a while, and offer to bring back what was before."""
+        if self._undo_timer is not None:
+            self._undo_timer.cancel()
+        self._before = before
+        self._outcome_text.set_text(text)
+        self._undo_button.set_visibility(before is not None)
+        self._outcome.set_visibility(True)
+        with self._setting:
+            self._undo_timer = ui.timer(UNDO_SECONDS, lambda: self._outcome.set_visibility(False), once=True)

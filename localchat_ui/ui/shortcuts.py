@@ -1,0 +1,37 @@
+"""The keys of the page, once: `browser.js` obeys this table and the help dialog shows it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """`key` is the browser's name of it. `mod` is Ctrl, and ⌘ on a Mac. `action` is what `browser.js` calls it;
+    keys without one belong to the box to write in."""
+
+    text: str
+    key: str
+    action: str = ""
+    mod: bool = False
+    shift: bool = False
+
+
+SHORTCUTS = (
+    Shortcut("Send the message", "Enter"),
+    Shortcut("New line in the message", "Enter", shift=True),
+    Shortcut("Stop the reply", "Escape", "stop"),
+    Shortcut("New chat", "O", "newChat", mod=True, shift=True),
+    Shortcut("Search conversations", "K", "search", mod=True),
+    Shortcut("Show or hide the conversations", "B", "toggleList", mod=True),
+    Shortcut("Previous version of a message", "ArrowLeft", "previousVersion"),
+    Shortcut("Next version of a message", "ArrowRight", "nextVersion"),
+    Shortcut("Show these shortcuts", "/", "help", mod=True),
+)
+
+
+def script() -> str:
+    """Hands the table to `browser.js`."""
+    table = [asdict(shortcut) for shortcut in SHORTCUTS if shortcut.action]
+    return f"<script>localchat.shortcuts = {json.dumps(table)}</script>"

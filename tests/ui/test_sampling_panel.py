@@ -1,0 +1,236 @@
+"""Presets of the system prompt, and a person's own defaults."""
+
+from __future__ import annotations
+
+import pytest
+
+from localchat_ui.chat import ChatService
+from localchat_ui.conversation import ChatOptions, Conversation
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.ui.components import sampling_panel, system_prompt
+from tests.ui.conftest import Program, Visitor, text_of, until
+
+LONG_NAME = "n" * 80
+HOSTILE = '"><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[ChatOptions]:
+    """The settings that were saved so far; they are saved a moment after the last change."""
+    saved: list[ChatOptions] = []
+    set_options = ChatService.set_options
+
+    async def save(self: ChatService, conversation: Conversation, options: ChatOptions) -> None:
+        await set_options(self, conversation, options)
+        saved.append(options)
+
+    monkeypatch.setattr(ChatService, "set_options", save)
+    monkeypatch.setattr(sampling_panel, "SAVE_SECONDS", 0.02)
+    return saved
+
+
+# Presets
+
+
+@pytest.mark.parametrize("name", ["Pirate", LONG_NAME, HOSTILE])
+async def test_a_system_prompt_is_saved_under_a_name_and_chosen_again(
+    running: Program, saved: list[ChatOptions], name: str
+) -> None:
+    me = await visit(running)
+    await save_as(me, name, "You are a pirate.")
+    assert (me.find("Preset").value, me.find("Preset").props.get("display-value")) == (name, None)
+    me.find("System prompt").set_value("Rhyme.")
+    await until(lambda: saved and saved[-1].system_prompt == "Rhyme.")
+    assert me.find("Preset").value is None
+    assert me.find("Preset").props["display-value"] == "Choose a preset"
+    assert not me.sees("Delete preset")
+    saved.clear()
+
+    me.find("Preset").set_value(name)
+
+    assert me.find("System prompt").value == "You are a pirate."
+    assert "display-value" not in me.find("Preset").props
+    await until(lambda: saved)
+    assert saved[-1].system_prompt == "You are a pirate."
+
+
+async def test_somebody_who_comes_later_finds_the_presets_and_which_one_applies(running: Program) -> None:
+    me = await visit(running)
+    default = me.find("System prompt").value
+    await save_as(me, "Standard", default)
+    other = await visit(running)
+
+    await until(lambda: other.find("Preset").options == ["Standard"])
+    assert other.find("Preset").value == "Standard"
+
+
+async def test_a_tab_that_was_open_finds_a_new_preset_when_it_opens_the_list(running: Program) -> None:
+    me = await visit(running)
+    await save_as(me, "Pirate", "You are a pirate.")
+    other = await visit(running)
+    await until(lambda: other.find("Preset").options == ["Pirate"])
+    await save_as(me, "Nurse", "You are a nurse.")
+
+    other.trigger("Preset", "popup-show", None)
+
+    await until(lambda: other.find("Preset").options == ["Nurse", "Pirate"])
+
+
+async def test_a_preset_of_another_tab_is_not_replaced_for_good(running: Program) -> None:
+    me, other = await visit(running), await visit(running)
+    await save_as(me, "Pirate", "You are a pirate.")
+
+    await save_as(other, "Pirate", "Arr.", "replaced")
+
+    assert other.sees("Undo")
+
+
+async def test_a_deleted_preset_can_be_brought_back(running: Program) -> None:
+    me = await visit(running)
+    await save_as(me, "Pirate", "You are a pirate.")
+
+    me.press("Delete preset")
+    await until(lambda: "“Pirate” was deleted." in said(me))
+    assert me.find("Preset").options == []
+    assert me.find("System prompt").value == "You are a pirate.", "the conversation keeps its words"
+
+    me.press("Undo")
+    await until(lambda: "“Pirate” is back." in said(me))
+    assert me.find("Preset").value == "Pirate"
+    assert not me.sees("Undo")
+
+
+async def test_a_name_that_is_taken_gets_the_new_text_and_gives_the_old_one_back(running: Program) -> None:
+    me = await visit(running)
+    await save_as(me, "Pirate", "You are a pirate.")
+    me.find("System prompt").set_value("You are a polite pirate.")
+    assert me.find("Preset name").value == "Pirate", "who changes a preset wants to save it again"
+
+    me.press("Save preset")
+    await until(lambda: "“Pirate” was replaced." in said(me))
+    assert me.find("Preset").value == "Pirate"
+
+    me.press("Undo")
+    await until(lambda: "“Pirate” is back." in said(me))
+    me.find("Preset").set_value("Pirate")
+    assert me.find("System prompt").value == "You are a pirate."
+
+
+async def test_a_preset_without_a_name_is_refused_where_the_name_belongs(running: Program) -> None:
+    me = await visit(running)
+    me.find("Preset name").set_value("  ")
+
+    me.press("Save preset")
+
+    await until(lambda: me.find("Preset name").error)
+    assert "needs a name" in me.find("Preset name").error
+    assert not any(".close()" in script for script in me.scripts)
+    me.find("Preset name").set_value("Pirate")
+    assert not me.find("Preset name").error
+
+
+async def test_the_offer_to_bring_a_preset_back_ends_after_a_while(
+    running: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_prompt, "UNDO_SECONDS", 0.02)
+    me = await visit(running)
+    await save_as(me, "Pirate", "You are a pirate.")
+
+    me.press("Delete preset")
+
+    await until(lambda: me.find("Preset").options == [] and not me.sees("Undo"))
+
+
+async def test_presets_that_cannot_be_read_say_why(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = await visit(running)
+
+    async def fail(_: HistoryStore) -> None:
+        raise HistoryError("The disk is gone.")
+
+    monkeypatch.setattr(HistoryStore, "presets", fail)
+    me.trigger("Preset", "popup-show", None)
+
+    await until(lambda: me.alerts == ["The disk is gone."])
+
+
+# Defaults
+
+
+async def test_own_defaults_are_what_new_chats_start_with(running: Program, saved: list[ChatOptions]) -> None:
+    me = await visit(running)
+    assert "New chats start with the program’s defaults." in said(me)
+    me.find("Temperature value").set_value(1.5)
+    me.find("System prompt").set_value("Rhyme.")
+    await until(lambda: saved)
+
+    me.press("Make these my defaults")
+
+    await until(lambda: "Saved. New chats start with your own defaults." in said(me))
+    conversation = me.scripts.copy()
+    me.press("New chat")
+    await until(lambda: me.scripts != conversation)
+    assert (me.find("Temperature value").value, me.find("System prompt").value) == (1.5, "Rhyme.")
+    me.find("Temperature value").set_value(0.1)
+    me.press("Reset to defaults")
+    assert me.find("Temperature value").value == 1.5
+
+
+async def test_own_defaults_can_be_given_up(running: Program) -> None:
+    me = await visit(running)
+    assert not me.sees("Go back to the program’s defaults")
+    me.find("Top k value").set_value(3)
+    me.press("Make these my defaults")
+    await until(lambda: me.sees("Go back to the program’s defaults"))
+    other = await visit(running)
+    assert other.find("Top k value").value == 3
+    assert "New chats start with your own defaults." in said(other)
+
+    me.press("Go back to the program’s defaults")
+
+    await until(lambda: "New chats start with the program’s defaults." in said(me))
+    me.press("Reset to defaults")
+    assert me.find("Top k value").value == 40
+
+
+async def test_values_that_are_not_allowed_do_not_become_defaults(running: Program) -> None:
+    me = await visit(running)
+    me.find("Temperature value").set_value(5)
+
+    me.press("Make these my defaults")
+
+    await until(lambda: "A value above is not allowed; nothing was kept." in said(me))
+    assert (await visit(running)).find("Temperature value").value == 0.7
+
+
+async def test_defaults_that_cannot_be_saved_say_why(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = await visit(running)
+
+    async def fail(*_: object) -> None:
+        raise HistoryError("The disk is gone.")
+
+    monkeypatch.setattr(HistoryStore, "set_preference", fail)
+    me.find("Top k value").set_value(3)
+    me.press("Make these my defaults")
+
+    await until(lambda: me.alerts == ["The defaults could not be saved: The disk is gone."])
+    assert "New chats start with the program’s defaults." in said(me)
+
+
+async def visit(running: Program) -> Visitor:
+    me = running.visitor()
+    await me.open()
+    return me
+
+
+async def save_as(me: Visitor, name: str, text: str, outcome: str = "saved") -> None:
+    me.find("System prompt").set_value(text)
+    me.find("Preset name").set_value(name)
+    me.press("Save preset")
+    await until(lambda: f"“{name}” was {outcome}." in said(me))
+
+
+def said(me: Visitor) -> list[str]:
+    """What the page tells in passing."""
+    statuses = [element for element in me.user.current_layout.descendants() if element.props.get("role") == "status"]
+    return [text_of(element) for element in statuses]
