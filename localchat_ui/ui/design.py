@@ -51,6 +51,8 @@ SCALE = {
     "panel": "20rem",
 }
 CODE_STYLES = {"body:not(.body--dark)": "default", "body.body--dark": "github-dark"}
+# Pygments' own colour for them has too little contrast on `sunken`.
+COMMENTS = "body:not(.body--dark) .code code :is(.c, .ch, .cm, .cpf, .c1, .cs) { color: #2f6565; }"
 ROOM = Path(__file__).parent
 
 
@@ -67,7 +69,8 @@ def _stylesheet() -> str:
     icon_variables = {f"icon-{action}": icons.data_url(icon) for action, icon in icons.BY_ACTION.items()}
     rules = [_variables(":root", LIGHT | SCALE | icon_variables), _variables("body.body--dark", DARK)]
     rules += [f'[data-action="{action}"] {{ --icon: var(--icon-{action}); }}' for action in icons.BY_ACTION]
-    return "\n".join(rules + [_code_colours(theme, style) for theme, style in CODE_STYLES.items()])
+    rules += [_code_colours(theme, style) for theme, style in CODE_STYLES.items()]
+    return "\n".join([*rules, COMMENTS])
 
 
 def _code_colours(theme: str, style: str) -> str:

@@ -230,7 +230,7 @@ _CLEANER = nh3.Cleaner(
         "span": {"class"},
         "figure": {"class"},
         "button": {"type", "aria-label"},
-        "input": {"type", "checked", "disabled", "class"},
+        "input": {"type", "checked", "disabled", "class", "aria-label"},
         "th": {"style"},
         "td": {"style"},
         **maths.ATTRIBUTES,
@@ -242,6 +242,6 @@ _CLEANER = nh3.Cleaner(
     set_tag_attribute_values={
         "a": {"target": "_blank"},
         "button": {"type": "button"},
-        "input": {"disabled": "", "type": "checkbox"},
+        "input": {"disabled": "", "type": "checkbox", "aria-label": "Done"},
     },
 )

@@ -7,6 +7,13 @@ from typing import Any
 
 from nicegui import ui
 
+# Quasar wraps the options into an element that can take the focus, which no list of options may hold. It is told of a
+# moment before they are drawn.
+OPTIONS_ALONE = """() => setTimeout(() => {
+  for (const wrapper of document.querySelectorAll(".q-menu .q-virtual-scroll__content"))
+    wrapper.removeAttribute("tabindex");
+}, 50)"""
+
 
 def icon_button(
     icon: str, name: str, on_click: Callable[..., Any] | None = None, *, controls: str | None = None

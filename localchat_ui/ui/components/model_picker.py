@@ -10,6 +10,7 @@ from nicegui.events import ValueChangeEventArguments
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager, Phase
 from localchat_ui.ui import icons
+from localchat_ui.ui.components.element import OPTIONS_ALONE
 
 # The label of an option is "name\ndetails"; names come from file names, so they are shown as text, never as HTML.
 OPTION = """
@@ -32,10 +33,10 @@ class ModelPicker:
         self._select.props["dropdown-icon"] = icons.CHEVRON
         self._select.props["aria-label"] = "Model"
         self._select.add_slot("option", OPTION)
-        self._select.add_slot("selected-item", SELECTED)
         # Without it an empty list would not open, and new files would never be looked for.
         self._select.add_slot("no-option", NOTHING)
         self._select.on("popup-show", models.refresh)
+        self._select.on("popup-show", js_handler=OPTIONS_ALONE)
         models.changed.subscribe(self._draw)
         self._draw()
 
@@ -48,9 +49,12 @@ class ModelPicker:
     def _draw(self) -> None:
         options = {str(model.path): f"{model.name}\n{model.details}" for model in self._listed()}
         if self._shown() is None:
+            # The slot would hide these words.
             self._select.props["display-value"] = "Choose a model"
-        else:
+            self._select.slots.pop("selected-item", None)
+        elif "selected-item" not in self._select.slots:
             self._select.props.pop("display-value", None)
+            self._select.add_slot("selected-item", SELECTED)
         if options != self._select.options or self._shown() != self._select.value:
             self._select.set_options(options, value=self._shown())
 

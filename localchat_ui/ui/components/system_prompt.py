@@ -14,7 +14,7 @@ from localchat_ui.conversation import PRESET_NAME_LENGTH, ChatOptions, Preset
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.dialog import Dialog
-from localchat_ui.ui.components.element import hint_of, text_button
+from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_button
 
 UNDO_SECONDS = 10
 NONE_CHOSEN = "Choose a preset"
@@ -22,13 +22,6 @@ NONE_CHOSEN = "Choose a preset"
 NOTHING = (
     """<q-item><q-item-section>No presets yet. “Save as preset…” keeps the prompt below.</q-item-section></q-item>"""
 )
-
-# Quasar wraps the options into an element that can take the focus, which no list of options may hold. It is told of a
-# moment before they are drawn.
-OPTIONS_ALONE = """() => setTimeout(() => {
-  for (const wrapper of document.querySelectorAll(".preset-popup .q-virtual-scroll__content"))
-    wrapper.removeAttribute("tabindex");
-}, 50)"""
 
 # Hands over the name; Enter that ends a composition is not meant.
 ENTER = """(event) => {
