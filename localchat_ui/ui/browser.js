@@ -206,7 +206,8 @@ window.localchat = (() => {
     document.body.dataset.conversations = remembered("conversations", wide() ? "open" : "closed");
     document.body.dataset.settings = remembered("settings", "closed");
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
+      const inMenu = document.querySelector(".q-menu");  // which closes first, and by itself
+      if (event.key === "Escape" && !inMenu && closeOverlays()) event.stopPropagation();
     });
     keepFocus();
     document.addEventListener("click", (event) => {

@@ -47,7 +47,7 @@ export default {
   },
   template: `
     <div @click="click" @keydown="keydown" @focusout="focusout">
-      <p v-if="!shown.length" class="list-empty">Your conversations will be listed here. They stay on this computer.</p>
+      <p v-if="!shown.length" class="list-empty">Your conversations will be listed here. They stay on this machine.</p>
       <Group v-for="group in groups" :key="group.name" v-bind="group" :selected="current" :renaming="renaming"
              :draft="draft" @draft="draft = $event" />
       <div ref="end"></div>
@@ -55,7 +55,7 @@ export default {
               :aria-label="menu.row && 'Actions for ' + menu.row.title" @keydown="menuKey" @escape-key="refocus">
         <div v-if="menu.row" class="menu" ref="menu" role="none">
           <button v-for="[name, label] in actions" :key="name" type="button" role="menuitem" class="menu-item"
-                  :class="name" @click.stop="act(name)">{{ label }}</button>
+                  :class="{ danger: name === 'delete' }" @click.stop="act(name)">{{ label }}</button>
         </div>
       </q-menu>
     </div>`,

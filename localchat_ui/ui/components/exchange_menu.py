@@ -55,12 +55,12 @@ class ExchangeMenu:
         )
         self._upload.props("accept=.json").classes("file-chooser")
         self._button = icon_button(icons.EXCHANGE, "Export and import")
-        with self._button, ui.menu().props("auto-close anchor='bottom end' self='top end'"):
+        with self._button, ui.menu().props("auto-close anchor='bottom end' self='top end'").classes("exchange"):
             ui.menu_item("Export all as Markdown", lambda: self.export("md"))
             ui.menu_item("Export all as JSON", lambda: self.export("json"))
             ui.separator()
             # The browser only opens its dialog within the press itself.
-            choose = f"() => getElement({self._upload.id}).pickFiles()"
+            choose = f"() => getElement({self._upload.id}).$refs.qRef.pickFiles()"
             with ui.menu_item().on("click", js_handler=choose), ui.item_section():
                 ui.item_label("Import…")
                 ui.item_label(f"JSON of this program or of ChatGPT, up to {MAX_BYTES // 2**20} MB").props("caption")
