@@ -10,8 +10,10 @@ PINNED = "Pinned"
 # By the day, not by the hour, and by the days of the machine the program runs on.
 _SPANS = ((0, "Today"), (1, "Yesterday"), (7, "Previous 7 days"), (30, "Previous 30 days"))
 # Python would say them in the language of the machine, in the middle of an English page.
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July")
-_MONTHS += ("August", "September", "October", "November", "December")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 def age_of(moment: datetime, today: date) -> str:

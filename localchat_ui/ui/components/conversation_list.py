@@ -47,9 +47,11 @@ class ConversationList:
                 icon_button(icons.CLOSE, "Close conversations", controls="conversations").classes("only-phone")
             SearchBox(chat.search, on_open=self._open_hit)
             with ui.element("div").classes("conversations"):
-                self._rows = ConversationRows(chat.is_writing)
+                has_more = len(recent) > PAGE_SIZE
+                self._rows = ConversationRows(recent[:PAGE_SIZE], more=has_more, is_writing=chat.is_writing)
                 self._rows.on("open", self._on_row_open).on("act", self._on_act).on("more", self._show_more, args=[])
                 self._more = text_button("Show more", self._show_more).classes("show-more")
+                self._more.set_visibility(has_more)
             self._notes = self._exchange.notes = Notes()
             with ui.element("div").classes("undo").props("role=status") as self._undo:
                 self._undo_text = ui.label()
@@ -58,7 +60,6 @@ class ConversationList:
         self._deleted: str | None = None
         ui.element("div").classes("backdrop").on("click", js_handler="() => localchat.closeOverlays()")
         chat.list_changed.subscribe(self._refresh)
-        self._draw(recent)
 
     def select(self, conversation_id: str) -> None:
         """Mark the conversation that is open."""

@@ -84,7 +84,8 @@ export default {
     },
   },
   mounted() {
-    this.observer = new IntersectionObserver(([entry]) => entry.isIntersecting && this.load(), {
+    // Of several reports at once only the last is how it is now.
+    this.observer = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && this.load(), {
       root: this.$el.parentElement,
       rootMargin: "0px 0px 600px 0px",
     });

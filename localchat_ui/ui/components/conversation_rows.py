@@ -31,13 +31,11 @@ class ConversationRows(ui.element, component="conversation_rows.js"):
     without being sent, for whenever the element is sent as a whole.
     """
 
-    def __init__(self, is_writing: Callable[[str], bool]) -> None:
+    def __init__(self, conversations: Sequence[Conversation], *, more: bool, is_writing: Callable[[str], bool]) -> None:
         super().__init__()
         self._is_writing = is_writing
-        self.rows: list[Row] = []
-        self._props["rows"] = self.rows
-        self._props["selected"] = ""
-        self._props["more"] = False
+        self.rows = self._rows(conversations)
+        self._keep(rows=self.rows, selected="", more=more)
 
     @property
     def selected(self) -> str:
@@ -46,27 +44,32 @@ class ConversationRows(ui.element, component="conversation_rows.js"):
     def select(self, conversation_id: str) -> None:
         """Mark the conversation that is open."""
         if conversation_id != self.selected:
-            self._props["selected"] = conversation_id
+            self._keep(selected=conversation_id)
             self.run_method("select", conversation_id)
 
     def show(self, conversations: Sequence[Conversation], *, more: bool) -> None:
-        today = dates.local_today()
-        rows = [self._row(conversation, today) for conversation in conversations]
-        puts, drops = changes(self.rows, rows)
-        had_more = self._props["more"]
-        self.rows = self._props["rows"] = rows
-        self._props["more"] = more
-        if puts or drops or more != had_more:
+        before, self.rows = self.rows, self._rows(conversations)
+        puts, drops = changes(before, self.rows)
+        if puts or drops or more != self._props["more"]:
+            self._keep(rows=self.rows, more=more)
             self.run_method("apply", puts, drops, more)
 
-    def _row(self, conversation: Conversation, today: Any) -> Row:
-        return {
-            "id": conversation.id,
-            "title": conversation.title or "New chat",
-            "group": dates.PINNED if conversation.pinned else dates.age_of(conversation.updated_at, today),
-            "pinned": conversation.pinned,
-            "writing": self._is_writing(conversation.id),
-        }
+    def _keep(self, **props: Any) -> None:
+        with self._props.suspend_updates():
+            self._props.update(props)
+
+    def _rows(self, conversations: Sequence[Conversation]) -> list[Row]:
+        today = dates.local_today()
+        return [
+            {
+                "id": conversation.id,
+                "title": conversation.title or "New chat",
+                "group": dates.PINNED if conversation.pinned else dates.age_of(conversation.updated_at, today),
+                "pinned": conversation.pinned,
+                "writing": self._is_writing(conversation.id),
+            }
+            for conversation in conversations
+        ]
 
 
 def changes(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[tuple[int, Row]], list[str]]:
