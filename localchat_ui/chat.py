@@ -25,6 +25,8 @@ from localchat_ui.conversation import (
     title_of,
 )
 from localchat_ui.engine.base import Engine, EngineError, GenerationRequest, Turn
+from localchat_ui.exchange import transfer
+from localchat_ui.exchange.transfer import ImportReport
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
@@ -323,6 +325,20 @@ class ChatService:
     async def restore(self, conversation_id: str) -> None:
         await self._store.restore(conversation_id)
         self.list_changed.emit()
+
+    async def export(self, extension: str, conversation_id: str | None = None) -> tuple[str, str]:
+        """Name and text of a file, "md" or "json", with one conversation or all."""
+        conversation = await self._store.conversation(conversation_id) if conversation_id else None
+        write = transfer.export_json if extension == "json" else transfer.export_markdown
+        text = await write(self._store, conversation_id)
+        return transfer.file_name(conversation, extension), text
+
+    async def import_file(self, data: bytes) -> ImportReport:
+        """Add the conversations of a file; raises ImportRefusedError when there are none in it."""
+        try:
+            return await transfer.import_file(self._store, data)
+        finally:
+            self.list_changed.emit()
 
     async def presets(self) -> list[Preset]:
         """System prompts with names, by name."""

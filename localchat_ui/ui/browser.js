@@ -287,21 +287,28 @@ window.localchat = (() => {
     event.stopPropagation();
   }
 
-  // Renaming happens where the title stands: Enter keeps the new one, Escape the old one.
-  function rename(id) {
-    const item = document.getElementById(id);
-    const field = item.querySelector("input");
-    item.classList.add("renaming");
-    field.value = item.querySelector("a").title;
-    field.select();
-    focusLater(field);
+  // The arrow keys, Home and End move along a list of elements.
+  function walk(event, elements) {
+    const at = elements.indexOf(document.activeElement);
+    const last = elements.length - 1;
+    const isText = event.target.matches("input");
+    const to = { ArrowDown: Math.min(at + 1, last), ArrowUp: Math.max(at - 1, 0), Home: 0, End: last }[event.key];
+    if (to === undefined || last < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (isText && ["Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    elements[to].focus();
   }
 
-  function renameKey(event, emit) {
-    if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
-    if (event.key === "Enter") emit(event.target.value);
-    event.stopPropagation();
-    event.target.blur();
+  // Shows a message of the conversation that was just opened, if it is on the page; a search has found it.
+  function reach(id, patience = 20) {
+    const message = document.getElementById("message-" + id);
+    if (!message && patience) return void setTimeout(() => reach(id, patience - 1), 50);
+    if (!message) return;
+    pinned = false;
+    message.scrollIntoView({ block: "start" });
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    const soft = getComputedStyle(document.body).getPropertyValue("--accent-soft");
+    message.animate([{ backgroundColor: soft, boxShadow: `0 0 0 0.5rem ${soft}` }, {}], { duration: 1600, easing: "ease-in" });
   }
 
   // The clipboard proper is there on HTTPS and on this machine alone; elsewhere a field that nobody sees is copied.
@@ -468,7 +475,8 @@ window.localchat = (() => {
     document.body.dataset.conversations = remembered("conversations", wide() ? "open" : "closed");
     document.body.dataset.settings = remembered("settings", "closed");
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && closeOverlays()) event.stopPropagation();
+      const inMenu = document.querySelector(".q-menu");  // which closes first, and by itself
+      if (event.key === "Escape" && !inMenu && closeOverlays()) event.stopPropagation();
     });
     document.addEventListener("keydown", look, true);
     document.addEventListener("keydown", onKey);
@@ -488,6 +496,6 @@ window.localchat = (() => {
   });
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
-  return { submit, keydown, restore, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, rename, renameKey, copy,
+  return { submit, keydown, restore, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, walk, reach, copy,
     act, deliver: (text) => deliver(text), openEditor, editKey, attach, counted, listenForFiles, showDialog, suggest };
 })();

@@ -1,9 +1,10 @@
-"""Stories of the conversation list: find, name, leave, delete and bring back."""
+"""Stories of the conversation list: find, search, name, pin, leave, delete and bring back, take out and in."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -13,7 +14,7 @@ from localchat_ui.history.store import HistoryStore
 
 from .conftest import STEADY, Visit
 from .server import Server
-from .visitor import LONG, SHORT
+from .visitor import LONG, SHORT, Visitor
 
 MANY = 120
 
@@ -235,15 +236,221 @@ def test_a_message_to_a_conversation_that_was_deleted_elsewhere_is_given_back(vi
     expect(anna.box).to_have_value(SHORT)
 
 
-def test_a_long_list_opens_piece_by_piece(visit: Visit, server: Server) -> None:
+def test_a_long_list_goes_on_when_its_end_comes_near(visit: Visit, server: Server) -> None:
     talk(server, *(f"Flower {number:03}" for number in range(MANY)))
     anna = visit().open()
     expect(anna.listed()).to_have_count(50)
 
+    anna.listed().last.hover()
     for count in (100, MANY):
-        anna.conversations.get_by_role("button", name="Show more").click()
+        anna.page.mouse.wheel(0, 5000)
         expect(anna.listed()).to_have_count(count)
 
-    expect(anna.conversations.get_by_role("button", name="Show more")).to_have_count(0)
+    expect(anna.conversations.get_by_role("button", name="Show more")).to_be_hidden()
     anna.link("Flower 000").click()
     expect(anna.replies).to_have_text(["Flower 000!"])
+
+
+def test_a_long_list_goes_on_with_the_keyboard_alone(visit: Visit, server: Server) -> None:
+    talk(server, *(f"Flower {number:03}" for number in range(MANY)))
+    anna = visit().open()
+    expect(anna.listed()).to_have_count(50)
+
+    anna.link("Flower 119").focus()
+    for _ in range(30):
+        anna.page.keyboard.press("End")
+        if anna.listed().count() == MANY:
+            break
+        anna.page.wait_for_timeout(100)
+    anna.page.keyboard.press("End")
+
+    expect(anna.link("Flower 000")).to_be_focused()
+
+
+def test_search_finds_as_one_types_and_leads_to_the_message(visit: Visit, server: Server) -> None:
+    ids = talk(server, "Roses", "Tulips", "<img src=x onerror=alert(1)>")
+    anna = visit().open()
+    box = anna.conversations.get_by_role("searchbox", name="Search conversations")
+    hits = anna.conversations.get_by_role("list", name="Found conversations").get_by_role("link")
+
+    box.click()
+    anna.page.keyboard.type("tell ros")
+    expect(anna.conversations.get_by_text("1 conversation found")).to_be_visible()
+    expect(hits).to_have_count(1)
+    expect(hits.locator("mark")).to_have_text(["Ros", "Tell", "Ros"])
+    expect(anna.link("Tulips")).to_be_hidden()
+    anna.page.keyboard.press("ArrowDown")
+    expect(hits).to_be_focused()
+    anna.page.keyboard.press("ArrowUp")
+    expect(box).to_be_focused()
+    anna.page.keyboard.press("Enter")
+    expect(anna.replies).to_have_text(["Roses!"])
+    anna.page.wait_for_url(f"**/c/{ids[0]}")
+
+    box.fill("img onerror")
+    expect(hits).to_contain_text(["<img src=x onerror=alert(1)>"])
+    box.fill("nobody wrote this")
+    expect(anna.conversations.get_by_text("Nothing found")).to_be_visible()
+    expect(hits).to_have_count(0)
+    anna.page.keyboard.press("Escape")
+    expect(box).to_have_value("")
+    expect(box).to_be_focused()
+    expect(anna.listed()).to_have_count(3)
+
+
+def test_only_the_answer_to_the_last_thing_typed_is_shown(visit: Visit, server: Server) -> None:
+    talk(server, "Roses", "Tulips")
+    anna = visit().open()
+    box = anna.conversations.get_by_role("searchbox", name="Search conversations")
+
+    box.press_sequentially("roses", delay=200)
+    expect(anna.conversations.get_by_role("list", name="Found conversations").get_by_role("link")).to_have_count(1)
+    box.fill("tul")
+    box.fill("")
+
+    expect(anna.listed()).to_have_text(["Tulips", "Roses"])
+    anna.page.wait_for_timeout(500)
+    expect(anna.listed()).to_have_text(["Tulips", "Roses"])
+
+
+def test_pinned_conversations_stand_under_a_heading_of_their_own(visit: Visit, server: Server) -> None:
+    talk(server, "Roses", "Tulips")
+    anna, ben = visit().open(), visit().open()
+
+    anna.act("Roses", "Pin")
+    for person in (anna, ben):
+        expect(person.conversations.get_by_role("heading")).to_have_text(["Pinned", "Today"])
+        expect(person.conversations.get_by_role("region", name="Pinned").get_by_role("link")).to_have_text(["Roses"])
+        expect(person.listed()).to_have_text(["Roses", "Tulips"])
+    expect(anna.conversations.get_by_role("button", name="Actions for Roses")).to_be_focused()
+
+    anna.act("Roses", "Unpin")
+    for person in (anna, ben):
+        expect(person.conversations.get_by_role("heading")).to_have_text(["Today"])
+        expect(person.listed()).to_have_text(["Tulips", "Roses"])
+
+
+def test_what_somebody_else_does_leaves_focus_menu_and_half_a_title_alone(visit: Visit, server: Server) -> None:
+    talk(server, "Roses", "Tulips", "Lilies")
+    anna, ben = visit().open(), visit().open()
+
+    def ben_talks(title: str) -> None:
+        """Which moves that conversation to the top of the list."""
+        ben.link(title).click()
+        expect(ben.replies.first).to_have_text(f"{title}!")
+        ben.ask(SHORT)
+        ben.reply()
+        expect(anna.listed().first).to_have_text(title)
+
+    anna.link("Tulips").focus()
+    ben_talks("Tulips")
+    expect(anna.link("Tulips")).to_be_focused()
+
+    anna.act("Roses", "Rename")
+    field = anna.conversations.get_by_role("textbox", name="Title of Roses")
+    expect(field).to_be_focused()
+    anna.page.keyboard.type("Half a ti")
+    ben_talks("Lilies")
+    expect(field).to_be_focused()
+    anna.page.keyboard.type("tle")
+    anna.page.keyboard.press("Enter")
+    expect(ben.listed()).to_have_text(["Lilies", "Tulips", "Half a title"])
+    expect(anna.link("Half a title")).to_be_focused()
+
+    anna.conversations.get_by_role("button", name="Actions for Half a title").click()
+    expect(anna.page.get_by_role("menu")).to_be_visible()
+    ben_talks("Tulips")
+    expect(anna.page.get_by_role("menu")).to_be_visible()
+    ben.act("Half a title", "Delete")
+    expect(anna.page.get_by_role("menu")).to_be_hidden()
+
+
+def test_the_menu_with_the_keyboard_alone(visit: Visit, server: Server) -> None:
+    talk(server, "Roses")
+    anna = visit().open()
+    anna.link("Roses").focus()
+    anna.page.keyboard.press("Tab")
+    button = anna.conversations.get_by_role("button", name="Actions for Roses")
+    expect(button).to_be_focused()
+
+    anna.page.keyboard.press("Enter")
+    expect(anna.page.get_by_role("menuitem", name="Pin")).to_be_focused()
+    anna.page.keyboard.press("Escape")
+    expect(anna.page.get_by_role("menu")).to_be_hidden()
+    expect(button).to_be_focused()
+    anna.page.keyboard.press("Enter")
+    expect(anna.page.get_by_role("menuitem", name="Pin")).to_be_focused()
+    anna.page.keyboard.press("End")
+    anna.page.keyboard.press("Enter")
+
+    undo = anna.conversations.get_by_role("button", name="Undo")
+    expect(undo).to_be_focused()
+    anna.page.keyboard.press("Enter")
+    expect(anna.listed()).to_have_text(["Roses"])
+
+
+def test_conversations_leave_as_files_and_come_back(visit: Visit, server: Server, tmp_path: Path) -> None:
+    talk(server, "Roses", "../<b>Tulips</b>")
+    anna = visit().open()
+
+    with anna.page.expect_download() as download:
+        anna.act("../<b>Tulips</b>", "Export as Markdown")
+    assert download.value.suggested_filename == "b Tulips b.md"
+    assert "Tell me of ../<b>Tulips</b>." in download.value.path().read_text()
+    with anna.page.expect_download() as download:
+        exchange(anna, "Export all as JSON")
+    download.value.save_as(tmp_path / "conversations.json")
+
+    anna.act("Roses", "Delete")
+    anna.act("../<b>Tulips</b>", "Delete")
+    expect(anna.listed()).to_have_count(0)
+    expect(anna.conversations.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    import_(anna, tmp_path / "conversations.json")
+
+    expect(anna.conversations.get_by_text("2 of 2 conversations imported.")).to_be_visible()
+    expect(anna.listed()).to_have_text(["../<b>Tulips</b>", "Roses"])
+    anna.link("Roses").click()
+    expect(anna.replies).to_have_text(["Roses!"])
+
+
+def test_a_file_that_holds_no_conversations_says_so_in_the_list(visit: Visit, tmp_path: Path) -> None:
+    (tmp_path / "wrong.json").write_text('{"hello": 1}')
+    anna = visit().open()
+
+    import_(anna, tmp_path / "wrong.json")
+
+    alert = anna.conversations.get_by_role("alert")
+    expect(alert).to_contain_text("neither an export of localchat_ui nor")
+    alert.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_be_hidden()
+
+
+def test_a_deleted_conversation_comes_back_on_a_phone_too(visit: Visit, server: Server) -> None:
+    roses, _ = talk(server, "Roses", "Tulips")
+    anna = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).open(f"/c/{roses}")
+    anna.page.get_by_role("button", name="Conversation list").tap()
+
+    button = anna.conversations.get_by_role("button", name="Actions for Roses")
+    for place in (button, anna.link("Roses"), anna.new_chat):
+        box = place.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 40
+    button.tap()
+    anna.page.get_by_role("menuitem", name="Delete").tap()
+    expect(anna.listed()).to_have_text(["Tulips"])
+    expect(anna.replies).to_have_count(0)
+    anna.conversations.get_by_role("button", name="Undo").tap()
+
+    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.conversations).to_be_hidden()
+
+
+def exchange(person: Visitor, item: str) -> None:
+    person.conversations.get_by_role("button", name="Export and import").click()
+    person.page.get_by_role("menu").get_by_text(item, exact=True).click()
+
+
+def import_(person: Visitor, path: Path) -> None:
+    with person.page.expect_file_chooser() as chooser:
+        exchange(person, "Import…")
+    chooser.value.set_files(path)

@@ -27,6 +27,7 @@ from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.library import scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.settings import Settings
+from localchat_ui.ui.components.conversation_rows import ConversationRows
 from tests.library.test_metadata import Child
 
 
@@ -142,11 +143,19 @@ class Visitor:
     @property
     def titles(self) -> list[str]:
         """The list of conversations."""
-        return [text_of(element) for element in self._elements() if "conversation-link" in element.classes]
+        return [row["title"] for row in self.rows.rows]
 
     @property
     def selected(self) -> list[str]:
-        return [text_of(element) for element in self._elements() if element.props.get("aria-current") == "page"]
+        return [row["title"] for row in self.rows.rows if row["id"] == self.rows.selected]
+
+    @property
+    def being_written(self) -> list[str]:
+        return [row["title"] for row in self.rows.rows if row["writing"]]
+
+    @property
+    def rows(self) -> ConversationRows:
+        return next(element for element in self._elements() if type(element).__name__ == ConversationRows.__name__)
 
     @property
     def alerts(self) -> list[str]:
@@ -170,16 +179,19 @@ class Visitor:
 
     def open_link(self, title: str) -> None:
         """Press a conversation in the list."""
-        links = [element for element in self._elements() if "conversation-link" in element.classes]
-        link = next(element for element in links if text_of(element) == title)
-        UserInteraction(self.user, {link}, None).click()
+        self.tell_list("open", title)
 
-    def choose_from_menu(self, title: str, item: str) -> None:
+    def choose_from_menu(self, title: str, action: str, /, **more: str) -> None:
         """Press an item of the menu beside a conversation."""
-        entries = [
-            entry for entry in self.find(f"Actions for {title}").descendants() if isinstance(entry, ui.menu_item)
-        ]
-        UserInteraction(self.user, {entry for entry in entries if text_of(entry) == item}, None).click()
+        self.tell_list("act", title, action=action.lower(), **more)
+
+    def rename(self, title: str, new_title: str) -> None:
+        self.choose_from_menu(title, "Rename", title=new_title)
+
+    def tell_list(self, event: str, title: str, /, **more: str) -> None:
+        """What the list in the browser says of the conversation of this title."""
+        row = next(row for row in self.rows.rows if row["title"] == title)
+        UserInteraction(self.user, {self.rows}, None).trigger(event, {"id": row["id"], **more})
 
     def _do(self, name: str) -> UserInteraction[Any]:
         return UserInteraction(self.user, {self.find(name)}, None)

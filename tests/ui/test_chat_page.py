@@ -369,8 +369,8 @@ async def test_a_list_that_is_open_elsewhere_grows_and_tells_what_is_being_writt
     me, friend = await visit(running), await visit(running)
     await begin_story(running, me)
     await until(lambda: friend.titles == ["Tell me a story"])
-    assert friend.sees("A reply is being written")
-    await until(lambda: not friend.sees("A reply is being written"))
+    assert friend.being_written == friend.titles
+    await until(lambda: not friend.being_written)
     assert friend.articles == [], "what somebody else opens stays with them"
 
 
@@ -548,11 +548,11 @@ async def test_a_conversation_is_renamed_everywhere(running: Program) -> None:
     me.say("Hi there")
     await me.sees_reply("Hi there")
     await until(lambda: me.titles == ["Hi there"])
-    me.trigger("Title of Hi there", "keydown", "  Greetings ")
+    me.rename("Hi there", "  Greetings ")
     await until(lambda: me.titles == friend.titles == ["Greetings"])
     await until(lambda: me.selected == ["Greetings"])
     await until(lambda: 'document.title = "Greetings · LocalChat"' in me.scripts)
-    me.trigger("Title of Greetings", "keydown", "   ")
+    me.rename("Greetings", "   ")
     me.say("Go on")
     await me.sees_reply("Go on")
     await until(lambda: me.titles == ["Greetings"])
@@ -662,7 +662,7 @@ async def test_hostile_text_is_shown_as_text_wherever_it_stands(running: Program
     assert hostile in me.articles[1][1]
     title = title_of(hostile)
     await until(lambda: me.titles == [title])
-    me.trigger(f"Title of {title}", "keydown", f"Re: {title}")
+    me.rename(title, f"Re: {title}")
     await until(lambda: me.titles == [f"Re: {title}"])
     assert_only_harmless_html(me)
 

@@ -1,0 +1,51 @@
+"""Search over titles and messages, as one types."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.search import SearchHit
+
+LIMIT = 50
+
+Search = Callable[[str, int], Awaitable[list[SearchHit]]]
+OpenHit = Callable[[str, str | None], Awaitable[None]]
+
+
+class SearchBox(ui.element, component="search_box.js"):
+    """Waits in the browser for a pause in typing, and shows an answer there only if nothing newer was asked."""
+
+    def __init__(self, search: Search, *, on_open: OpenHit) -> None:
+        super().__init__()
+        self._search = search
+        self._on_open = on_open
+        self._newest = 0
+        self.on("search", self._on_search)
+        self.on("open", self._on_hit)
+
+    async def _on_search(self, event: GenericEventArguments) -> None:
+        ticket = self._newest = int(event.args["ticket"])
+        try:
+            hits = await self._search(str(event.args["query"]), LIMIT + 1)
+        except HistoryError as error:
+            self.run_method("fail", ticket, str(error))
+            return
+        if ticket == self._newest:
+            self.run_method("show", ticket, [_parts(hit) for hit in hits[:LIMIT]], len(hits) > LIMIT)
+
+    async def _on_hit(self, event: GenericEventArguments) -> None:
+        await self._on_open(str(event.args["id"]), event.args["message"])
+
+
+def _parts(hit: SearchHit) -> dict[str, Any]:
+    return {
+        "id": hit.conversation.id,
+        "message": hit.message_id,
+        "title": hit.title or [("New chat", False)],
+        "text": hit.snippet,
+    }
