@@ -92,7 +92,7 @@ def test_a_reply_that_waits_for_its_tools_is_not_gone_on_with():
 def test_a_prompt_that_may_lose_nothing_is_too_long_with_both_numbers(model: Model):
     turns = [Turn(Role.USER, "word " * 300), Turn(Role.ASSISTANT, "Yes."), Turn(Role.USER, "And now?")]
     assert build_prompt(model, turns, n_ctx=256).n_dropped == 2
-    with pytest.raises(PromptTooLongError, match="These messages have 3.. tokens and the context holds 256") as caught:
+    with pytest.raises(PromptTooLongError, match=r"These messages have 3.. tokens and the context holds 256") as caught:
         build_prompt(model, turns, n_ctx=256, may_drop=False)
     assert caught.value.n_tokens > 300
     assert caught.value.n_ctx == 256
