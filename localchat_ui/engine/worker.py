@@ -169,7 +169,8 @@ class LlamaEngine:
                 raise NoModelError(SHUTTING_DOWN)
             n_ctx = resident.info.n_ctx
             inputs = [plain_prompt(resident.model, text, n_ctx=n_ctx).tokens for text in texts]
-            n_threads = self._n_threads or os.cpu_count() or 1
+            # Replies are computed beside it; threads that wait for one another on busy cores are worse than fewer.
+            n_threads = self._n_threads or max(1, (os.cpu_count() or 1) // 2)
             vectors = embed(resident.model, inputs, n_threads=n_threads, go_on=lambda: not self._ending.is_set())
             if len(vectors) < len(inputs):
                 raise NoModelError(SHUTTING_DOWN)
