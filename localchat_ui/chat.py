@@ -24,7 +24,7 @@ from localchat_ui.conversation import (
     Version,
     title_of,
 )
-from localchat_ui.engine.base import Engine, EngineError
+from localchat_ui.engine.base import Engine, EngineError, GenerationRequest, Turn
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
@@ -51,6 +51,7 @@ class PromptView:
     text: str
     n_tokens: int
     n_ctx: int
+    system_tokens: int
     message_tokens: dict[str, int]
     n_unseen: int
 
@@ -148,14 +149,26 @@ class ChatService:
         messages, _ = await self.messages(conversation.id)
         request, owners = request_for(conversation.options, messages)
         built = await asyncio.to_thread(self._engine.preview, request)
-        tokens = list(built.turn_tokens[len(request.turns) - len(owners) :])
+        n_system = len(request.turns) - len(owners)
+        tokens = built.turn_tokens[n_system:]
         by_id: dict[str, int] = {}
         rest = iter(messages)
         for n_messages, n_tokens in zip(owners, tokens, strict=True):
             for index in range(n_messages):
                 by_id[next(rest).id] = n_tokens if index == 0 else 0
-        n_ctx = self._models.context_length
-        return PromptView(built.text, built.n_tokens, n_ctx, by_id, n_unseen(owners, built.n_dropped))
+        return PromptView(
+            built.text,
+            built.n_tokens,
+            self._models.context_length,
+            sum(built.turn_tokens[:n_system]),
+            by_id,
+            n_unseen(owners, built.n_dropped),
+        )
+
+    async def count_tokens(self, text: str) -> int:
+        """Tokens that a text would add to a message. Raises EngineError, also when it could not be sent at all."""
+        request = GenerationRequest([Turn(Role.USER, text)])
+        return (await asyncio.to_thread(self._engine.preview, request)).turn_tokens[-1]
 
     def is_writing(self, conversation_id: str) -> bool:
         return conversation_id in self._replies
@@ -182,6 +195,15 @@ class ChatService:
             await self._store.add_message(question)
         self.conversation_changed.emit(conversation.id)
         return None
+
+    async def take_back(self, conversation: Conversation, message_id: str) -> None:
+        """Delete a message that still waits for the reply before it, and those that wait behind it."""
+        async with self._alone(conversation.id):
+            message = await self._store.message(message_id)
+            if message is None or message.state is not MessageState.QUEUED:
+                raise ChatError("This message has been sent by now.")
+            await self._store.delete_message(message_id)
+        self.conversation_changed.emit(conversation.id)
 
     async def retry(self, conversation: Conversation) -> Reply:
         """Answer the last question once more; the reply it had stays in the tree."""

@@ -83,8 +83,8 @@ class ChatOptions(SamplingOptions):
 class GenerationStats(BaseModel):
     """The receipt of one reply. Counts are in tokens, times in seconds.
 
+    `first_seen_id` is the message behind the `unseen_messages` first ones of the branch, which the model did not see.
     `sampling` is what the reply was made with, and never more than that: a system prompt is no part of a receipt.
-    `kv_cells` is how much of the engine's memory was in use, `batch_fill` the mean share of a batch that was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -96,6 +96,7 @@ class GenerationStats(BaseModel):
     tokens_per_second: float = 0.0
     context_tokens: int = 0
     unseen_messages: int = 0
+    first_seen_id: str | None = None
     seed: int | None = None
     finish_reason: str = ""
     thinking_seconds: float = 0.0

@@ -245,7 +245,9 @@ class ModelManager:
         try:
             await self._follow_share(trial, model)
         finally:
+            # Its child process ends with it, and must not outlive the app.
             trial.cancel()
+            await asyncio.gather(trial, return_exceptions=True)
         if error := trial.result():
             raise ModelLoadError(error)
 

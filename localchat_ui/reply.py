@@ -42,6 +42,7 @@ class Reply:
     place: int = 0
     prompt_read: base.PromptProgress | None = None
     unseen_messages: int = 0
+    first_seen_id: str | None = None
     prompt_tokens: int = 0
     tokens_per_second: float = 0.0
     submitted: bool = False
@@ -63,11 +64,11 @@ class ReplyWriter:
         """Run one request; the reply's message grows meanwhile. Raises EngineError with the reason it ended with."""
         inlet = Inlet(asyncio.get_running_loop())
         begun = reply.message.stats.reply_tokens if reply.message.stats and reply.message.text else 0
-        owners = await self._submit(reply, inlet)
+        messages, owners = await self._submit(reply, inlet)
         if reply.stopping:
             self.stop(reply)
         try:
-            stats = await self._receive(reply, inlet, owners)
+            stats = await self._receive(reply, inlet, messages, owners)
         except asyncio.CancelledError:
             self._engine.cancel(reply.request_id)
             raise
@@ -75,6 +76,7 @@ class ReplyWriter:
         return stats.model_copy(
             update={
                 "unseen_messages": reply.unseen_messages,
+                "first_seen_id": reply.first_seen_id,
                 "reply_tokens": begun + stats.reply_tokens,
                 "sampling": sampling,
             }
@@ -84,12 +86,13 @@ class ReplyWriter:
         """End it at the next step; it then ends with `cancelled`."""
         self._engine.cancel(reply.request_id)
 
-    async def _submit(self, reply: Reply, inlet: Inlet) -> list[int]:
-        """Hand the request to the engine; for each turn it was given, the number of messages it is made of."""
+    async def _submit(self, reply: Reply, inlet: Inlet) -> tuple[list[Message], list[int]]:
+        """Hand the request to the engine; the messages it is made of, and how many of them each turn is made of."""
         message = reply.message
         branch = await self._store.branch(message.conversation_id)
+        messages = up_to(branch, message)
         message.model = self._engine.model.path.stem if self._engine.model else None
-        request, owners = request_for(reply.options, up_to(branch, message), request_id=reply.request_id)
+        request, owners = request_for(reply.options, messages, request_id=reply.request_id)
         submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
         try:
             await asyncio.shield(submitting)
@@ -98,9 +101,11 @@ class ReplyWriter:
             submitting.add_done_callback(lambda done: self._engine.cancel(request.id) if not done.exception() else None)
             raise
         reply.submitted = True
-        return owners
+        return messages, owners
 
-    async def _receive(self, reply: Reply, inlet: Inlet, owners: Sequence[int]) -> GenerationStats:
+    async def _receive(
+        self, reply: Reply, inlet: Inlet, messages: Sequence[Message], owners: Sequence[int]
+    ) -> GenerationStats:
         loop = asyncio.get_running_loop()
         journalled = loop.time()
         while True:
@@ -110,6 +115,7 @@ class ReplyWriter:
                 if isinstance(event, base.PromptBuilt):
                     reply.prompt_tokens = event.n_tokens
                     reply.unseen_messages = n_unseen(owners, event.n_dropped)
+                    reply.first_seen_id = messages[reply.unseen_messages].id if reply.unseen_messages else None
                 elif isinstance(event, base.Queued):
                     reply.place = event.place
                 elif isinstance(event, base.PromptProgress):

@@ -709,6 +709,206 @@ async def test_what_a_crash_left_unfinished_is_marked_at_the_next_start_and_can_
         assert (await texts(restarted.chat, conversation))[-1] == (Role.ASSISTANT, "Hi", MessageState.COMPLETE)
 
 
+# Branches
+
+
+async def test_another_answer_is_another_version_and_both_stay(chat: ChatService, engine: ScriptedEngine) -> None:
+    engine.enqueue("One.")
+    conversation = await said(chat, "Name a number.")
+    engine.enqueue("Two.")
+    first = (await shown(chat, conversation))[1]
+    await finished(await chat.regenerate(conversation, first.id))
+
+    messages = await shown(chat, conversation)
+    assert [message.text for message in messages] == ["Name a number.", "Two."]
+    version = (await chat.versions(messages))[messages[1].id]
+    assert (version.number, version.count, version.previous_id) == (2, 2, first.id)
+
+    await chat.select_version(conversation, first.id)
+    assert [message.text for message in await shown(chat, conversation)] == ["Name a number.", "One."]
+
+
+async def test_a_question_asked_differently_is_a_branch_and_the_old_one_is_a_step_away(
+    chat: ChatService, engine: ScriptedEngine
+) -> None:
+    conversation = await said(chat, "One?", "Two?")
+    question = (await shown(chat, conversation))[0]
+    await finished(await chat.edit_question(conversation, question.id, "Uno?"))
+    assert [message.text for message in await shown(chat, conversation)] == ["Uno?", "Uno?"]
+    assert [turn.text for turn in engine.requests[-1].turns] == ["Be brief.", "Uno?"]
+
+    await chat.select_version(conversation, question.id)
+    assert [message.text for message in await shown(chat, conversation)] == ["One?", "One?", "Two?", "Two?"]
+
+
+async def test_an_edited_answer_is_what_the_model_reads_next(chat: ChatService, engine: ScriptedEngine) -> None:
+    conversation = await said(chat, "One?")
+    answer = (await shown(chat, conversation))[1]
+    await chat.edit_answer(conversation, answer.id, "I said nothing.")
+    await finished(await chat.send(conversation, "What did you say?"))
+    assert [turn.text for turn in engine.requests[-1].turns[1:]] == ["One?", "I said nothing.", "What did you say?"]
+
+
+async def test_a_reply_goes_on_where_it_ended(chat: ChatService, engine: ScriptedEngine) -> None:
+    engine.enqueue("Once ", "upon")
+    conversation = await said(chat, "A story.")
+    before = (await shown(chat, conversation))[1]
+    engine.enqueue(" a ", "time.")
+    await finished(await chat.continue_reply(conversation))
+
+    after = (await shown(chat, conversation))[1]
+    assert (after.id, after.text, after.state) == (before.id, "Once upon a time.", MessageState.COMPLETE)
+    assert [(turn.role, turn.text) for turn in engine.requests[-1].turns[1:]] == [
+        (Role.USER, "A story."),
+        (Role.ASSISTANT, "Once upon"),
+    ]
+    assert after.stats is not None
+    assert after.stats.reply_tokens == 4
+
+
+async def test_a_deleted_message_takes_what_follows_with_it_and_comes_back(chat: ChatService) -> None:
+    conversation = await said(chat, "One?", "Two?")
+    question = (await shown(chat, conversation))[2]
+    await chat.delete_message(conversation, question.id)
+    assert [message.text for message in await shown(chat, conversation)] == ["One?", "One?"]
+    await chat.restore_message(conversation, question.id)
+    assert [message.text for message in await shown(chat, conversation)] == ["One?", "One?", "Two?", "Two?"]
+
+
+async def test_a_fork_goes_its_own_way(chat: ChatService) -> None:
+    conversation = await said(chat, "One?", "Two?")
+    forked = await chat.fork(conversation.id, (await shown(chat, conversation))[1].id)
+    await finished(await chat.send(forked, "Three?"))
+    assert [message.text for message in await shown(chat, forked)] == ["One?", "One?", "Three?", "Three?"]
+    assert [message.text for message in await shown(chat, conversation)] == ["One?", "One?", "Two?", "Two?"]
+
+
+async def test_nothing_is_changed_under_a_reply_that_is_being_written(
+    chat: ChatService, engine: ScriptedEngine
+) -> None:
+    conversation = await said(chat, "One?")
+    question, answer = await shown(chat, conversation)
+    engine.seconds_per_token = 0.01
+    engine.enqueue(*STORY)
+    reply = await chat.send(conversation, "A story.")
+    assert reply is not None
+    attempts = [
+        chat.regenerate(conversation, answer.id),
+        chat.edit_question(conversation, question.id, "Uno?"),
+        chat.edit_answer(conversation, answer.id, "No."),
+        chat.continue_reply(conversation),
+        chat.delete_message(conversation, question.id),
+        chat.restore_message(conversation, question.id),
+        chat.select_version(conversation, answer.id),
+        chat.retry(conversation),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ChatError, match="still being written"):
+            await attempt
+    chat.stop(conversation.id)
+    await finished(reply)
+
+
+async def test_a_message_that_is_no_longer_shown_cannot_be_changed(chat: ChatService) -> None:
+    conversation = await said(chat, "One?", "Two?")
+    question = (await shown(chat, conversation))[2]
+    await chat.delete_message(conversation, question.id)
+    with pytest.raises(ChatError, match="no longer shown"):
+        await chat.regenerate(conversation, question.id)
+
+
+# Messages that wait
+
+
+async def test_a_message_sent_meanwhile_waits_and_is_answered_next(chat: ChatService, engine: ScriptedEngine) -> None:
+    engine.seconds_per_token = 0.005
+    conversation = chat.new_conversation()
+    engine.enqueue(*STORY[:30])
+    first = await chat.send(conversation, "A story.")
+    assert first is not None
+    assert await chat.send(conversation, "And then?", queue=True) is None
+    assert await chat.send(conversation, "And who?", queue=True) is None
+    messages = await shown(chat, conversation)
+    assert [message.state for message in messages[2:]] == [MessageState.QUEUED, MessageState.QUEUED]
+    assert (await chat.messages(conversation.id))[1] is first, "the reply is found above them"
+
+    engine.enqueue("Nobody knows.")
+    await finished(first)
+    await until(lambda: len(engine.requests) == 2 and not chat.is_writing(conversation.id))
+    messages = await shown(chat, conversation)
+    assert [message.text for message in messages[2:]] == ["And then?", "And who?", "Nobody knows."]
+    assert {message.state for message in messages} == {MessageState.COMPLETE}
+    assert engine.requests[-1].turns[-1].text == "And then?\n\nAnd who?"
+
+
+async def test_a_waiting_message_is_not_lost_with_the_program(tmp_path: Path) -> None:
+    engine = ScriptedEngine(seconds_per_token=0.01)
+    engine.load(MODEL.path, lambda share: None)
+    async with House(tmp_path, engine) as house:
+        conversation = house.chat.new_conversation()
+        engine.enqueue(*STORY)
+        await house.chat.send(conversation, "A story.")
+        await house.chat.send(conversation, "And then?", queue=True)
+    engine = ScriptedEngine()
+    engine.load(MODEL.path, lambda share: None)
+    async with House(tmp_path, engine) as house:
+        messages = await shown(house.chat, conversation)
+        assert [message.state for message in messages[1:]] == [MessageState.INTERRUPTED, MessageState.QUEUED]
+        await finished(await house.chat.retry(conversation))
+        messages = await shown(house.chat, conversation)
+        assert [message.state for message in messages[2:]] == [MessageState.COMPLETE, MessageState.COMPLETE]
+        assert engine.requests[-1].turns[-1].text.endswith("And then?")
+
+
+# Thinking, prompts, defaults
+
+
+async def test_thinking_is_kept_apart_and_read_by_the_model_next_time(
+    chat: ChatService, engine: ScriptedEngine, store: HistoryStore
+) -> None:
+    engine.enqueue("Four.", thinking="Two and two.")
+    conversation = await said(chat, "2 + 2?")
+    await finished(await chat.send(conversation, "Why?"))
+    [_, answer, *_] = await store.branch(conversation.id)
+    assert (answer.thinking, answer.text) == ("Two and two.", "Four.")
+    assert answer.stats is not None
+    assert answer.stats.thinking_seconds == 1.5
+    assert engine.requests[-1].turns[2].thinking == "Two and two."
+
+
+async def test_the_prompt_can_be_looked_at_with_the_tokens_of_each_message(chat: ChatService) -> None:
+    conversation = await said(chat, "One two three?")
+    view = await chat.preview(conversation)
+    question, answer = await shown(chat, conversation)
+    assert view.text == "Be brief.\nOne two three?\nOne two three?"
+    assert view.message_tokens == {question.id: 3, answer.id: 3}
+    assert (view.n_tokens, view.system_tokens, view.n_unseen) == (8, 2, 0)
+
+
+async def test_own_defaults_are_for_new_conversations_and_survive_a_restart(house: House, tmp_path: Path) -> None:
+    before = house.chat.new_conversation()
+    await house.chat.set_defaults(OPTIONS.model_copy(update={"temperature": 1.25}))
+    assert before.options == OPTIONS
+    assert house.chat.new_conversation().options.temperature == 1.25
+    engine = ScriptedEngine()
+    async with House(tmp_path, engine) as again:
+        assert again.chat.new_conversation().options.temperature == 1.25
+        await again.chat.set_defaults(None)
+        assert again.chat.new_conversation().options == OPTIONS
+
+
+async def said(chat: ChatService, *questions: str) -> Conversation:
+    """A conversation in which these were asked and answered."""
+    conversation = chat.new_conversation()
+    for question in questions:
+        await finished(await chat.send(conversation, question))
+    return conversation
+
+
+async def shown(chat: ChatService, conversation: Conversation) -> list[Message]:
+    return (await chat.messages(conversation.id))[0]
+
+
 class Watcher:
     """A page, as far as text goes: takes what is there, then follows the events."""
 
@@ -739,7 +939,8 @@ async def begin_story(chat: ChatService, engine: ScriptedEngine) -> tuple[Conver
     return conversation, reply
 
 
-async def finished(reply: Reply) -> None:
+async def finished(reply: Reply | None) -> None:
+    assert reply is not None
     assert reply.task is not None
     await asyncio.wait_for(asyncio.shield(reply.task), 10)
     assert reply.finished

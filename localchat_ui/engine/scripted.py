@@ -27,22 +27,22 @@ from localchat_ui.engine.base import (
 
 
 class ScriptedEngine:
-    """Answers each request with the next script: pieces of text, then perhaps an error."""
+    """Answers each request with the next script: perhaps thinking, pieces of text, then perhaps an error."""
 
     def __init__(self, *, seconds_per_token: float = 0.0) -> None:
         self.requests: list[GenerationRequest] = []
         self.changes: list[tuple[str, RequestOptions]] = []
         self.seconds_per_token = seconds_per_token
         self.load_error: str | None = None
-        self._scripts: deque[tuple[Sequence[str], str | None]] = deque()
+        self._scripts: deque[tuple[Sequence[str], str | None, str]] = deque()
         self._cancelled: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._model: LoadedModel | None = None
         self._closed = False
 
-    def enqueue(self, *pieces: str, error: str | None = None) -> None:
+    def enqueue(self, *pieces: str, error: str | None = None, thinking: str = "") -> None:
         """Script the next reply. Without a script the engine repeats the question."""
-        self._scripts.append((pieces, error))
+        self._scripts.append((pieces, error, thinking))
 
     @property
     def model(self) -> LoadedModel | None:
@@ -63,7 +63,7 @@ class ScriptedEngine:
             raise NoModelError("No model is loaded. Choose one in the header.")
         self.requests.append(request)
         text = request.turns[-1].text if request.prompt is None else str(request.prompt)
-        script = self._scripts.popleft() if self._scripts else (re.findall(r"\s*\S+", text), None)
+        script = self._scripts.popleft() if self._scripts else (re.findall(r"\s*\S+", text), None, "")
         thread = threading.Thread(target=self._play, args=(request, emit, *script), name="scripted engine")
         self._threads.append(thread)
         thread.start()
@@ -97,9 +97,14 @@ class ScriptedEngine:
         for thread in self._threads:
             thread.join()
 
-    def _play(self, request: GenerationRequest, emit: Emit, pieces: Sequence[str], error: str | None) -> None:
+    def _play(
+        self, request: GenerationRequest, emit: Emit, pieces: Sequence[str], error: str | None, thinking: str
+    ) -> None:
         stats = GenerationStats(finish_reason="stop", prompt_tokens=len(request.turns), tokens_per_second=100.0)
         written = 0
+        if thinking:
+            emit(Token("", 0, thinking))
+            stats = stats.model_copy(update={"thinking_seconds": 1.5})
         for piece in pieces:
             if written == request.sampling.max_tokens:
                 stats = stats.model_copy(update={"finish_reason": "length"})
@@ -113,4 +118,5 @@ class ScriptedEngine:
         if error and stats.finish_reason == "stop":
             emit(GenerationFailed(error))
             return
-        emit(GenerationDone("", stats.model_copy(update={"reply_tokens": written})))
+        counts = {"reply_tokens": written, "context_tokens": stats.prompt_tokens + written}
+        emit(GenerationDone("", stats.model_copy(update=counts)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -27,6 +28,7 @@ from localchat_ui.conversation import (
 from localchat_ui.history import rows, tree
 from localchat_ui.history.database import open_engine, parse_url, place_of
 from localchat_ui.history.errors import (
+    HistoryError,
     PresetRefusedError,
     UnknownConversationError,
     UnknownMessageError,
@@ -34,6 +36,8 @@ from localchat_ui.history.errors import (
 )
 from localchat_ui.history.search import SearchHit, find
 from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
+
+CLOSING_SECONDS = 2.0
 
 
 class HistoryStore:
@@ -48,6 +52,8 @@ class HistoryStore:
         self._url = database_url
         self._place = "DATABASE_URL"
         self._engine: AsyncEngine
+        self._under_way: set[asyncio.Future[None]] = set()
+        self._closed = False
 
     async def open(self) -> HistoryStore:
         """Open the database, create or upgrade its tables; raises HistoryError. Returns itself."""
@@ -59,7 +65,11 @@ class HistoryStore:
         return self
 
     async def close(self) -> None:
-        """Close all connections; closing twice does no harm."""
+        """Let what is under way end, and close all connections; closing twice does no harm."""
+        self._closed = True
+        if self._under_way:
+            # A connection that is closed under its query is an error that nobody could do anything about.
+            await asyncio.wait(self._under_way, timeout=CLOSING_SECONDS)
         await self._engine.dispose()
 
     # Conversations
@@ -323,9 +333,17 @@ class HistoryStore:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncSession]:
         """All or nothing; the one place where errors of the database become a HistoryError."""
-        with explained(self._place):
-            async with AsyncSession(self._engine) as session, session.begin():
-                yield session
+        if self._closed:
+            raise HistoryError("The program is shutting down.")
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.add(ended)
+        try:
+            with explained(self._place):
+                async with AsyncSession(self._engine) as session, session.begin():
+                    yield session
+        finally:
+            self._under_way.discard(ended)
+            ended.set_result(None)
 
 
 async def _change_conversation(

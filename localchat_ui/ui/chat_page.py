@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 
 from nicegui import ui
 
-from localchat_ui.chat import ChatError, ChatService
-from localchat_ui.conversation import Conversation, Message
+from localchat_ui.chat import ChatError, ChatService, PromptView
+from localchat_ui.conversation import Conversation, Message, Role, Version
+from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.reply import Reply
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.composer import Composer
-from localchat_ui.ui.components.conversation_list import PAGE_SIZE, ConversationList
+from localchat_ui.ui.components.context_dialog import ContextDialog
+from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_SIZE
+from localchat_ui.ui.components.conversation_list import ConversationList
 from localchat_ui.ui.components.element import icon_button
+from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.sampling_panel import SamplingPanel
 from localchat_ui.ui.components.status_line import StatusLine
-from localchat_ui.ui.components.transcript import Transcript
+from localchat_ui.ui.components.transcript import PAGE_SIZE, Transcript
 
 TITLE = "LocalChat"
+
+
+class Branch(NamedTuple):
+    """The end of the branch that is shown, which version each of its messages is, and the reply being written."""
+
+    messages: Sequence[Message]
+    versions: Mapping[str, Version]
+    reply: Reply | None
+
+
+async def read_branch(chat: ChatService, conversation_id: str, limit: int) -> Branch:
+    # What is in motion is read last, so that nothing happens between the snapshot and following it.
+    versions = await chat.versions((await chat.messages(conversation_id, limit))[0])
+    messages, reply = await chat.messages(conversation_id, limit)
+    return Branch(messages, versions, reply)
 
 
 class ChatPage:
@@ -42,19 +65,26 @@ class ChatPage:
         self._syncing = asyncio.Lock()
         self._wanted: str | None = None
         design.apply()
-        with ui.element("div").classes("page"):
+        with ui.element("div").classes("page") as self._frame:
             self.conversation_list = ConversationList(
                 chat, recent, on_open=self.open, on_delete=self._left, on_error=self._complain
             )
             with ui.element("div").classes("main"):
                 self._header()
                 self.progress = ModelProgress(models)
-                with ui.element("main").classes("scroller").props("tabindex=-1") as self.scroller:
-                    self.transcript = Transcript(chat, models, on_retry=self._retry)
+                with ui.element("main").classes("scroller").props("tabindex=-1"):
+                    self.transcript = Transcript(models, on_action=self._act, on_earlier=self._show_earlier)
                 with ui.element("div").classes("dock"):
+                    latest = icon_button(icons.DOWN, "Jump to latest").classes("latest")
+                    latest.on("click", js_handler="() => localchat.toEnd()")
                     self.notices = Notices(models)
-                    self.composer = Composer(on_send=self._send, on_stop=lambda: chat.stop(self.conversation.id))
-                    self.status = StatusLine(models)
+                    self.composer = Composer(
+                        on_send=self._send,
+                        on_stop=lambda: chat.stop(self.conversation.id),
+                        count_tokens=chat.count_tokens,
+                    )
+                    self.status = StatusLine(models, on_context=self._context)
+            self.context = ContextDialog(self._look_at_context)
             self.panel = SamplingPanel(chat, notices=self.notices)
         chat.conversation_changed.subscribe(self._on_conversation_changed)
         ui.on("navigate", lambda event: self._navigate(event.args))
@@ -82,13 +112,14 @@ class ChatPage:
         """Show what the conversation is now; cheap when little has changed."""
         async with self._syncing:
             conversation = self.conversation
-            messages, reply = await self.chat.messages(conversation.id)
+            branch = await read_branch(self.chat, conversation.id, self.transcript.limit)
             if conversation is self.conversation:
-                self.show(messages, reply)
+                self.show(branch)
 
-    def show(self, messages: Sequence[Message], reply: Reply | None) -> None:
-        """Draw what `ChatService.messages` just returned, and follow the reply from there."""
-        self.transcript.show(messages, reply)
+    def show(self, branch: Branch) -> None:
+        """Draw what was just read, and follow the reply from there."""
+        messages, versions, reply = branch
+        self.transcript.show(messages, versions, reply)
         self.composer.show_writing(reply is not None)
         self.status.watch(messages, reply)
         self.panel.show(self.conversation)
@@ -113,7 +144,7 @@ class ChatPage:
     async def _send(self, text: str) -> None:
         await self.panel.save()
         try:
-            await self.chat.send(self.conversation, text)
+            await self.chat.send(self.conversation, text, queue=True)
         except (ChatError, HistoryError) as error:
             self.composer.restore(text)
             self.notices.show(str(error))
@@ -121,12 +152,82 @@ class ChatPage:
         self.notices.clear()
         ui.run_javascript("localchat.toEnd()")
 
-    async def _retry(self) -> None:
+    async def _act(self, action: str, message_id: str, target: str | None) -> None:
+        """Do what a button of a message is for."""
+        view = self.transcript.view(message_id)
+        if view is None:
+            return
         await self.panel.save()
-        try:
-            await self.chat.retry(self.conversation)
-        except (ChatError, HistoryError) as error:
-            self.notices.show(str(error))
+        with self._complaining():
+            await self._do(action, view, target)
+
+    async def _do(self, action: str, view: MessageView, target: str | None) -> None:
+        chat, conversation, message = self.chat, self.conversation, view.message
+        if action == "copy":
+            ui.run_javascript(f"localchat.deliver({json.dumps(message.text)})")
+        elif action == "about":
+            view.toggle_receipt()
+        elif action == "edit":
+            view.edit(partial(self._save_edit, message))
+        elif action == "retry":
+            await chat.retry(conversation)
+        elif action == "continue":
+            await chat.continue_reply(conversation)
+        elif action == "regenerate":
+            await chat.regenerate(conversation, message.id)
+        elif action in ("previous", "next") and target:
+            await chat.select_version(conversation, target)
+        elif action == "fork":
+            await self.open((await chat.fork(conversation.id, message.id)).id)
+        elif action == "take-back":
+            await chat.take_back(conversation, message.id)
+            self.composer.restore(message.text)
+        elif action == "delete":
+            await chat.delete_message(conversation, message.id)
+            self.notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
+
+    async def _save_edit(self, message: Message, text: str) -> None:
+        with self._complaining():
+            if message.role is Role.USER:
+                await self.chat.edit_question(self.conversation, message.id, text)
+                ui.run_javascript("localchat.toEnd()")
+            else:
+                await self.chat.edit_answer(self.conversation, message.id, text)
+
+    async def _restore(self, conversation: Conversation, message_id: str) -> None:
+        with self._complaining():
+            await self.chat.restore_message(conversation, message_id)
+
+    async def _show_earlier(self) -> None:
+        first = self.transcript.first_id
+        async with self._syncing:
+            if first is None or first != self.transcript.first_id:
+                return
+            messages = await self.chat.earlier(self.conversation.id, first, PAGE_SIZE)
+            versions = await self.chat.versions(messages)
+            if first == self.transcript.first_id:
+                self.transcript.show_earlier(messages, versions)
+
+    async def _context(self) -> None:
+        await self.panel.save()
+        await self.context.open()
+
+    async def _look_at_context(self) -> tuple[Sequence[Message], PromptView]:
+        messages, _ = await self.chat.messages(self.conversation.id)
+        return messages, await self.chat.preview(self.conversation)
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        """Tell what went wrong, and forget what went wrong before.
+
+        What a button does may remove the button; the page's frame stays.
+        """
+        self.notices.clear()
+        with self._frame:
+            try:
+                yield
+            except (ChatError, HistoryError, EngineError) as error:
+                self.notices.show(str(error))
 
     async def _on_conversation_changed(self, conversation_id: str) -> None:
         if conversation_id != self.conversation.id:
@@ -155,11 +256,11 @@ def register(chat: ChatService, models: ModelManager) -> None:
     async def open_page(conversation_id: str | None) -> ChatPage:
         # Everything is read before the first element is made, so that the page arrives with its messages in it.
         await chat.started()
-        recent = await chat.conversations(PAGE_SIZE + 1)
+        recent = await chat.conversations(LIST_PAGE_SIZE + 1)
         conversation = await chat.open(conversation_id) if conversation_id else None
-        messages, reply = await chat.messages(conversation.id) if conversation else ([], None)
+        branch = await read_branch(chat, conversation.id, PAGE_SIZE) if conversation else Branch([], {}, None)
         page = ChatPage(chat, models, conversation, recent)
-        page.show(messages, reply)
+        page.show(branch)
         return page
 
     @ui.page("/")

@@ -7,6 +7,8 @@ from pathlib import Path
 from nicegui import ui
 from pygments.formatters import HtmlFormatter
 
+from localchat_ui.ui import icons
+
 # Every text role keeps a contrast of at least 4.5 : 1 on `page`, `raised` and `sunken` of its theme.
 LIGHT = {
     "page": "#fcfbf9",
@@ -62,7 +64,9 @@ def apply() -> None:
 
 
 def _stylesheet() -> str:
-    rules = [_variables(":root", LIGHT | SCALE), _variables("body.body--dark", DARK)]
+    icon_variables = {f"icon-{action}": icons.data_url(icon) for action, icon in icons.BY_ACTION.items()}
+    rules = [_variables(":root", LIGHT | SCALE | icon_variables), _variables("body.body--dark", DARK)]
+    rules += [f'[data-action="{action}"] {{ --icon: var(--icon-{action}); }}' for action in icons.BY_ACTION]
     return "\n".join(rules + [_code_colours(theme, style) for theme, style in CODE_STYLES.items()])
 
 

@@ -1,5 +1,9 @@
 """Line icons as Quasar takes them: SVG paths on a 24 by 24 grid, so no icon font has to load."""
 
+from __future__ import annotations
+
+from urllib.parse import quote
+
 _STROKE = "@@fill:none;stroke:currentColor;stroke-width:1.8;stroke-linecap:round;stroke-linejoin:round"
 
 
@@ -16,3 +20,45 @@ MORE = _line("M5.5 12h.01", "M12 12h.01", "M18.5 12h.01")
 CHEVRON = _line("M7 10l5 5 5-5")
 CLOSE = _line("M6 6l12 12", "M18 6L6 18")
 RETRY = _line("M20 12a8 8 0 1 1-2.6-5.9", "M20 4v4.5h-4.5")
+COPY = _line("M9 9h10v10H9z", "M5 15V5h10")
+DONE = _line("M5 12.5l4.5 4.5L19 7.5")
+EDIT = _line("M5 19l1-4L16.5 4.5l3 3L9 18z", "M14.5 6.5l3 3")
+FORK = _line(
+    "M6.5 8.5v7",
+    "M6.5 4.5a2 2 0 1 0 0 4 2 2 0 0 0 0-4",
+    "M6.5 15.5a2 2 0 1 0 0 4 2 2 0 0 0 0-4",
+    "M17.5 4.5a2 2 0 1 0 0 4 2 2 0 0 0 0-4",
+    "M17.5 8.5c0 4-7 3-10.6 7",
+)
+ABOUT = _line("M12 11v5", "M12 8h.01", "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17")
+DELETE = _line("M5 7h14", "M9.5 7V4.5h5V7", "M7 7l.8 12.5h8.4L17 7")
+PREVIOUS = _line("M14 7l-5 5 5 5")
+NEXT = _line("M10 7l5 5-5 5")
+DOWN = _line("M12 5v14", "M6 13l6 6 6-6")
+ATTACH = _line(
+    "M18 11.5l-6.6 6.6a4 4 0 0 1-5.7-5.7l7.4-7.4a2.7 2.7 0 0 1 3.8 3.8l-7.3 7.3a1.3 1.3 0 0 1-1.9-1.9l6.6-6.6"
+)
+
+# Buttons of messages are plain HTML, a great many of them; their icons are masks in the stylesheet.
+BY_ACTION = {
+    "copy": COPY,
+    "copied": DONE,
+    "edit": EDIT,
+    "regenerate": RETRY,
+    "fork": FORK,
+    "about": ABOUT,
+    "delete": DELETE,
+    "previous": PREVIOUS,
+    "next": NEXT,
+}
+
+
+def data_url(icon: str) -> str:
+    """The icon as an image for CSS."""
+    paths, _, view_box = icon.partition("|")
+    drawn = "".join(
+        f"<path d='{path}' style='{style.replace('currentColor', 'black')}'/>"
+        for path, _, style in (each.partition("@@") for each in paths.split("&&"))
+    )
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='{view_box}'>{drawn}</svg>"
+    return f'url("data:image/svg+xml,{quote(svg)}")'

@@ -56,7 +56,8 @@ def test_stop_keeps_what_was_written_and_the_next_message_works(visit: Visit, se
 
     anna.stop.click()
 
-    stopped = anna.reply()
+    anna.reply()
+    stopped = anna.replies.last.locator(".words").inner_text()
     assert stopped.startswith(before)
     expect(anna.replies.last).to_contain_text("Stopped.")
     expect(anna.send).to_be_visible()
@@ -64,7 +65,7 @@ def test_stop_keeps_what_was_written_and_the_next_message_works(visit: Visit, se
     assert anna.reply()
     messages = server.messages(anna.conversation_id)
     assert [message.state for message in messages[1::2]] == [MessageState.STOPPED, MessageState.COMPLETE]
-    expect(anna.replies.first).to_have_text(stopped, use_inner_text=True)
+    expect(anna.replies.first.locator(".words")).to_have_text(stopped, use_inner_text=True)
 
 
 def test_what_is_typed_right_after_enter_is_kept(visit: Visit) -> None:
@@ -79,17 +80,33 @@ def test_what_is_typed_right_after_enter_is_kept(visit: Visit) -> None:
     expect(anna.box).to_be_focused()
 
 
-def test_a_message_sent_too_early_is_given_back(visit: Visit) -> None:
+def test_a_message_sent_meanwhile_waits_its_turn_and_is_answered(visit: Visit) -> None:
     anna = visit().open()
     anna.box.focus()
 
     anna.page.keyboard.type(f"{LONG}\n{SHORT}\n")
 
-    anna.see_growing()
-    expect(anna.questions).to_have_text([LONG])
+    expect(anna.questions).to_have_count(2)
+    expect(anna.questions.last).to_contain_text("Waits for the reply above.")
+    expect(anna.box).to_have_value("")
+    anna.stop.click()
+    expect(anna.replies).to_have_count(2)
+    assert anna.reply()
+    expect(anna.questions.last).not_to_contain_text("Waits")
+
+
+def test_a_waiting_message_can_be_taken_back_into_the_box(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask_long()
+    anna.ask(SHORT)
+
+    anna.questions.last.get_by_role("button", name="Take back").click()
+
+    expect(anna.questions).to_have_count(1)
     expect(anna.box).to_have_value(SHORT)
     anna.stop.click()
     anna.reply()
+    expect(anna.questions).to_have_count(1)
 
 
 def test_shift_enter_breaks_the_line(visit: Visit) -> None:

@@ -216,7 +216,7 @@ def test_everything_can_be_reached_with_the_tab_key_and_shows_it(visit: Visit) -
 
     anna.page.evaluate("document.activeElement.blur()")
     reached, unseen = [], []
-    for _ in range(60):
+    for _ in range(120):
         anna.page.keyboard.press("Tab")
         for name, element in wanted.items():
             if name not in reached and element.evaluate("element => element === document.activeElement"):

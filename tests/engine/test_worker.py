@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from localchat_ui.engine.base import (
     PromptTooLongError,
     Turn,
 )
+from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import ask
 
@@ -360,6 +362,20 @@ def test_a_reply_that_goes_on_is_the_one_that_was_never_broken_off(model: str, r
         rest = ask(engine, question, begun, max_tokens=25)
         assert begun + rest.wait().text == whole
         assert rest.stats.reused_tokens > rest.stats.prompt_tokens - 4
+
+
+def test_thinking_comes_apart_from_the_answer_and_is_timed(smollm: Path):
+    """The model does not think by itself; a grammar makes it write the marks of those that do."""
+    grammar = 'root ::= "<think>\\n" [a-z]{5,20} "\\n</think>\\n\\n" "Yes" [a-z. ]{1,20}'
+    with running() as engine:
+        engine.load(smollm, lambda share: None)
+        [resident] = engine._residents.all()
+        resident.model.thinking_marks = ThinkingMarks("<think>", "</think>")
+        reply = ask(engine, "Is the sky blue?", grammar=grammar, max_tokens=60).wait()
+        assert re.fullmatch(r"[a-z]{5,20}\n", reply.thinking)
+        assert reply.text.startswith("Yes")
+        assert "think" not in reply.text
+        assert 0 < reply.stats.thinking_seconds < 60
 
 
 # When something goes wrong

@@ -336,3 +336,13 @@ def run_sql(database: Path, statement: str, *values: str) -> list[tuple[object, 
             return connection.execute(statement, values).fetchall()
     finally:
         connection.close()
+
+
+async def test_closing_lets_what_is_under_way_end_and_refuses_what_comes_later(store: HistoryStore) -> None:
+    conversation, _ = await start_conversation(store, "Hi")
+    reading = [asyncio.create_task(store.branch(conversation.id)) for _ in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert all([len(await each) == 1 for each in reading])
+    with pytest.raises(HistoryError, match="shutting down"):
+        await store.branch(conversation.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ class Program:
         self.engine = engine
         self.models = folder / "models"
         self._data = folder / "data"
+        self.database_url = f"sqlite+aiosqlite:///{self._data / 'localchat.sqlite3'}"
         self._clients: list[httpx.AsyncClient] = []
 
     def visitor(self) -> Visitor:
@@ -119,8 +121,23 @@ class Visitor:
     @property
     def articles(self) -> list[tuple[str, str]]:
         """Who said what, in order."""
-        found = [element for element in self._elements() if element.tag == "article"]
-        return [(article.props["aria-label"], text_of(article)) for article in found]
+        return [(article.props["aria-label"], text_of(article)) for article in self._articles]
+
+    @property
+    def _articles(self) -> list[ui.element]:
+        return [element for element in self._elements() if element.tag == "article"]
+
+    def footer(self, place: int = -1) -> str:
+        """What stands below a message: how it ended, and the names of its buttons."""
+        return _read(_footer(self._articles[place]))
+
+    def act(self, action: str, place: int = -1) -> None:
+        """Press the button of this name below a message; buttons of messages are plain HTML."""
+        article = self._articles[place]
+        buttons = _buttons(_footer(article))
+        assert action in buttons, f"there is no {action!r} in {list(buttons)}"
+        told = {**buttons[action], "id": article.props["data-id"]}
+        UserInteraction(self.user, {self.find("Conversation")}, None).trigger("click", told)
 
     @property
     def titles(self) -> list[str]:
@@ -133,7 +150,11 @@ class Visitor:
 
     @property
     def alerts(self) -> list[str]:
-        return [text_of(element) for element in self._elements() if element.props.get("role") == "alert"]
+        elements = list(self._elements())
+        said = [text_of(element) for element in elements if element.props.get("role") == "alert"]
+        return [text for text in said if text] + [
+            alert for element in elements if isinstance(element, ui.html) for alert in _alerts(element.content)
+        ]
 
     @property
     def status(self) -> str:
@@ -175,8 +196,35 @@ class Visitor:
 
 def text_of(element: ui.element) -> str:
     """What one reads in an element, as far as the server knows it."""
-    shown = [each for each in (element, *element.descendants()) if is_visible(each) and not isinstance(each, ui.button)]
+    every = (element, *element.descendants())
+    shown = [each for each in every if is_visible(each) and not isinstance(each, ui.button) and not _is_footer(each)]
     return "".join(_read(each.content) if isinstance(each, ui.html) else getattr(each, "text", "") for each in shown)
+
+
+def _is_footer(element: ui.element) -> bool:
+    return "footer" in element.classes
+
+
+def _footer(article: ui.element) -> str:
+    footer = next(element for element in article.descendants() if _is_footer(element))
+    assert isinstance(footer, ui.html)
+    return str(footer.content)
+
+
+def _buttons(html: str) -> dict[str, dict[str, str]]:
+    """What each button of a footer tells when it is pressed, by its name."""
+    found = re.findall(r"<button([^>]*)>([^<]*)</button>", html)
+    told = {}
+    for attributes, label in found:
+        values = dict(re.findall(r'([\w-]+)="([^"]*)"', attributes))
+        if "disabled" not in attributes.split():
+            data = {name.removeprefix("data-"): value for name, value in values.items() if name.startswith("data-")}
+            told[values.get("aria-label", label)] = data
+    return told
+
+
+def _alerts(html: str) -> list[str]:
+    return [_read(found) for found in re.findall(r'role="alert"><div>(.*?)</div>', html)]
 
 
 def _read(html: str) -> str:

@@ -11,7 +11,7 @@ from nicegui import ui
 from nicegui.testing import UserInteraction
 
 from localchat_ui.chat import ChatService
-from localchat_ui.conversation import ChatOptions, Conversation, title_of
+from localchat_ui.conversation import ChatOptions, Conversation, Message, Role, title_of
 from localchat_ui.engine.base import PromptTooLongError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
@@ -95,8 +95,8 @@ async def test_stop_keeps_what_was_written(running: Program) -> None:
     me = await visit(running)
     await begin_story(running, me)
     me.press("Stop")
-    await until(lambda: not me.is_busy and "Stopped." in me.articles[-1][1])
-    assert "".join(STORY).startswith(me.articles[-1][1].removesuffix("Stopped.").strip())
+    await until(lambda: not me.is_busy and "Stopped." in me.footer())
+    assert "".join(STORY).startswith(me.articles[-1][1].strip())
     assert me.sees("Send")
 
 
@@ -122,7 +122,7 @@ async def test_a_reply_that_fails_says_why_and_can_be_tried_again(running: Progr
     me.say("Hi")
     await until(lambda: me.alerts == ["The context has no room left."])
     assert me.articles[-1][1].startswith("Half")
-    me.press("Retry")
+    me.act("Retry")
     await me.sees_reply("A whole answer.")
     assert len(me.articles) == 2
     assert me.alerts == []
@@ -143,7 +143,7 @@ async def test_a_reply_that_fails_at_once_says_why_too(running: Program, monkeyp
                 me.say("Hi")
                 await until(lambda: not me.is_busy and len(me.articles) == 2 * n)  # noqa: B023
         await until(lambda: not me.is_busy and len(me.alerts) == n)  # noqa: B023
-        assert "9,999 tokens do not fit." in me.articles[-1][1]
+        assert "9,999 tokens do not fit." in me.footer()
 
 
 async def test_a_reply_that_could_not_be_saved_says_so(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,18 +160,189 @@ async def test_a_reply_that_could_not_be_saved_says_so(running: Program, monkeyp
     assert "A whole answer." in me.articles[-1][1]
 
 
-async def test_a_message_is_given_back_when_it_cannot_be_sent(running: Program) -> None:
-    """Two tabs send at once: the second one keeps what it wrote."""
-    me, other = await visit(running), await visit(running)
-    await begin_story(running, me)
-    await other.open(address_of(me))
+async def test_a_message_is_given_back_when_it_cannot_be_sent(
+    running: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise HistoryError("The disk is full.")
+
+    me = await visit(running)
     text = 'And "you"?</script>\n\u2028'
-    other.say(text)
-    await until(lambda: other.alerts != [])
-    assert "still being written" in other.alerts[0]
-    assert other.scripts[-1] == f"localchat.restore({json.dumps(text)})"
-    other.press("Dismiss")
-    assert other.alerts == []
+    with monkeypatch.context() as broken:
+        broken.setattr(HistoryStore, "add_message", fail)
+        me.say(text)
+        await until(lambda: me.alerts != [])
+    assert me.alerts == ["The disk is full."]
+    assert me.scripts[-1] == f"localchat.restore({json.dumps(text)})"
+    me.press("Dismiss")
+    assert me.alerts == []
+    assert me.articles == []
+
+
+# What can be done with a message
+
+
+async def test_another_answer_and_the_way_back_to_the_first(running: Program) -> None:
+    running.engine.enqueue("One.")
+    running.engine.enqueue("Two.")
+    me = await visit(running)
+    me.say("A number")
+    await me.sees_reply("One.")
+    me.act("Regenerate")
+    await me.sees_reply("Two.")
+    await until(lambda: "2 / 2" in me.footer())
+    me.act("Previous version")
+    await me.sees_reply("One.")
+    assert "1 / 2" in me.footer()
+
+
+async def test_a_question_is_asked_differently(running: Program) -> None:
+    me, friend = await visit(running), await visit(running)
+    me.say("One")
+    await me.sees_reply("One")
+    await friend.open(address_of(me))
+    me.act("Edit", 0)
+    await until(lambda: me.sees("Edit message"))
+    me.trigger("Edit message", "keydown", "Uno")
+    await me.sees_reply("Uno")
+    assert me.articles == [("You", "Uno"), ("Assistant", "Uno")]
+    await friend.sees_reply("Uno")
+    assert "2 / 2" in friend.footer(0)
+
+
+async def test_an_edit_that_is_cancelled_changes_nothing(running: Program) -> None:
+    me = await visit(running)
+    me.say("One")
+    await me.sees_reply("One")
+    me.act("Edit")
+    await until(lambda: me.sees("Edit message"))
+    me.press("Cancel")
+    await until(lambda: not me.sees("Edit message"))
+    assert "/ 2" not in me.footer()
+
+
+async def test_a_stopped_reply_goes_on(running: Program) -> None:
+    me = await visit(running)
+    await begin_story(running, me)
+    me.press("Stop")
+    await until(lambda: "Stopped." in me.footer())
+    begun = me.articles[-1][1]
+    running.engine.enqueue(" and so on.")
+    me.act("Continue")
+    await until(lambda: not me.is_busy and me.articles[-1][1].endswith("and so on."))
+    assert me.articles[-1][1].startswith(begun)
+    assert len(me.articles) == 2
+
+
+async def test_a_message_is_deleted_and_brought_back(running: Program) -> None:
+    me = await visit(running)
+    for text in ("One", "Two"):
+        me.say(text)
+        await me.sees_reply(text)
+    me.act("Delete", 2)
+    await until(lambda: len(me.articles) == 2)
+    me.press("Undo")
+    await until(lambda: len(me.articles) == 4)
+
+
+async def test_a_fork_opens_as_a_conversation_of_its_own(running: Program) -> None:
+    me = await visit(running)
+    for text in ("One", "Two"):
+        me.say(text)
+        await me.sees_reply(text)
+    me.act("Fork from here", 1)
+    await until(lambda: len(me.articles) == 2 and len(me.titles) == 2)
+
+
+async def test_a_receipt_tells_how_a_reply_was_made(running: Program) -> None:
+    me = await visit(running)
+    me.say("One two")
+    await me.sees_reply("One two")
+    me.act("About this reply")
+    await until(lambda: "Temperature" in me.footer())
+    assert "Reply2 tokens" in me.footer()
+    me.act("About this reply")
+    await until(lambda: "Temperature" not in me.footer())
+
+
+async def test_what_is_copied_is_what_was_written(running: Program) -> None:
+    running.engine.enqueue("**bold** </script> \u2028")
+    me = await visit(running)
+    me.say("Hi")
+    await until(lambda: not me.is_busy and len(me.articles) == 2)
+    me.act("Copy")
+    await until(lambda: 'localchat.deliver("**bold** </script> \\u2028")' in me.scripts)
+
+
+async def test_a_message_sent_while_a_reply_is_written_waits_and_is_answered(running: Program) -> None:
+    me = await visit(running)
+    running.engine.seconds_per_token = 0.01
+    running.engine.enqueue(*STORY[:30])
+    me.say("A story")
+    await until(lambda: me.is_busy and "word1" in me.articles[-1][1])
+    me.say("And then?")
+    await until(lambda: len(me.articles) == 3)
+    assert me.footer().startswith("Waits for the reply above.")
+    await me.sees_reply("And then?")
+    assert [who for who, _ in me.articles] == ["You", "Assistant", "You", "Assistant"]
+
+
+async def test_a_waiting_message_can_be_taken_back(running: Program) -> None:
+    me = await visit(running)
+    await begin_story(running, me)
+    me.say("And then?")
+    await until(lambda: len(me.articles) == 3)
+    me.act("Take back")
+    await until(lambda: len(me.articles) == 2)
+    me.press("Stop")
+    await until(lambda: not me.is_busy)
+    assert len(me.articles) == 2
+
+
+async def test_thinking_is_folded_and_timed(running: Program) -> None:
+    running.engine.enqueue("Four.", thinking="Two and two.")
+    me = await visit(running)
+    me.say("2 + 2?")
+    await until(lambda: not me.is_busy and len(me.articles) == 2)
+    assert me.articles[-1][1] == "Thought for 2 sTwo and two.Four."
+
+
+async def test_the_context_shows_the_tokens_of_each_message_and_the_prompt(running: Program) -> None:
+    me = await visit(running)
+    me.say("One two three")
+    await me.sees_reply("One two three")
+    gauge = next(element for element in me._elements() if "gauge" in element.classes)
+    UserInteraction(me.user, {gauge}, None).click()
+    await me.user.should_see("The exact prompt")
+    await me.user.should_see("You: One two three")
+
+
+async def test_a_long_conversation_opens_with_its_end_and_shows_more_on_demand(running: Program) -> None:
+    me = await visit(running)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    address = address_of(me)
+    store = HistoryStore(running.database_url)
+    await store.open()
+    parent = (await store.branch(address.rpartition("/")[2]))[-1]
+    for number in range(100):
+        role = (Role.USER, Role.ASSISTANT)[number % 2]
+        message = Message(parent.conversation_id, role, f"text {number}", parent_id=parent.id)
+        await store.add_message(message)
+        parent = message
+    await store.close()
+    await me.open(address)
+    assert len(me.articles) == 40
+    assert me.articles[-1] == ("Assistant", "text 99")
+    me.press("Show earlier messages")
+    await until(lambda: len(me.articles) == 80)
+    me.press("Show earlier messages")
+    await until(lambda: len(me.articles) == 102)
+    assert me.articles[0] == ("You", "Hi")
+    assert not me.sees("Show earlier messages")
+    me.say("And now?")
+    await me.sees_reply("And now?")
+    assert len(me.articles) == 104
 
 
 # Several people
@@ -496,7 +667,8 @@ async def test_hostile_text_is_shown_as_text_wherever_it_stands(running: Program
     assert_only_harmless_html(me)
 
     again = await visit(running, address_of(me))
-    assert again.articles == me.articles
+    assert again.articles[0] == me.articles[0]
+    assert "".join(again.articles[1][1].split()) == "".join(me.articles[1][1].split())
     await until(lambda: again.titles == me.titles)
     assert_only_harmless_html(again)
     response = await me.user.http_client.get(address_of(me))
@@ -545,10 +717,10 @@ async def test_everything_is_there_again_after_a_restart(program: Program) -> No
         await until(lambda: me.titles == ["Hi there"])
         assert me.articles[:3] == before[:3]
         interrupted = me.articles[3][1]
-        assert interrupted.endswith("Interrupted: the program ended while this was written.")
+        assert me.footer(3).startswith("Interrupted: the program ended while this was written.")
         assert interrupted.startswith("word0")
         program.engine.enqueue("Once upon a time.")
-        me.press("Try again")
+        me.act("Try again")
         await me.sees_reply("Once upon a time.")
 
 
@@ -561,7 +733,7 @@ async def visit(program: Program, path: str = "/") -> Visitor:
 def assert_only_harmless_html(visitor: Visitor) -> None:
     """Whatever is not plain text has been through the Markdown renderer."""
     for element in visitor.user.current_layout.descendants():
-        if isinstance(element, ui.html):
+        if isinstance(element, ui.html) and "footer" not in element.classes:
             assert_harmless(element.content)
 
 

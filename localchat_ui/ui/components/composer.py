@@ -8,24 +8,57 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from localchat_ui.engine.base import EngineError
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button
+from localchat_ui.ui.words import counted
 
 
 class Composer:
-    """Reads, clears and grows its text in the browser; the server only ever gets what was sent."""
+    """Reads, clears and grows its text in the browser; the server only ever gets what was sent.
 
-    def __init__(self, *, on_send: Callable[[str], Awaitable[None]], on_stop: Callable[[], None]) -> None:
+    Text files are read in the browser, too, and join the message; the server only counts their tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_send: Callable[[str], Awaitable[None]],
+        on_stop: Callable[[], None],
+        count_tokens: Callable[[str], Awaitable[int]],
+    ) -> None:
         async def send(event: GenericEventArguments) -> None:
             await on_send(str(event.args))
 
+        async def count(event: GenericEventArguments) -> None:
+            try:
+                note, refusal = counted(await count_tokens(str(event.args["text"])), "token"), ""
+            except EngineError as error:
+                note, refusal = "", str(error)
+            ui.run_javascript(f"localchat.counted({json.dumps([event.args['id'], note, refusal])[1:-1]})")
+
+        ui.element("div").classes("refusal").props("role=alert")
         with ui.element("div").classes("composer"):
-            self.box = ui.element("textarea").props("rows=1 autofocus dir=auto enterkeyhint=enter")
-            self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
-            self.box.on("keydown", send, js_handler="(event) => localchat.keydown(event, emit)")
-            self.send_button = icon_button(icons.SEND, "Send").classes("send")
-            self.send_button.on("click", send, js_handler="() => localchat.submit(emit)")
-            self.stop_button = icon_button(icons.STOP, "Stop", on_stop).classes("send")
+            ui.element("ul").classes("attachments").props('aria-label="Attached files"')
+            with ui.element("div").classes("composer-row"):
+                picker = ui.element("input").props("type=file multiple hidden")
+                picker.on(
+                    "change",
+                    count,
+                    js_handler="(event) => { localchat.attach(event.target.files, emit); event.target.value = ''; }",
+                )
+                attach = icon_button(icons.ATTACH, "Attach text files").classes("attach")
+                attach.on("click", js_handler=f"() => getHtmlElement({picker.id}).click()")
+                self.box = ui.element("textarea").props("rows=1 autofocus dir=auto enterkeyhint=enter")
+                self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
+                self.box.on("keydown", send, js_handler="(event) => localchat.keydown(event, emit)")
+                self.queue_button = icon_button(icons.SEND, "Send when finished").classes("queue")
+                self.queue_button.on("click", send, js_handler="() => localchat.submit(emit)")
+                self.send_button = icon_button(icons.SEND, "Send").classes("send")
+                self.send_button.on("click", send, js_handler="() => localchat.submit(emit)")
+                self.stop_button = icon_button(icons.STOP, "Stop", on_stop).classes("send")
+        ui.on("count", count)
+        ui.run_javascript("localchat.listenForFiles((told) => emitEvent('count', told))")
         self.show_writing(False)
 
     def show_writing(self, writing: bool) -> None:

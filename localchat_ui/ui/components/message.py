@@ -5,84 +5,118 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
-from localchat_ui.conversation import Message, MessageState, Role
+from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.reply import Reply
-from localchat_ui.ui import icons
+from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.markdown import MarkdownStream
-
-NOTES = {
-    MessageState.STOPPED: "Stopped.",
-    MessageState.INTERRUPTED: "Interrupted: the program ended while this was written.",
-}
+from localchat_ui.ui.markdown import MarkdownStream, render_markdown
 
 
 class MessageView:
-    """An article. `on_retry` is given to the last message alone: it asks for the reply once more."""
+    """An article, which stays the same element from a reply's first word on."""
 
-    def __init__(
-        self, message: Message, reply: Reply | None, *, on_retry: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
-        self._message = message
-        self._reply = reply
-        self._shown_state = message.state
-        self._retryable = on_retry is not None
-        with ui.element("article").classes(f"message {message.role.value}") as self._article:
-            self._article.props["aria-label"] = "You" if message.role is Role.USER else "Assistant"
-            if message.role is Role.USER:
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self._reply: Reply | None = None
+        self._shows_receipt = False
+        self._draw_footer: Callable[[], str] = str
+        self._editor: ui.element | None = None
+        is_reply = message.role is Role.ASSISTANT
+        with ui.element("article").classes(f"message {message.role.value}") as self.article:
+            self.article.props["aria-label"] = "Assistant" if is_reply else "You"
+            self.article.props["data-id"] = message.id
+            self.article.props["id"] = f"message-{message.id}"
+            self._thinking: Thinking | None = None
+            self._body = GrowingMarkdown() if is_reply else None
+            if not is_reply:
                 ui.label(message.text).classes("words").props("dir=auto")
-                return
-            self._body = _GrowingMarkdown()
-            self._body.show(message.text)
-            if reply is not None:
-                self._body.show_waiting(not message.text)
-                reply.changed.subscribe(self._grow)
-            else:
-                self._show_outcome(message, on_retry)
+            self._footer = ui.html(sanitize=False).classes("footer")
 
-    def shows(self, message: Message) -> bool:
-        """Whether this view is what the message looks like now."""
-        return message.id == self._message.id and message.state is self._shown_state
+    def show(self, message: Message, reply: Reply | None, version: Version | None, *, is_last: bool) -> None:
+        """Bring the view up to date; `reply` is given while this message is being written."""
+        self.message = message
+        self._follow(reply)
+        if self._body is not None:
+            if reply is None:
+                self._body.finish(message.text)
+                if message.thinking:
+                    self._thoughts().finish(message)
+            else:
+                self._grow()
+
+        def draw_footer() -> str:
+            is_writing = reply is not None
+            return message_footer.render(message, version, is_last, is_writing, with_receipt=self._shows_receipt)
+
+        self._draw_footer = draw_footer
+        self._footer.content = self._draw_footer()
+
+    def toggle_receipt(self) -> None:
+        self._shows_receipt = not self._shows_receipt
+        self._footer.content = self._draw_footer()
+
+    def edit(self, on_save: Callable[[str], Awaitable[None]]) -> None:
+        """Put a box in place of the words until they are saved, or not."""
+        if self._editor is not None:
+            return
+
+        async def save(event: GenericEventArguments) -> None:
+            self.close_editor()
+            await on_save(str(event.args))
+
+        self.article.classes(add="editing")
+        with self.article, ui.element("div").classes("editor") as self._editor:
+            box = ui.element("textarea").props('dir=auto aria-label="Edit message"')
+            box.props["value"] = self.message.text
+            box.on("keydown", save, js_handler="(event) => localchat.editKey(event, emit)")
+            with ui.element("div").classes("editor-actions"):
+                text_button("Cancel", self.close_editor)
+                button = text_button("Send" if self.message.role is Role.USER else "Save", lambda: None, primary=True)
+                button.on("click", save, js_handler=f"() => emit(getHtmlElement({box.id}).value)")
+        ui.run_javascript(f"localchat.openEditor(getHtmlElement({box.id}))")
+
+    def close_editor(self) -> None:
+        if self._editor is not None:
+            self._editor.delete()
+            self._editor = None
+            self.article.classes(remove="editing")
 
     def delete(self) -> None:
-        if self._reply is not None:
-            self._reply.changed.unsubscribe(self._grow)
-        self._article.delete()
+        self._follow(None)
+        self.article.delete()
+
+    def _follow(self, reply: Reply | None) -> None:
+        if reply is not self._reply:
+            if self._reply is not None:
+                self._reply.changed.unsubscribe(self._grow)
+            if reply is not None:
+                reply.changed.subscribe(self._grow)
+            self._reply = reply
 
     def _grow(self) -> None:
-        self._body.show(self._message.text)
-        self._body.show_waiting(not self._message.text)
+        assert self._body is not None
+        text, thinking = self.message.text, self.message.thinking
+        if thinking:
+            self._thoughts().show(thinking, is_going_on=not text)
+        self._body.show(text)
+        self._body.show_waiting(not text and not thinking)
 
-    def _show_outcome(self, message: Message, on_retry: Callable[[], Awaitable[None]] | None) -> None:
-        if message.error:
-            with ui.element("div").classes("outcome failed").props("role=alert"):
-                ui.label(message.error)
-                if on_retry is not None:
-                    text_button("Retry", on_retry).props(f'icon="{icons.RETRY}"')
-        elif message.state in NOTES:
-            with ui.element("div").classes("outcome"):
-                ui.label(NOTES[message.state])
-                if on_retry is not None and message.state is MessageState.INTERRUPTED:
-                    text_button("Try again", on_retry)
-        elif message.stats is not None and message.stats.finish_reason == "length":
-            with ui.element("div").classes("outcome"):
-                ui.label(f"Ended at the limit of {message.stats.reply_tokens:,} tokens.")
-        if message.stats is not None and message.stats.unseen_messages:
-            with ui.element("div").classes("outcome"):
-                ui.label(_unseen(message.stats.unseen_messages))
+    def _thoughts(self) -> Thinking:
+        """Made when there are some: most replies have none."""
+        if self._thinking is None:
+            with self.article:
+                self._thinking = Thinking()
+        return self._thinking
 
 
-def _unseen(count: int) -> str:
-    messages = "message" if count == 1 else f"{count} messages"
-    return f"The context was full: the model did not see the first {messages} of this conversation."
-
-
-class _GrowingMarkdown:
+class GrowingMarkdown:
     """Finished blocks are elements that never change again; only the open block is redrawn."""
 
     def __init__(self) -> None:
         self._stream = MarkdownStream()
+        self._shown = ""
         with ui.element("div").classes("words markdown").props("dir=auto"):
             self._finished = ui.element("div")
             self._open = ui.html(sanitize=False)
@@ -91,12 +125,48 @@ class _GrowingMarkdown:
         self.show_waiting(False)
 
     def show(self, text: str) -> None:
+        """Show a text that begins with the one shown before."""
+        if text == self._shown:
+            return
+        self._shown = text
         finished, rest = self._stream.feed(text)
         if finished:
             with self._finished:
                 ui.html("".join(finished), sanitize=False)
         self._open.content = rest
 
+    def finish(self, text: str) -> None:
+        """Show a text that does not grow any more: all at once, or as it was when nothing has to be set right."""
+        self.show_waiting(False)
+        if not self._shown:
+            self._shown = text
+            self._open.content = render_markdown(text)
+            return
+        self.show(text)
+        if self._stream.outdated:
+            self._finished.clear()
+            self._open.content = render_markdown(text)
+
     def show_waiting(self, waiting: bool) -> None:
         if self._waiting.visible is not waiting:
             self._waiting.set_visibility(waiting)
+
+
+class Thinking:
+    """What a model thought before it answered: folded, timed, above the answer."""
+
+    def __init__(self) -> None:
+        with ui.element("details").classes("thinking") as details:
+            with ui.element("summary"):
+                self._summary = ui.label()
+            self._body = GrowingMarkdown()
+        details.move(target_index=0)
+
+    def show(self, text: str, *, is_going_on: bool) -> None:
+        self._body.show(text)
+        self._summary.set_text("Thinking…" if is_going_on else "Thoughts")
+
+    def finish(self, message: Message) -> None:
+        self._body.finish(message.thinking)
+        seconds = message.stats.thinking_seconds if message.stats else 0.0
+        self._summary.set_text(f"Thought for {seconds:.0f} s" if seconds >= 1 else "Thoughts")

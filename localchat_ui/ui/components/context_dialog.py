@@ -1,0 +1,77 @@
+"""What the model reads: how full its context is, the tokens of each message, and the exact prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from nicegui import ui
+
+from localchat_ui.chat import ChatError, PromptView
+from localchat_ui.conversation import Message, Role
+from localchat_ui.engine.base import EngineError
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.ui import icons
+from localchat_ui.ui.components.element import icon_button
+from localchat_ui.ui.words import counted
+
+EXCERPT = 90
+
+
+class ContextDialog:
+    """Filled each time it is opened: counting takes a moment, and what it counts changes with every message."""
+
+    def __init__(self, look: Callable[[], Awaitable[tuple[Sequence[Message], PromptView]]]) -> None:
+        self._look = look
+        with ui.dialog() as self._dialog, ui.element("section").classes("sheet") as self._sheet:
+            self._sheet.props["aria-label"] = "Context"
+
+    async def open(self) -> None:
+        self._sheet.clear()
+        with self._sheet:
+            with ui.element("header").classes("sheet-title"):
+                with ui.element("h2"):
+                    ui.label("Context")
+                icon_button(icons.CLOSE, "Close", self._dialog.close)
+            try:
+                messages, view = await self._look()
+            except (ChatError, EngineError, HistoryError) as error:
+                ui.label(str(error)).classes("outcome failed").props("role=alert")
+            else:
+                self._fill(messages, view)
+        self._dialog.open()
+
+    def _fill(self, messages: Sequence[Message], view: PromptView) -> None:
+        used = f"{view.n_tokens:,} of {counted(view.n_ctx, 'token')}" if view.n_ctx else counted(view.n_tokens, "token")
+        ui.label(f"The next reply would begin after {used}.").classes("card-text")
+        if view.n_unseen:
+            unseen = counted(view.n_unseen, "message")
+            ui.label(f"The context is full: the first {unseen} would not be read.").classes("card-text")
+        with ui.element("table").classes("tokens"):
+            with ui.element("thead"), ui.element("tr"):
+                for heading in ("Message", "Tokens"):
+                    with ui.element("th").props("scope=col"):
+                        ui.label(heading)
+            with ui.element("tbody"):
+                if view.system_tokens:
+                    _row("System prompt", view.system_tokens)
+                for index, message in enumerate(messages):
+                    _row(_excerpt(message), view.message_tokens.get(message.id, 0), is_read=index >= view.n_unseen)
+        with ui.element("details").classes("prompt"):
+            with ui.element("summary"):
+                ui.label("The exact prompt")
+            with ui.element("pre").props("tabindex=0"):
+                ui.label(view.text)
+
+
+def _row(words: str, n_tokens: int, *, is_read: bool = True) -> None:
+    with ui.element("tr").classes("" if is_read else "not-read"):
+        with ui.element("td"):
+            ui.label(words)
+        with ui.element("td"):
+            ui.label(f"{n_tokens:,}")
+
+
+def _excerpt(message: Message) -> str:
+    who = "You" if message.role is Role.USER else "Assistant"
+    words = " ".join(message.text.split())
+    return f"{who}: {words[:EXCERPT]}{'…' if len(words) > EXCERPT else ''}"
