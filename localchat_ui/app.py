@@ -7,6 +7,9 @@ import logging
 
 from nicegui import App, app
 
+from localchat_ui.api import chat_stream, documentation, health, openai
+from localchat_ui.api.backend import Backend
+from localchat_ui.api.metrics import MeteredEngine
 from localchat_ui.chat import ChatService
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import supports_gpu
@@ -24,19 +27,11 @@ logger = logging.getLogger(__name__)
 
 def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
-    engine = engine or LlamaEngine(
-        n_ctx=settings.n_ctx,
-        parallel=settings.parallel,
-        n_batch=settings.n_batch,
-        n_threads=settings.n_threads,
-        n_gpu_layers=settings.n_gpu_layers,
-        memory_budget=settings.model_memory_bytes,
-        idle_seconds=60 * settings.model_idle_minutes,
-    )
+    metered = MeteredEngine(engine or _llama(settings))
     store = HistoryStore(settings.resolved_database_url)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
     models = ModelManager(
-        engine,
+        metered,
         catalog,
         store,
         configured=settings.model,
@@ -44,9 +39,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
         memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
     )
-    chat = ChatService(engine, store, models, settings.chat_options())
+    chat = ChatService(metered, store, models, settings.chat_options())
+
+    backend = Backend(metered, models, chat)
 
     chat_page.register(chat, models)  # / and /c/{conversation_id}
+    chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
+    openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
+    health.register(app, metered, metered.metrics)  # /healthz, /metrics
+    documentation.register(app)  # /docs, /openapi.json
 
     async def start() -> None:
         await store.open()
@@ -56,13 +57,25 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     async def stop() -> None:
         await chat.close()
         # A load under way gives up when the engine closes, so the models are closed after it.
-        await asyncio.to_thread(engine.close)
+        await asyncio.to_thread(metered.close)
         await models.close()
         await store.close()
 
     app.on_startup(start)
     app.on_shutdown(stop)
     return app
+
+
+def _llama(settings: Settings) -> LlamaEngine:
+    return LlamaEngine(
+        n_ctx=settings.n_ctx,
+        parallel=settings.parallel,
+        n_batch=settings.n_batch,
+        n_threads=settings.n_threads,
+        n_gpu_layers=settings.n_gpu_layers,
+        memory_budget=settings.model_memory_bytes,
+        idle_seconds=60 * settings.model_idle_minutes,
+    )
 
 
 def _uses_gpu(settings: Settings) -> bool:

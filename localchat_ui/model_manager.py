@@ -12,13 +12,13 @@ from typing import Any
 
 from nicegui import Event
 
-from localchat_ui.engine.base import Engine, ModelLoadError, NoModelError
+from localchat_ui.engine.base import Engine, EngineError, ModelLoadError, NoModelError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download, DownloadCancelledError, DownloadError, Progress
-from localchat_ui.library.model_file import ModelFile
+from localchat_ui.library.model_file import ModelFile, displayable
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,10 @@ class ModelStatus:
     error: str | None = None
 
 
+class UnknownModelError(EngineError):
+    """No installed model is called so."""
+
+
 class ModelManager:
     """Brings models into the engine, one at a time.
 
@@ -85,6 +89,7 @@ class ModelManager:
         self._error: str | None = None
         self._number = 0
         self._share = 0.0
+        self._preparing = asyncio.Lock()
         self.status = ModelStatus(Phase.STARTING)
         self.changed: Event[[]] = Event()
         self.failed: Event[[str]] = Event()
@@ -131,6 +136,32 @@ class ModelManager:
             if self._task is None or self._task.done():
                 raise NoModelError(f"No model is loaded. {self.status.error or HOW_TO_ADD}")
             await asyncio.wait([self._task])
+
+    @property
+    def settling(self) -> bool:
+        """Whether the first model is still on its way: none can answer yet, and one will."""
+        return self._engine.model is None and self._task is not None and not self._task.done()
+
+    async def prepare(self, name: str) -> ModelFile:
+        """An installed model by its file name, that a request may name without changing the model in use.
+
+        The engine loads it when the request is submitted. Raises UnknownModelError, and ModelLoadError for one that
+        does not fit beside those in use or cannot be loaded.
+        """
+        model = self._catalog.find(name)
+        if model is None:
+            await self.refresh()
+            model = self._catalog.find(name)
+        if model is None:
+            raise UnknownModelError(f"No installed model is called {displayable(name)[:200]}.")
+        if model.error:
+            raise ModelLoadError(model.error)
+        async with self._preparing:
+            if model.path not in self._engine.figures.models:
+                await self._make_room(model)
+                if error := await self._catalog.try_load(model, lambda share: None):
+                    raise ModelLoadError(error)
+        return model
 
     async def close(self) -> None:
         """Give up what is under way. A load ends when the engine closes, so close that first."""
@@ -209,12 +240,7 @@ class ModelManager:
 
     async def _check(self, model: ModelFile) -> None:
         """Raises ModelLoadError for a file that does not fit, or does not survive its first load in a child process."""
-        if self._memory is not None:
-            unused = self._engine.figures.unused_bytes
-            if reason := self._memory.refusal(model, self._catalog.models, reclaimable=unused):
-                raise ModelLoadError(reason)
-            if self._memory.refusal(model):
-                await asyncio.to_thread(self._engine.make_room)
+        await self._make_room(model)
         trial = asyncio.create_task(self._catalog.try_load(model, lambda share: self._on_share(share * TRIAL_SHARE)))
         try:
             await self._follow_share(trial, model)
@@ -224,6 +250,16 @@ class ModelManager:
             await asyncio.gather(trial, return_exceptions=True)
         if error := trial.result():
             raise ModelLoadError(error)
+
+    async def _make_room(self, model: ModelFile) -> None:
+        """Raises ModelLoadError for a model that does not fit, even when those leave that nobody needs."""
+        if self._memory is None:
+            return
+        unused = self._engine.figures.unused_bytes
+        if reason := self._memory.refusal(model, self._catalog.models, reclaimable=unused):
+            raise ModelLoadError(reason)
+        if self._memory.refusal(model):
+            await asyncio.to_thread(self._engine.make_room)
 
     async def _bring(self, model: ModelFile, first_share: float = 0.0) -> None:
         def on_share(share: float) -> None:

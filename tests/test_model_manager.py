@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from localchat_ui import model_manager as manager_module
-from localchat_ui.engine.base import EngineFigures, LoadedModel, NoModelError
+from localchat_ui.engine.base import EngineFigures, LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
@@ -24,7 +24,7 @@ from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import DownloadCancelledError, DownloadError, Progress
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ModelManager, ModelStatus, Phase
+from localchat_ui.model_manager import ModelManager, ModelStatus, Phase, UnknownModelError
 from tests.library.test_metadata import Child
 
 # The probe of these tests crashes on a file of this name.
@@ -722,3 +722,35 @@ async def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
+
+
+# Models that requests name
+
+
+async def test_a_named_model_is_made_ready_and_the_one_in_use_stays(house: House) -> None:
+    house.put("a.gguf")
+    manager = await house.started()
+    before = manager.status
+    house.put("later.gguf")
+
+    assert (await manager.prepare("later")).path.name == "later.gguf"
+
+    assert manager.status == before
+    assert house.engine.loads == ["a.gguf"], "the engine loads it when the request comes"
+
+
+async def test_a_named_model_that_is_unknown_unreadable_or_too_big_is_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.put("a.gguf", "b.gguf", UNREADABLE)
+    house.memory = MemoryCheck(4096, 4)
+    manager = await house.started()
+    for name in ("nowhere", "../a.gguf", "a\0", "\ud800"):
+        with pytest.raises(UnknownModelError):
+            await manager.prepare(name)
+    with pytest.raises(ModelLoadError):
+        await manager.prepare(UNREADABLE)
+    monkeypatch.setattr(fit, "free_memory", lambda: 0)
+    with pytest.raises(ModelLoadError, match="does not fit into memory"):
+        await manager.prepare("b")
+    assert manager.status.error is None

@@ -11,12 +11,26 @@ from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    """A function that the model wants to be called. `arguments` is what JSON can hold, usually an object."""
+
+    name: str
+    arguments: object
+    id: str = ""
+
+
+@dataclass(frozen=True)
 class Turn:
-    """One message as the model sees it. `thinking` is what the model thought before it answered so."""
+    """One message as the model sees it. `thinking` is what the model thought before it answered so.
+
+    The assistant's may ask for `tool_calls`; a tool's answers the one with its `tool_call_id`.
+    """
 
     role: Role
     text: str
     thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,8 @@ class GenerationRequest:
     """One reply to be written. The last turn is answered; or, if it is the assistant's, goes on as if never broken off.
 
     `model` is the file to answer with, None the model in use. `template_arguments` reach the model's chat template
-    (`enable_thinking` and its like).
+    (`enable_thinking` and its like; `tools` as OpenAI's protocol gives them). `may_drop` lets the oldest turns leave
+    when not all fit. A `prompt`, if there is one, is read as it is instead of turns: text or tokens.
     """
 
     turns: Sequence[Turn]
@@ -32,6 +47,8 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     model: Path | None = None
     template_arguments: Mapping[str, object] = field(default_factory=dict)
+    may_drop: bool = True
+    prompt: str | Sequence[int] | None = None
     id: str = field(default_factory=new_id)
 
 
@@ -78,7 +95,8 @@ class Token:
     """A piece of the reply: whole characters, and never part of a stop string. May be empty.
 
     `thinking` is what the model writes between its marks before it answers, and no part of `text`. `logprob` and `top`,
-    the likeliest alternatives, are natural logarithms, and given only where they were asked for.
+    the likeliest alternatives, are natural logarithms; they and `piece`, the bytes of this very token, are given only
+    where they were asked for.
     """
 
     text: str
@@ -86,6 +104,7 @@ class Token:
     thinking: str = ""
     logprob: float | None = None
     top: tuple[TokenLogprob, ...] = ()
+    piece: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -102,9 +121,10 @@ class GenerationDone:
 
 @dataclass(frozen=True)
 class GenerationFailed:
-    """The request ended with an error; `message` is for people."""
+    """The request ended with an error; `message` is for people. `refused`: what it asked for cannot be done."""
 
     message: str
+    refused: bool = False
 
 
 Event = PromptBuilt | Queued | PromptProgress | Token | GenerationDone | GenerationFailed
@@ -124,7 +144,20 @@ class NoModelError(EngineError):
 
 
 class PromptTooLongError(EngineError):
-    """The conversation does not fit into the context."""
+    """What is to be read does not fit into the context; both are counted in tokens."""
+
+    def __init__(self, message: str, n_tokens: int = 0, n_ctx: int = 0) -> None:
+        super().__init__(message)
+        self.n_tokens = n_tokens
+        self.n_ctx = n_ctx
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One vector of length 1 for each text, and the tokens of all texts together."""
+
+    vectors: list[list[float]]
+    n_tokens: int
 
 
 @dataclass(frozen=True)
@@ -180,6 +213,12 @@ class Engine(Protocol):
 
     def preview(self, request: GenerationRequest) -> PromptBuilt:
         """What the model would read for this request; blocks and raises as `submit` does."""
+
+    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
+        """The meaning of each text (or its tokens) as a vector, beside all generating; blocks, and ends with `close`.
+
+        Raises EngineError when the model has none to give.
+        """
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         """Let a running request go on with other options; the next token obeys. Unknown ids are ignored."""

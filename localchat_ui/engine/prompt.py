@@ -9,7 +9,7 @@ from itertools import accumulate
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineError, PromptTooLongError, Turn
 from localchat_ui.engine.llama import Model
-from localchat_ui.engine.template import FALLBACK_STOP, quoted, render, tokenize, unquoted
+from localchat_ui.engine.template import FALLBACK_STOP, quoted, quoted_value, render, tokenize, unquoted
 from localchat_ui.engine.text import Phase
 from localchat_ui.engine.thinking import ThinkingMarks
 
@@ -44,17 +44,19 @@ def build_prompt(
     n_ctx: int,
     max_tokens: int = 1,
     template_arguments: Mapping[str, object] | None = None,
+    may_drop: bool = True,
 ) -> Prompt:
     """Render, tokenize and fit a conversation to `n_ctx` tokens, with room for a reply of `max_tokens`.
 
-    The system turn and the newest turns stay, whole oldest turns leave; a last turn of the assistant goes on. Raises
-    EngineError when there is nothing to answer, PromptTooLongError when the last turn alone is too long.
+    The system turn and the newest turns stay, whole oldest turns leave if they may; a last turn of the assistant goes
+    on, unless it waits for the answers of tools. Raises EngineError when there is nothing to answer, PromptTooLongError
+    when what has to stay is too long.
     """
     turns = [quoted(model, turn) for turn in turns]
-    partial = turns.pop() if turns and turns[-1].role is Role.ASSISTANT else None
+    partial = turns.pop() if turns and turns[-1].role is Role.ASSISTANT and not turns[-1].tool_calls else None
     if not turns:
         raise EngineError("There is no message to answer.")
-    arguments = template_arguments or {}
+    arguments = {name: quoted_value(model, value) for name, value in (template_arguments or {}).items()}
     text = render(model, turns, arguments)
     tokens = tokenize(model, text)
     sizes = _turn_tokens(model, text, turns, len(tokens))
@@ -64,16 +66,18 @@ def build_prompt(
         sizes = (*sizes, len(begun_tokens))
     room = n_ctx - max(LEAST_REPLY_TOKENS, min(max_tokens, n_ctx // REPLY_SHARE)) - len(begun_tokens)
     n_dropped = 0
-    if len(tokens) > room:
+    if may_drop and len(tokens) > room:
         n_system = int(turns[0].role is Role.SYSTEM)
         n_dropped = _n_to_drop(turns[n_system:], sizes[n_system : len(turns)], len(tokens) - room, n_ctx // REPLY_SHARE)
         text = render(model, [*turns[:n_system], *turns[n_system + n_dropped :]], arguments)
         tokens = tokenize(model, text)
     tokens += begun_tokens
     if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
+        what = "This message and the system prompt have" if may_drop else "These messages have"
         raise PromptTooLongError(
-            f"This message and the system prompt have {len(tokens):,} tokens and the context holds {n_ctx:,}."
-            " Shorten them, or raise N_CTX."
+            f"{what} {len(tokens):,} tokens and the context holds {n_ctx:,}. Shorten them, or raise N_CTX.",
+            len(tokens),
+            n_ctx,
         )
     stop = () if model.chat_template else FALLBACK_STOP
     return Prompt(
@@ -86,6 +90,26 @@ def build_prompt(
         phase=phase,
         continued=bool(begun),
     )
+
+
+def plain_prompt(model: Model, given: str | Sequence[int], *, n_ctx: int) -> Prompt:
+    """What is read as it is, without a chat template; control tokens written out in it steer the model.
+
+    Raises EngineError for tokens that the model does not have, PromptTooLongError.
+    """
+    tokens = list(model.tokenize(given, add_special=True) if isinstance(given, str) else given)
+    unknown = next((token for token in tokens if not 0 <= token < model.n_vocab), None)
+    if unknown is not None:
+        raise EngineError(f"The prompt has the token {unknown}, but the model has {model.n_vocab:,} tokens.")
+    if not tokens:
+        raise EngineError("The prompt is empty.")
+    if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
+        raise PromptTooLongError(
+            f"The prompt has {len(tokens):,} tokens and the context holds {n_ctx:,}. Shorten it, or raise N_CTX.",
+            len(tokens),
+            n_ctx,
+        )
+    return Prompt(tokens, turn_tokens=(len(tokens),), phase=Phase.ANSWER, continued=True)
 
 
 def _begun(model: Model, text: str, partial: Turn | None) -> tuple[str, Phase]:

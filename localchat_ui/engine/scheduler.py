@@ -188,7 +188,7 @@ class Scheduler:
             sampling = generation.sampling.model_copy(update={"seed": generation.seed})
             generation.sampler = Sampler(self._model, sampling, generation.tokens)
         except EngineError as error:
-            self._fail(generation, str(error))
+            self._fail(generation, str(error), refused=True)
         except Exception:
             logger.exception("a sampler could not be made")
             self._fail(generation, "These sampling settings could not be applied. Reset them and try again.")
@@ -287,20 +287,23 @@ class Scheduler:
             logger.exception("a reply failed")
             self._fail(generation, "Choosing the next token failed. Try again, or reset the settings.")
 
-    def _logprobs(self, generation: Generation, token: int) -> tuple[float, tuple[TokenLogprob, ...]] | tuple[()]:
+    def _logprobs(
+        self, generation: Generation, token: int
+    ) -> tuple[float, tuple[TokenLogprob, ...], bytes] | tuple[()]:
         n_top = generation.sampling.top_logprobs
         if n_top is None:
             return ()
-        return log_probabilities(self._model, self._context, generation.row, token, n_top)
+        logprob, top = log_probabilities(self._model, self._context, generation.row, token, n_top)
+        return logprob, top, self._model.piece(token)
 
     def _finish(self, generation: Generation, reason: str) -> None:
         self._retire(generation)
         thinking, text = generation.text.finish()
         generation.emit(GenerationDone(text, generation.stats(reason), thinking))
 
-    def _fail(self, generation: Generation, message: str) -> None:
+    def _fail(self, generation: Generation, message: str, *, refused: bool = False) -> None:
         self._retire(generation, keep=False)
-        generation.emit(GenerationFailed(message))
+        generation.emit(GenerationFailed(message, refused))
 
     def _retire(self, generation: Generation, *, keep: bool = True) -> None:
         if generation in self._running:

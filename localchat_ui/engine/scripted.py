@@ -11,7 +11,9 @@ from pathlib import Path
 
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import (
+    Embeddings,
     Emit,
+    EngineError,
     EngineFigures,
     GenerationDone,
     GenerationFailed,
@@ -60,8 +62,8 @@ class ScriptedEngine:
         if self._model is None or self._closed:
             raise NoModelError("No model is loaded. Choose one in the header.")
         self.requests.append(request)
-        words = re.findall(r"\s*\S+", request.turns[-1].text)
-        script = self._scripts.popleft() if self._scripts else (words, None, "")
+        text = request.turns[-1].text if request.prompt is None else str(request.prompt)
+        script = self._scripts.popleft() if self._scripts else (re.findall(r"\s*\S+", text), None, "")
         thread = threading.Thread(target=self._play, args=(request, emit, *script), name="scripted engine")
         self._threads.append(thread)
         thread.start()
@@ -75,6 +77,10 @@ class ScriptedEngine:
         text = "\n".join(turn.text for turn in request.turns)
         sizes = tuple(len(turn.text.split()) for turn in request.turns)
         return PromptBuilt(sum(sizes), 0, sizes, text)
+
+    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
+        """A script has no meaning."""
+        raise EngineError("The scripted engine gives no embeddings.")
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self.changes.append((request_id, sampling))

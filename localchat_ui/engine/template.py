@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from localchat_ui.conversation import Role
-from localchat_ui.engine.base import EngineError, Turn
+from localchat_ui.engine.base import EngineError, ToolCall, Turn
 from localchat_ui.engine.llama import Model, render_chat
+from localchat_ui.engine.tools import in_words, knows_tools
 
 # For models whose file brings no template (base models). Plain enough for any of them to go on with.
 FALLBACK_TEMPLATE = (
@@ -31,6 +32,8 @@ MARK = "\ufdd0"
 
 def render(model: Model, turns: Sequence[Turn], arguments: Mapping[str, object]) -> str:
     """What a model reads of `quoted` turns, up to where its reply begins. Raises EngineError with the reason."""
+    if not knows_tools(model.chat_template):
+        turns = in_words(turns, arguments.get("tools"))
     attempts: list[Sequence[Turn]] = [turns]
     if len(turns) > 1 and turns[0].role is Role.SYSTEM:
         # Some templates refuse a system turn; its words then lead the first question.
@@ -57,7 +60,22 @@ def tokenize(model: Model, text: str, *, whole: bool = True) -> list[int]:
 
 def quoted(model: Model, turn: Turn) -> Turn:
     """The turn with marks in place of what would be read as control tokens."""
-    return replace(turn, text=_quote(model, turn.text), thinking=_quote(model, turn.thinking))
+    calls = tuple(
+        ToolCall(_quote(model, call.name), quoted_value(model, call.arguments), _quote(model, call.id))
+        for call in turn.tool_calls
+    )
+    return replace(turn, text=_quote(model, turn.text), thinking=_quote(model, turn.thinking), tool_calls=calls)
+
+
+def quoted_value(model: Model, value: object) -> object:
+    """What JSON can hold, with every text in it quoted."""
+    if isinstance(value, str):
+        return _quote(model, value)
+    if isinstance(value, Mapping):
+        return {_quote(model, str(key)): quoted_value(model, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [quoted_value(model, item) for item in value]
+    return value
 
 
 def unquoted(model: Model, text: str) -> str:
@@ -75,10 +93,22 @@ def _quote(model: Model, text: str) -> str:
 
 
 def _apply(model: Model, turns: Sequence[Turn], arguments: Mapping[str, object]) -> str:
-    messages = []
-    for turn in turns:
-        message = {"role": turn.role.value, "content": turn.text}
-        # The name that templates of thinking models agreed upon.
-        messages.append({**message, "reasoning_content": turn.thinking} if turn.thinking else message)
+    messages = [_message(turn) for turn in turns]
     template = model.chat_template or FALLBACK_TEMPLATE
     return render_chat(template, messages, bos=model.bos, eos=model.eos, arguments=arguments)
+
+
+def _message(turn: Turn) -> dict[str, object]:
+    """A turn under the names that templates agreed upon."""
+    message: dict[str, object] = {"role": turn.role.value, "content": turn.text}
+    if turn.thinking:
+        message["reasoning_content"] = turn.thinking
+    if turn.tool_calls:
+        # Arguments as values, not as the JSON of OpenAI's protocol: templates write the JSON themselves.
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in turn.tool_calls
+        ]
+    if turn.tool_call_id:
+        message["tool_call_id"] = turn.tool_call_id
+    return message

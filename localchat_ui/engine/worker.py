@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from queue import Empty, SimpleQueue
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import (
+    Embeddings,
     Emit,
     EngineFigures,
     Event,
@@ -23,8 +25,8 @@ from localchat_ui.engine.base import (
     NoModelError,
     PromptBuilt,
 )
-from localchat_ui.engine.llama import Context, Model
-from localchat_ui.engine.prompt import Prompt, build_prompt
+from localchat_ui.engine.llama import Context, Model, embed
+from localchat_ui.engine.prompt import Prompt, build_prompt, plain_prompt
 from localchat_ui.engine.residents import Resident, Residents, stamp_of
 from localchat_ui.engine.scheduler import Generation, Scheduler, built
 from localchat_ui.engine.threads import ThreadTuner
@@ -64,6 +66,8 @@ class LlamaEngine:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
+        self._embedding = threading.Lock()
+        self._ending = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -111,7 +115,11 @@ class LlamaEngine:
             self._open.clear()
         for emit in forgotten:
             _tell(emit, GenerationFailed(reason))
-        _close(residents)
+        # Who computes with one of them outside this thread sees that it is over before the next text.
+        self._ending.set()
+        with self._embedding:
+            _close(residents)
+        self._ending.clear()
 
     @property
     def model(self) -> LoadedModel | None:
@@ -138,7 +146,7 @@ class LlamaEngine:
             return resident.info
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        resident = self._lease(self._path_for(request))
+        resident = self._lease(self._path_for(request.model))
         try:
             prompt = self._prompt(resident, request)
             with self._lock:
@@ -152,8 +160,21 @@ class LlamaEngine:
         self._inbox.put(partial(self._begin, resident, request, prompt))
 
     def preview(self, request: GenerationRequest) -> PromptBuilt:
-        with self._leased(self._path_for(request)) as resident:
+        with self._leased(self._path_for(request.model)) as resident:
             return built(self._prompt(resident, request))
+
+    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
+        with self._leased(self._path_for(model)) as resident, self._embedding:
+            if resident.closed:
+                raise NoModelError(SHUTTING_DOWN)
+            n_ctx = resident.info.n_ctx
+            inputs = [plain_prompt(resident.model, text, n_ctx=n_ctx).tokens for text in texts]
+            # Replies are computed beside it; threads that wait for one another on busy cores are worse than fewer.
+            n_threads = self._n_threads or max(1, (os.cpu_count() or 1) // 2)
+            vectors = embed(resident.model, inputs, n_threads=n_threads, go_on=lambda: not self._ending.is_set())
+            if len(vectors) < len(inputs):
+                raise NoModelError(SHUTTING_DOWN)
+            return Embeddings(vectors, sum(map(len, inputs)))
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, sampling)))
@@ -173,8 +194,8 @@ class LlamaEngine:
         with self._loading:
             pass
 
-    def _path_for(self, request: GenerationRequest) -> Path:
-        path = request.model or (self._model.path if self._model else None)
+    def _path_for(self, model: Path | None) -> Path:
+        path = model or (self._model.path if self._model else None)
         if path is None:
             raise NoModelError("No model is loaded. Choose one in the header.")
         return path
@@ -239,12 +260,15 @@ class LlamaEngine:
         return Resident(info, model, context, scheduler, n_bytes, stamp)
 
     def _prompt(self, resident: Resident, request: GenerationRequest) -> Prompt:
+        if request.prompt is not None:
+            return plain_prompt(resident.model, request.prompt, n_ctx=resident.info.n_ctx)
         return build_prompt(
             resident.model,
             request.turns,
             n_ctx=resident.info.n_ctx,
             max_tokens=request.sampling.max_tokens,
             template_arguments=request.template_arguments,
+            may_drop=request.may_drop,
         )
 
     def _begin(self, resident: Resident, request: GenerationRequest, prompt: Prompt) -> None:

@@ -1,0 +1,351 @@
+"""The chat as server-sent events: what is said here stands in the history, and grows in every open page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from localchat_ui.api.backend import Backend, name_of
+from localchat_ui.api.errors import SERVER, ApiError, ErrorBody, failed, shutting_down
+from localchat_ui.api.metrics import Metrics
+from localchat_ui.api.routes import ERRORS, router
+from localchat_ui.api.schemas import Body, PromptTokensDetails, Usage
+from localchat_ui.api.sse import EventStream, event
+from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role
+from localchat_ui.engine.base import GenerationFailed
+from localchat_ui.reply import Reply
+
+FAREWELL = event(shutting_down().body.model_dump(), "error")
+LONGEST_INPUT = 1_000_000
+EXAMPLE = (
+    'event: conversation\nid: mZ…:0:0\ndata: {"conversation_id":"q4…","user_message_id":"bT…","message_id":"mZ…",'
+    '"model":"SmolLM2-135M-Instruct.Q4_1"}\n\n'
+    'event: token\nid: mZ…:6:0\ndata: {"text":"Paris."}\n\n'
+    'event: done\ndata: {"finish_reason":"stop","usage":{"prompt_tokens":31,"completion_tokens":3,"total_tokens":34}}'
+    "\n\n"
+)
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events `conversation`, then `token` and `thinking`, then `done` or `error`",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
+    }
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "No such conversation"}}
+BUSY: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody, "description": "A reply is still being written"}}
+
+
+class ChatRequest(Body, ChatOptions):
+    """A message. Sampling values and system prompt that are given stay with the conversation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_input": "What is the capital of France?"}]})
+
+    user_input: str | None = Field(None, min_length=1, max_length=LONGEST_INPUT, description="what the person says")
+    conversation_id: str | None = Field(None, description="left out, a new conversation begins", examples=[None])
+    model: str | None = Field(None, description="may only name the model in use", examples=[None])
+    keep_going: bool = Field(False, description="write the reply to its end even if the client leaves")
+
+
+class ResetRequest(Body):
+    model_config = ConfigDict(extra="forbid")
+
+    conversation_id: str | None = Field(None, description="left out, the one that was last begun here")
+
+
+class ResetAnswer(BaseModel):
+    forgotten: list[str]
+
+
+class ConversationSummary(BaseModel):
+    id: str
+    title: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConversationList(BaseModel):
+    data: list[ConversationSummary]
+
+
+class MessageView(BaseModel):
+    """`state` is `complete`, `writing`, `queued`, `stopped`, `interrupted` or `failed`, and then `error` says why."""
+
+    id: str
+    role: Role
+    text: str
+    thinking: str
+    state: MessageState
+    model: str | None
+    error: str | None
+    created_at: datetime
+
+
+class ConversationView(ConversationSummary):
+    """`messages` are those of the branch that is shown, the oldest first."""
+
+    options: ChatOptions
+    messages: list[MessageView]
+
+
+def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+    """POST and GET /chat/stream, POST /reset, GET /conversations, GET and DELETE /conversations/{conversation_id}"""
+    chat = backend.chat
+    routes = router(metrics, "Chat", before=chat.started)
+    last: list[str] = []
+
+    @routes.post("/chat/stream", response_class=Response, responses={**STREAM, **ERRORS, **BUSY})
+    async def send(body: ChatRequest, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+        """Say something; the reply comes as server-sent events, and the turn appears in every open page.
+
+        A client that leaves stops the reply, unless `keep_going` is set. With `Last-Event-ID` and `conversation_id`
+        nothing is sent: the events of that reply go on behind that one, as with GET.
+        """
+        if last_event_id is not None:
+            return await attach(body.conversation_id or "", last_event_id)
+        if body.user_input is None or not body.user_input.strip():
+            raise ApiError(400, "user_input is empty.", param="user_input", code="invalid_value")
+        backend.admit()
+        _check_model(backend, body.model)
+        conversation = await _conversation(backend, body)
+        if chat.is_writing(conversation.id):
+            raise ApiError(409, "A reply is still being written in this conversation.", code="busy")
+        reply = await chat.send(conversation, body.user_input)
+        assert reply is not None
+        last[:] = [conversation.id]
+
+        def stop() -> None:
+            # At the program's end it is kept as interrupted.
+            if not (body.keep_going or reply.finished or backend.closing.begun):
+                chat.stop(conversation.id)
+
+        events = _events(_Place(reply.message, reply), model=_model_name(backend))
+        return EventStream(events, backend.closing, FAREWELL, on_end=stop)
+
+    @routes.get("/chat/stream", response_class=Response, responses={**STREAM, **NOT_FOUND})
+    async def follow(
+        conversation_id: Annotated[str, Query()], last_event_id: Annotated[str | None, Header()] = None
+    ) -> Response:
+        """Follow the reply being written, or the last one, from its beginning or from behind `Last-Event-ID`.
+
+        Leaving such a stream stops nothing.
+        """
+        return await attach(conversation_id, last_event_id)
+
+    @routes.post("/reset", responses=NOT_FOUND)
+    async def reset(body: ResetRequest | None = None) -> ResetAnswer:
+        """Forget a conversation. Without `conversation_id` that is the one begun or continued last through this API.
+
+        The page can bring it back for an hour.
+        """
+        wanted = body.conversation_id if body else None
+        if wanted is None:
+            forgotten = [each for each in last if await chat.open(each) is not None]
+        else:
+            await _find(backend, wanted)
+            forgotten = [wanted]
+        for conversation_id in forgotten:
+            await chat.delete(conversation_id)
+        return ResetAnswer(forgotten=forgotten)
+
+    @routes.get("/conversations")
+    async def conversations(
+        limit: Annotated[int, Query(ge=1, le=500)] = 50, offset: Annotated[int, Query(ge=0, le=10**9)] = 0
+    ) -> ConversationList:
+        """The conversations, those used last first; pinned ones lead."""
+        return ConversationList(data=[_summary(each) for each in await chat.conversations(limit, offset)])
+
+    @routes.get("/conversations/{conversation_id}", responses=NOT_FOUND)
+    async def conversation(conversation_id: str) -> ConversationView:
+        """One conversation with its messages; the text of a reply being written is what there is of it now."""
+        found = await _find(backend, conversation_id)
+        messages, _ = await chat.messages(conversation_id)
+        return ConversationView(
+            **_summary(found).model_dump(), options=found.options, messages=[_view(each) for each in messages]
+        )
+
+    @routes.delete("/conversations/{conversation_id}", status_code=204, responses=NOT_FOUND)
+    async def delete(conversation_id: str) -> None:
+        """Delete a conversation, as the page does; it can be brought back there for an hour."""
+        await _find(backend, conversation_id)
+        await chat.delete(conversation_id)
+
+    async def attach(conversation_id: str, last_event_id: str | None) -> Response:
+        await _find(backend, conversation_id)
+        messages, reply = await chat.messages(conversation_id)
+        place = _place(messages, reply, last_event_id)
+        return EventStream(_events(place, model=place.message.model), backend.closing, FAREWELL)
+
+    app.include_router(routes)
+
+
+@dataclass
+class _Place:
+    """Where in a reply a stream is: so many characters of its text and its thinking were sent."""
+
+    message: Message
+    reply: Reply | None
+    text: int = 0
+    thinking: int = 0
+    begins: bool = True
+
+    @property
+    def id(self) -> str:
+        return f"{self.message.id}:{self.text}:{self.thinking}"
+
+
+def _place(messages: list[Message], reply: Reply | None, last_event_id: str | None) -> _Place:
+    """The place behind that event; without one, the beginning of the last reply. Raises ApiError."""
+    replies = [message for message in messages if message.role is Role.ASSISTANT]
+    if last_event_id is None:
+        if not replies:
+            raise ApiError(404, "There is no reply in this conversation.", code="not_found")
+        message, offsets = replies[-1], (0, 0)
+    else:
+        message_id, *numbers = last_event_id.split(":")
+        found = next((each for each in replies if each.id == message_id), None)
+        if (
+            found is None
+            or len(numbers) != 2
+            or not all(n.isascii() and n.isdecimal() and len(n) < 10 for n in numbers)
+        ):
+            raise ApiError(404, "Last-Event-ID is none of this conversation.", param="Last-Event-ID", code="not_found")
+        message, offsets = found, (int(numbers[0]), int(numbers[1]))
+    growing = reply if reply is not None and reply.message is message else None
+    return _Place(message, growing, *offsets, begins=last_event_id is None)
+
+
+async def _events(place: _Place, *, model: str | None) -> AsyncGenerator[bytes, None]:
+    """The events of a reply behind that place, until it is finished."""
+    message, reply = place.message, place.reply
+    changed = asyncio.Event()
+    if reply is not None:
+        reply.changed.subscribe(changed.set)
+    try:
+        if place.begins:
+            yield event(
+                {
+                    "conversation_id": message.conversation_id,
+                    "user_message_id": message.parent_id,
+                    "message_id": message.id,
+                    "model": model,
+                },
+                "conversation",
+                place.id,
+            )
+        while True:
+            changed.clear()
+            finished = reply is None or reply.finished
+            for name, text in _news(place):
+                yield event({"text": text}, name, place.id)
+            if finished:
+                yield _last_event(message)
+                return
+            await changed.wait()
+    finally:
+        if reply is not None:
+            reply.changed.unsubscribe(changed.set)
+
+
+def _news(place: _Place) -> list[tuple[str, str]]:
+    """What was written since, as events; the place moves on."""
+    news = []
+    message = place.message
+    if thinking := message.thinking[place.thinking :]:
+        place.thinking += len(thinking)
+        news.append(("thinking", thinking))
+    if text := message.text[place.text :]:
+        place.text += len(text)
+        news.append(("token", text))
+    return news
+
+
+def _last_event(message: Message) -> bytes:
+    if message.state is MessageState.FAILED:
+        return event(failed(GenerationFailed(message.error or "The reply failed.")).body.model_dump(), "error")
+    if message.state is MessageState.INTERRUPTED:
+        return event(
+            ApiError(503, "The reply was interrupted.", kind=SERVER, code="interrupted").body.model_dump(), "error"
+        )
+    stats = message.stats or GenerationStats()
+    usage = Usage(
+        prompt_tokens=stats.prompt_tokens,
+        completion_tokens=stats.reply_tokens,
+        total_tokens=stats.prompt_tokens + stats.reply_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=stats.reused_tokens),
+    )
+    reason = "cancelled" if message.state is MessageState.STOPPED else stats.finish_reason or "stop"
+    return event(
+        {
+            "conversation_id": message.conversation_id,
+            "message_id": message.id,
+            "finish_reason": reason,
+            "usage": usage.model_dump(),
+            "unseen_messages": stats.unseen_messages,
+        },
+        "done",
+    )
+
+
+async def _conversation(backend: Backend, body: ChatRequest) -> Conversation:
+    """The conversation that is meant, with the options that were given. Raises ApiError."""
+    given = {name: getattr(body, name) for name in ChatOptions.model_fields if name in body.model_fields_set}
+    if body.conversation_id is None:
+        conversation = backend.chat.new_conversation()
+        conversation.options = conversation.options.model_copy(update=given)
+        return conversation
+    conversation = await _find(backend, body.conversation_id)
+    options = conversation.options.model_copy(update=given)
+    if options != conversation.options:
+        await backend.chat.set_options(conversation, options)
+        conversation.options = options
+    return conversation
+
+
+async def _find(backend: Backend, conversation_id: str) -> Conversation:
+    conversation = await backend.chat.open(conversation_id)
+    if conversation is None:
+        raise ApiError(404, "There is no such conversation.", param="conversation_id", code="not_found")
+    return conversation
+
+
+def _check_model(backend: Backend, name: str | None) -> None:
+    """Raises ApiError: conversations are answered by the model in use, and only people choose another for all."""
+    current = backend.engine.model
+    if current is None and not backend.models.settling:
+        raise backend.no_model()
+    if name and current is not None and name not in (current.path.name, name_of(current.path)):
+        message = (
+            f"The model in use is {name_of(current.path)}. Choose another in the page, or use /v1/chat/completions."
+        )
+        raise ApiError(409, message, param="model", code="model_not_in_use")
+
+
+def _model_name(backend: Backend) -> str | None:
+    return name_of(backend.engine.model.path) if backend.engine.model else None
+
+
+def _summary(conversation: Conversation) -> ConversationSummary:
+    return ConversationSummary(
+        id=conversation.id,
+        title=conversation.title,
+        created_at=conversation.created_at,
+        updated_at=conversation.updated_at,
+    )
+
+
+def _view(message: Message) -> MessageView:
+    return MessageView(
+        id=message.id,
+        role=message.role,
+        text=message.text,
+        thinking=message.thinking,
+        state=message.state,
+        model=message.model,
+        error=message.error,
+        created_at=message.created_at,
+    )

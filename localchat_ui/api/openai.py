@@ -1,0 +1,290 @@
+"""OpenAI's protocol under /v1, so that its clients can talk to local models."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from array import array
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel
+
+from localchat_ui.api.backend import Backend, name_of
+from localchat_ui.api.errors import ApiError, ErrorBody, failed, shutting_down
+from localchat_ui.api.generation import Generations
+from localchat_ui.api.metrics import Metrics
+from localchat_ui.api.replies import ChoiceReader, text_logprobs, usage_of
+from localchat_ui.api.requests import chat_requests, completion_requests, inputs_of
+from localchat_ui.api.routes import ERRORS, router, while_connected
+from localchat_ui.api.schemas import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    Choice,
+    ChunkChoice,
+    Completion,
+    CompletionRequest,
+    Delta,
+    Embedding,
+    EmbeddingList,
+    EmbeddingRequest,
+    EmbeddingUsage,
+    Logprobs,
+    ModelCard,
+    ModelList,
+    TextChoice,
+    TokenLogprobs,
+    Usage,
+)
+from localchat_ui.api.sse import EventStream, event
+from localchat_ui.conversation import new_id
+from localchat_ui.engine.base import Embeddings, GenerationRequest
+
+DONE = event("[DONE]")
+FAREWELL = event(shutting_down().body.model_dump()) + DONE
+
+
+def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
+    """GET /v1/models, POST /v1/chat/completions, /v1/completions and /v1/embeddings"""
+    routes = router(metrics, "OpenAI's protocol")
+
+    @routes.get("/v1/models")
+    async def list_models() -> ModelList:
+        """The installed models. Each can be named in a request, and is loaded beside the model in use then."""
+        return ModelList(data=await _cards(backend))
+
+    @routes.get("/v1/models/{model_id:path}", responses={404: ERRORS[404]})
+    async def get_model(model_id: str) -> ModelCard:
+        """One installed model."""
+        card = next((card for card in await _cards(backend) if card.id == model_id), None)
+        if card is None:
+            raise ApiError(404, "No installed model is called so.", param="model", code="model_not_found")
+        return card
+
+    @routes.post("/v1/chat/completions", response_model=ChatCompletion, responses=_stream_of(ChatCompletionChunk))
+    async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
+        """Answer a conversation. With `stream` the reply comes as server-sent events that end with `[DONE]`.
+
+        A prompt that does not fit into the context is an error; nothing of it is left out. A client that leaves ends
+        its generation.
+        """
+        backend.admit()
+        path = await while_connected(request, backend.closing, backend.file_of(body.model))
+        requests, tool_names = chat_requests(body, backend.chat.configured, path)
+        answer = _ChatAnswer(path, [ChoiceReader(tool_names) for _ in requests], body)
+        return await _answer(backend, request, requests, answer, stream=body.stream)
+
+    @routes.post("/v1/completions", response_model=Completion, responses=_stream_of(Completion))
+    async def completions(body: CompletionRequest, request: Request) -> Response:
+        """Continue a text as it is, without the model's chat template."""
+        backend.admit()
+        path = await while_connected(request, backend.closing, backend.file_of(body.model))
+        requests = completion_requests(body, backend.chat.configured, path)
+        answer = _TextAnswer(path, [ChoiceReader() for _ in requests], body, requests)
+        return await _answer(backend, request, requests, answer, stream=body.stream)
+
+    @routes.post("/v1/embeddings", response_model=EmbeddingList, responses=ERRORS)
+    async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
+        """The meaning of texts as vectors of length 1. Models made to chat give the mean over a text's tokens."""
+        path = await while_connected(request, backend.closing, backend.file_of(body.model))
+        inputs = inputs_of(body.input, "input")
+        made = await while_connected(request, backend.closing, asyncio.to_thread(backend.engine.embed, inputs, path))
+        return _json(_embedding_list(made, path, body))
+
+    @routes.api_route("/v1/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def unknown(path: str) -> Response:
+        raise ApiError(404, f"There is no /v1/{path}.", code="unknown_url")
+
+    app.include_router(routes)
+
+
+async def _answer(
+    backend: Backend,
+    request: Request,
+    requests: Sequence[GenerationRequest],
+    answer: _ChatAnswer | _TextAnswer,
+    *,
+    stream: bool,
+) -> Response:
+    generations = Generations(backend.engine, requests)
+    try:
+        await while_connected(request, backend.closing, generations.start())
+        if not stream:
+            return _json(await while_connected(request, backend.closing, _whole(generations, answer)))
+        if (refused := await while_connected(request, backend.closing, generations.first_step())) is not None:
+            raise failed(refused)
+    except BaseException:
+        generations.close()
+        raise
+    return EventStream(_chunks(generations, answer), backend.closing, FAREWELL, on_end=generations.close)
+
+
+async def _whole(generations: Generations, answer: _ChatAnswer | _TextAnswer) -> BaseModel:
+    async for index, events in generations.events():
+        reader = answer.readers[index]
+        reader.read(events)
+        if reader.failure is not None:
+            generations.close()
+            raise failed(reader.failure)
+    return answer.whole()
+
+
+async def _chunks(generations: Generations, answer: _ChatAnswer | _TextAnswer) -> AsyncGenerator[bytes, None]:
+    """Every step of every choice as an event; a failure of one ends all."""
+    for chunk in answer.beginning():
+        yield _event(chunk)
+    async for index, events in generations.events():
+        reader = answer.readers[index]
+        delta, logprobs = reader.read(events)
+        for chunk in answer.step(index, delta, logprobs):
+            yield _event(chunk)
+        if reader.failure is not None:
+            yield event(failed(reader.failure).body.model_dump()) + DONE
+            return
+    if answer.wants_usage:
+        yield _event(answer.chunk([], answer.usage))
+    yield DONE
+
+
+class _ChatAnswer:
+    """Puts together what /v1/chat/completions answers."""
+
+    def __init__(self, path: Path, readers: list[ChoiceReader], body: ChatCompletionRequest) -> None:
+        self.readers = readers
+        self.wants_usage = body.stream_options.include_usage
+        self._logprobs = body.logprobs
+        self._head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": name_of(path)}
+
+    @property
+    def usage(self) -> Usage:
+        return usage_of(self.readers, len(self.readers))
+
+    def whole(self) -> ChatCompletion:
+        choices = [
+            Choice(
+                index=index,
+                message=reader.message,
+                logprobs=reader.whole_logprobs if self._logprobs else None,
+                finish_reason=reader.finish_reason,
+            )
+            for index, reader in enumerate(self.readers)
+        ]
+        return ChatCompletion.model_validate({**self._head, "choices": choices, "usage": self.usage})
+
+    def beginning(self) -> Iterator[ChatCompletionChunk]:
+        for index in range(len(self.readers)):
+            yield self.chunk([ChunkChoice(index=index, delta=Delta(role="assistant", content=""))])
+
+    def step(self, index: int, delta: Delta, logprobs: list[TokenLogprobs]) -> Iterator[ChatCompletionChunk]:
+        if delta.content or delta.reasoning_content or delta.tool_calls or logprobs:
+            said = Logprobs(content=logprobs) if self._logprobs else None
+            yield self.chunk([ChunkChoice(index=index, delta=delta, logprobs=said)])
+        reader = self.readers[index]
+        if reader.stats is not None:
+            yield self.chunk([ChunkChoice(index=index, delta=Delta(), finish_reason=reader.finish_reason)])
+
+    def chunk(self, choices: list[ChunkChoice], usage: Usage | None = None) -> ChatCompletionChunk:
+        return ChatCompletionChunk.model_validate({**self._head, "choices": choices, "usage": usage})
+
+
+class _TextAnswer:
+    """Puts together what /v1/completions answers."""
+
+    def __init__(
+        self, path: Path, readers: list[ChoiceReader], body: CompletionRequest, requests: Sequence[GenerationRequest]
+    ) -> None:
+        self.readers = readers
+        self.wants_usage = body.stream_options.include_usage
+        self._n = body.n
+        self._logprobs = body.logprobs is not None
+        self._echoes = [str(request.prompt) if body.echo else "" for request in requests]
+        self._head = {"id": f"cmpl-{new_id()}", "created": int(time.time()), "model": name_of(path)}
+
+    @property
+    def usage(self) -> Usage:
+        return usage_of(self.readers, self._n)
+
+    def whole(self) -> Completion:
+        choices = [
+            TextChoice(
+                index=index,
+                text=self._echoes[index] + reader.text,
+                logprobs=text_logprobs(reader.logprobs, len(self._echoes[index])) if self._logprobs else None,
+                finish_reason=reader.finish_reason,
+            )
+            for index, reader in enumerate(self.readers)
+        ]
+        return self.chunk(choices, self.usage)
+
+    def beginning(self) -> Iterator[Completion]:
+        for index, echo in enumerate(self._echoes):
+            if echo:
+                yield self.chunk([TextChoice(index=index, text=echo, finish_reason=None)])
+
+    def step(self, index: int, delta: Delta, logprobs: list[TokenLogprobs]) -> Iterator[Completion]:
+        reader = self.readers[index]
+        if delta.content or logprobs:
+            text = delta.content or ""
+            offset = len(self._echoes[index]) + len(reader.text) - len(text)
+            said = text_logprobs(logprobs, offset) if self._logprobs else None
+            yield self.chunk([TextChoice(index=index, text=text, logprobs=said, finish_reason=None)])
+        if reader.stats is not None:
+            yield self.chunk([TextChoice(index=index, text="", finish_reason=reader.finish_reason)])
+
+    def chunk(self, choices: list[TextChoice], usage: Usage | None = None) -> Completion:
+        return Completion.model_validate({**self._head, "choices": choices, "usage": usage})
+
+
+def _embedding_list(made: Embeddings, path: Path, body: EmbeddingRequest) -> EmbeddingList:
+    size = len(made.vectors[0])
+    if body.dimensions not in (None, size):
+        raise ApiError(
+            400, f"The vectors of this model have {size} dimensions.", param="dimensions", code="unsupported_parameter"
+        )
+    encode: Callable[[list[float]], list[float] | str] = _base64 if body.encoding_format == "base64" else list
+    data = [Embedding(index=index, embedding=encode(vector)) for index, vector in enumerate(made.vectors)]
+    usage = EmbeddingUsage(prompt_tokens=made.n_tokens, total_tokens=made.n_tokens)
+    return EmbeddingList(data=data, model=name_of(path), usage=usage)
+
+
+def _base64(vector: list[float]) -> str:
+    return base64.b64encode(array("f", vector).tobytes()).decode()
+
+
+async def _cards(backend: Backend) -> list[ModelCard]:
+    """Models by the names that requests use. Of files with the same name only the first can be named."""
+    await backend.models.refresh()
+    usable = [model.path for model in backend.models.models if not model.error]
+    first = {name_of(path): path for path in reversed(usable)}
+    created = await asyncio.to_thread(lambda: [_changed_at(path) for path in usable])
+    return [
+        ModelCard(id=name_of(path), created=when, owned_by="local")
+        for path, when in zip(usable, created, strict=True)
+        if first[name_of(path)] == path
+    ]
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return int(path.stat().st_mtime)
+    except OSError:
+        return 0
+
+
+def _stream_of(chunk: type[BaseModel]) -> dict[int | str, dict[str, object]]:
+    """What the document says of a route that answers as a whole or as events."""
+    text = f"The whole answer; with `stream` events, each a `{chunk.__name__}`, and `[DONE]` at last"
+    example = 'data: {"object": "…"}\n\ndata: [DONE]\n\n'
+    events = {"schema": {"type": "string"}, "example": example}
+    return {**ERRORS, 200: {"description": text, "content": {"text/event-stream": events}}, 500: {"model": ErrorBody}}
+
+
+def _event(chunk: BaseModel) -> bytes:
+    return event(chunk.model_dump_json())
+
+
+def _json(body: BaseModel) -> Response:
+    return Response(body.model_dump_json(), media_type="application/json")

@@ -1,0 +1,198 @@
+"""OpenAI's requests in the engine's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from localchat_ui.api.errors import ApiError, invalid
+from localchat_ui.api.schemas import (
+    LONGEST_REPLY,
+    MAX_INPUTS,
+    ChatCompletionRequest,
+    ChatMessage,
+    CompletionRequest,
+    NamedTool,
+    Tool,
+)
+from localchat_ui.conversation import RequestOptions, Role, SamplingOptions
+from localchat_ui.engine.base import GenerationRequest, ToolCall, Turn
+
+N_SEEDS = 2**32 - 1
+ROLES = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+    "tool": Role.TOOL,
+}
+
+
+def chat_requests(
+    body: ChatCompletionRequest, configured: SamplingOptions, model: Path
+) -> tuple[list[GenerationRequest], list[str]]:
+    """One request for each choice, and the names of the functions that the reply may call. Raises ApiError."""
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError(400, "top_logprobs needs logprobs to be true.", param="top_logprobs", code="invalid_value")
+    tools = [] if body.tool_choice == "none" else body.tools
+    arguments = dict(body.chat_template_kwargs)
+    if tools:
+        arguments["tools"] = [tool.model_dump(exclude_none=True) for tool in tools]
+    if body.reasoning_effort is not None:
+        arguments.setdefault("reasoning_effort", body.reasoning_effort)
+    changes: dict[str, Any] = {"top_logprobs": (body.top_logprobs or 0) if body.logprobs else None}
+    if (schema := _schema(body)) is not None:
+        changes["json_schema"] = schema
+    limit = body.max_completion_tokens or body.max_tokens
+    turns = turns_of(body.messages)
+    requests = [
+        GenerationRequest(
+            turns,
+            _sampling(body, configured, limit, number, changes),
+            _stop(body.stop),
+            model,
+            arguments,
+            may_drop=False,
+        )
+        for number in range(body.n)
+    ]
+    return requests, [tool.function.name for tool in tools]
+
+
+def completion_requests(body: CompletionRequest, configured: SamplingOptions, model: Path) -> list[GenerationRequest]:
+    """One request for each choice of each prompt, the choices of the first prompt first. Raises ApiError."""
+    if body.suffix is not None:
+        raise ApiError(400, "suffix is not supported.", param="suffix", code="unsupported_parameter")
+    if body.best_of not in (None, body.n):
+        raise ApiError(400, "best_of must be n.", param="best_of", code="unsupported_parameter")
+    prompts = inputs_of(body.prompt, "prompt")
+    if len(prompts) * body.n > MAX_INPUTS:
+        message = f"prompt times n are {len(prompts) * body.n} replies; {MAX_INPUTS} are the most."
+        raise ApiError(400, message, param="prompt", code="invalid_value")
+    if body.echo and any(not isinstance(prompt, str) for prompt in prompts):
+        raise ApiError(400, "echo needs a prompt of text.", param="echo", code="unsupported_parameter")
+    changes = {"top_logprobs": body.logprobs}
+    return [
+        GenerationRequest(
+            [],
+            _sampling(body, configured, body.max_tokens, number, changes),
+            _stop(body.stop),
+            model,
+            prompt=prompt,
+            may_drop=False,
+        )
+        for prompt in prompts
+        for number in range(body.n)
+    ]
+
+
+def inputs_of(given: str | Sequence[Any], param: str) -> list[str | list[int]]:
+    """One text or its tokens, or several of either, as several. Raises ApiError for an empty one."""
+    inputs = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
+    if any(not each for each in inputs):
+        raise ApiError(400, f"{param} is empty.", param=param, code="invalid_value")
+    return inputs  # type: ignore[return-value]
+
+
+def turns_of(messages: Sequence[ChatMessage]) -> list[Turn]:
+    """The messages as the model sees them. Raises ApiError for content that is no text."""
+    turns: list[Turn] = []
+    for number, message in enumerate(messages):
+        turn = Turn(
+            ROLES[message.role],
+            _text(message, number),
+            message.reasoning_content or "",
+            tuple(
+                ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
+                for call in message.tool_calls or ()
+            ),
+            message.tool_call_id or "",
+        )
+        if turns and turn.role is Role.SYSTEM and all(before.role is Role.SYSTEM for before in turns):
+            # Templates know one system message at most.
+            turns = [Turn(Role.SYSTEM, f"{turns[0].text}\n\n{turn.text}")]
+        else:
+            turns.append(turn)
+    return turns
+
+
+def _text(message: ChatMessage, number: int) -> str:
+    if not isinstance(message.content, list):
+        return message.content or ""
+    for index, part in enumerate(message.content):
+        if part.type != "text" or part.text is None:
+            param = f"messages[{number}].content[{index}].type"
+            raise ApiError(400, "Only parts of the type text can be read.", param=param, code="unsupported_content")
+    return "".join(part.text or "" for part in message.content)
+
+
+def _arguments(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _sampling(
+    body: RequestOptions, configured: SamplingOptions, limit: int, number: int, changes: dict[str, Any]
+) -> RequestOptions:
+    """What was asked for, else what was configured. Each further choice has a seed of its own."""
+    given = {name: getattr(body, name) for name in RequestOptions.model_fields if name in body.model_fields_set}
+    values = configured.model_dump(include=set(SamplingOptions.model_fields)) | given | changes
+    values["max_tokens"] = min(limit, LONGEST_REPLY)
+    if values["seed"] is not None:
+        values["seed"] = (values["seed"] + number) % N_SEEDS
+    try:
+        return RequestOptions.model_validate(values)
+    except ValidationError as error:
+        raise invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
+
+
+def _stop(given: str | list[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
+    """The JSON schema that the whole reply has to follow, if tools or format ask for one."""
+    if body.tool_choice == "required" or isinstance(body.tool_choice, NamedTool):
+        return _call_schema(body)
+    wanted = body.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return {"type": "object"}
+    if wanted.json_schema is None:
+        raise ApiError(
+            400, "json_schema is missing.", param="response_format.json_schema", code="missing_required_parameter"
+        )
+    return wanted.json_schema.json_schema
+
+
+def _call_schema(body: ChatCompletionRequest) -> dict[str, Any]:
+    """What a call looks like when there has to be one."""
+    tools = body.tools
+    if isinstance(body.tool_choice, NamedTool):
+        wanted = body.tool_choice.function.name
+        tools = [tool for tool in tools if tool.function.name == wanted]
+    if not tools:
+        raise ApiError(400, "tool_choice names a tool that is not in tools.", param="tool_choice", code="invalid_value")
+    definitions: dict[str, Any] = {}
+    calls = [_one_call_schema(tool, definitions) for tool in tools]
+    schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
+    return {**schema, "$defs": definitions} if definitions else schema
+
+
+def _one_call_schema(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
+    parameters = dict(tool.function.parameters or {"type": "object"})
+    # References point to the top of the whole schema.
+    definitions.update(parameters.pop("$defs", None) or {})
+    return {
+        "type": "object",
+        "properties": {"name": {"const": tool.function.name}, "arguments": parameters},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }

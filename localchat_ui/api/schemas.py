@@ -1,0 +1,349 @@
+"""The shapes of OpenAI's protocol, as far as this program speaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from localchat_ui.conversation import RequestOptions
+
+LONGEST_REPLY = 32768
+MAX_CHOICES = 16
+MAX_INPUTS = 256
+MAX_DEPTH = 64
+IGNORED = "accepted and ignored"
+
+
+def without_nulls(data: Any) -> Any:
+    """A body without its nulls, which mean the same as leaving a field out.
+
+    Refuses what whoever walks through it would not come back from, or could not write down again: values nested too
+    deeply, and text with halves of characters in it (JSON can spell them, UTF-8 cannot).
+    """
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            break
+        level = [item for part in level for item in _parts(part)]
+    else:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("text that is not valid Unicode") from None
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, list) else ()
+
+
+JsonObject = dict[str, Any]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Tokens = Annotated[list[TokenId], Field(min_length=1)]
+TokenLists = Annotated[list[Tokens], Field(min_length=1, max_length=MAX_INPUTS)]
+Stop = str | Annotated[list[str], Field(max_length=16)]
+
+
+def none(value: object) -> bool:
+    return value is None
+
+
+class ContentPart(BaseModel):
+    """Part of a message. Only parts of the type `text` can be read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: str = Field(examples=["text"])
+    text: str | None = None
+
+
+class FunctionCall(BaseModel):
+    """`arguments` is JSON, written by the model."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class MessageToolCall(BaseModel):
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ChatMessage(BaseModel):
+    """One message of the history. What clients add to it beyond these fields is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[ContentPart] | None = None
+    reasoning_content: str | None = Field(None, description="what the assistant thought before it answered so")
+    tool_calls: list[MessageToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class Function(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(min_length=1, max_length=200)
+    description: str | None = None
+    parameters: JsonObject | None = Field(None, description="JSON schema of the arguments")
+
+
+class Tool(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(BaseModel):
+    name: str
+
+
+class NamedTool(BaseModel):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(BaseModel):
+    model_config = ConfigDict(extra="ignore", serialize_by_alias=True)
+
+    name: str = "answer"
+    json_schema: JsonObject = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: bool = False
+
+
+class Body(BaseModel):
+    """Every request's body is checked so."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, data: Any) -> Any:
+        return without_nulls(data)
+
+
+class _Request(Body, RequestOptions):
+    """What all requests share. Sampling values that are left out are the ones the program was started with."""
+
+    model: str | None = Field(None, description="an installed model; left out, the model in use", examples=[None])
+    max_tokens: int = Field(LONGEST_REPLY, ge=1, le=2**31 - 1, description="longest reply, in tokens")
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1, description="same seed, same reply; empty is random")
+    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        default_factory=dict, description="added to the score of a token, by its id"
+    )
+    json_schema: JsonObject | None = Field(None, description="JSON schema that the reply has to follow")
+    n: int = Field(1, ge=1, le=MAX_CHOICES, description="replies to one prompt; the seed of each is one more")
+    stop: Stop = Field(default_factory=list, description="the reply ends before any of these")
+    stream: bool = False
+    stream_options: StreamOptions = Field(default_factory=StreamOptions)
+    user: str | None = Field(None, description=IGNORED)
+
+
+class ChatCompletionRequest(_Request):
+    """A conversation to be answered. If its last message is the assistant's, that one goes on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"messages": [{"role": "user", "content": "What is the capital of France?"}]}],
+        }
+    )
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: Count | None = Field(None, description="the same as max_tokens, and stronger")
+    logprobs: bool = Field(False, description="report the log-probability of each token")
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] = Field(default_factory=list, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
+    parallel_tool_calls: bool = Field(True, description=IGNORED)
+    chat_template_kwargs: JsonObject = Field(
+        default_factory=dict, description="values for the model's chat template", examples=[{"enable_thinking": False}]
+    )
+    reasoning_effort: str | None = Field(None, description="reaches the model's chat template under this name")
+    metadata: Any = Field(None, description=IGNORED)
+    store: Any = Field(None, description=IGNORED)
+    service_tier: Any = Field(None, description=IGNORED)
+    safety_identifier: Any = Field(None, description=IGNORED)
+    prompt_cache_key: Any = Field(None, description=IGNORED)
+    verbosity: Any = Field(None, description=IGNORED)
+    modalities: list[Literal["text"]] = Field(default_factory=list, description="only text")
+
+
+class CompletionRequest(_Request):
+    """A text to be continued as it is, without a chat template."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "The capital of France is"}]})
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)] | Tokens | TokenLists
+    max_tokens: int = Field(16, ge=1, le=2**31 - 1, description="longest reply, in tokens")
+    echo: bool = Field(False, description="begin the answer with the prompt")
+    logprobs: int | None = Field(None, ge=0, le=20, description="report so many likely tokens beside each")
+    best_of: int | None = Field(None, ge=1, description="must be n")
+    suffix: str | None = Field(None, description="not supported")
+
+
+class EmbeddingRequest(Body):
+    """Texts, or their tokens, to be turned into vectors."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"input": ["a cat", "a kitten"]}]})
+
+    input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)] | Tokens | TokenLists
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Count | None = Field(None, description="must be what the model has")
+    user: str | None = Field(None, description=IGNORED)
+
+
+class PromptTokensDetails(BaseModel):
+    cached_tokens: int = Field(0, description="read for an earlier request, and not again")
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails = Field(default_factory=PromptTokensDetails)
+
+
+class TopLogprob(BaseModel):
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class TokenLogprobs(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class Logprobs(BaseModel):
+    content: list[TokenLogprobs]
+
+
+class ReplyMessage(BaseModel):
+    """`content` is null when there are only tool calls."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    reasoning_content: str | None = Field(None, exclude_if=none)
+    tool_calls: list[MessageToolCall] | None = Field(None, exclude_if=none)
+
+
+class Choice(BaseModel):
+    index: int
+    message: ReplyMessage
+    logprobs: Logprobs | None = None
+    finish_reason: str = Field(examples=["stop", "length", "tool_calls"])
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+
+
+class DeltaToolCall(MessageToolCall):
+    index: int
+
+
+class Delta(BaseModel):
+    role: Literal["assistant"] | None = Field(None, exclude_if=none)
+    content: str | None = Field(None, exclude_if=none)
+    reasoning_content: str | None = Field(None, exclude_if=none)
+    tool_calls: list[DeltaToolCall] | None = Field(None, exclude_if=none)
+
+
+class ChunkChoice(BaseModel):
+    index: int
+    delta: Delta
+    logprobs: Logprobs | None = None
+    finish_reason: str | None = None
+
+
+class ChatCompletionChunk(BaseModel):
+    """One event of a streamed reply."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = Field(None, exclude_if=none)
+
+
+class TextLogprobs(BaseModel):
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class TextChoice(BaseModel):
+    index: int
+    text: str
+    logprobs: TextLogprobs | None = None
+    finish_reason: str | None
+
+
+class Completion(BaseModel):
+    """The whole answer, or one event of a stream."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: Usage | None = Field(None, exclude_if=none)
+
+
+class EmbeddingUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embedding(BaseModel):
+    """`embedding` is a list of numbers, or little-endian 32-bit floats in base64."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+class ModelCard(BaseModel):
+    """An installed model. `created` is when its file was written."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]

@@ -1,0 +1,255 @@
+"""Clients that others wrote, at the real program with a real model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import llm
+import openai
+import psutil
+import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_openai import ChatOpenAI
+from llm.default_plugins.openai_models import Chat
+
+from tests.api.conftest import FLAGS, wait_until_ready
+from tests.api.events import events_in
+from tests.browser.server import Server
+
+MODEL = "SmolLM2-135M-Instruct.Q4_1"
+QUESTION: Any = [{"role": "user", "content": "What is 2 + 2?"}]
+LONG: Any = [{"role": "user", "content": "Tell me a very long story about a dragon."}]
+TOOLS: Any = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather in a city",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+]
+
+
+@pytest.fixture
+def client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+def figure(server: Server, name: str) -> float:
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"localchat_{name} ")).rsplit(" ", 1)[1])
+
+
+def wait_until_idle(server: Server, seconds: float = 3) -> None:
+    deadline = time.monotonic() + seconds
+    while figure(server, "running_replies") or figure(server, "waiting_replies"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_openai_whole_and_streamed_replies_are_the_same(client: openai.OpenAI):
+    whole = client.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=30)
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL, messages=QUESTION, max_tokens=30, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert "4" in text
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert whole.usage is not None
+    assert usage.prompt_tokens == whole.usage.prompt_tokens > 10
+    assert usage.prompt_tokens_details is not None
+    assert usage.prompt_tokens_details.cached_tokens == usage.prompt_tokens - 1
+    assert [card.id for card in client.models.list()] == [MODEL]
+
+
+async def test_openai_async_choices_logprobs_and_prefill(server: Server):
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+        reply = await client.chat.completions.create(
+            model=MODEL,
+            messages=[
+                {"role": "user", "content": "What is the capital of France?"},
+                {"role": "assistant", "content": "The capital of France is"},
+            ],
+            n=2,
+            max_tokens=5,
+            logprobs=True,
+            top_logprobs=3,
+        )
+        stream = await client.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=5, stream=True)
+        assert len([chunk async for chunk in stream]) >= 3
+    assert reply.choices[0].message.content == reply.choices[1].message.content
+    assert "Paris" in (reply.choices[0].message.content or "")
+    assert reply.choices[0].logprobs is not None
+    content = reply.choices[0].logprobs.content or []
+    assert "".join(token.token for token in content) == reply.choices[0].message.content
+    for token in content:
+        assert len(token.top_logprobs) == 3
+        assert token.logprob <= token.top_logprobs[0].logprob <= 0
+        assert bytes(token.bytes or []).decode() == token.token
+
+
+def test_openai_json_tools_completions_and_embeddings(client: openai.OpenAI):
+    schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    formatted = client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "Anna is 7 years old. Her age as JSON?"}],
+        response_format={"type": "json_schema", "json_schema": {"name": "age", "schema": schema}},
+        max_tokens=30,
+    )
+    assert isinstance(json.loads(formatted.choices[0].message.content or "")["age"], int)
+
+    called = client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=TOOLS,
+        tool_choice="required",
+        max_tokens=60,
+    ).choices[0]
+    assert called.finish_reason == "tool_calls"
+    [call] = called.message.tool_calls or []
+    assert call.type == "function"
+    assert call.function.name == "get_weather"
+    assert json.loads(call.function.arguments)["city"]
+
+    stopped = client.completions.create(
+        model=MODEL, prompt="The capital of France is", max_tokens=8, stop=["."], logprobs=2, echo=True
+    )
+    assert stopped.choices[0].text == "The capital of France is Paris"
+    assert stopped.choices[0].finish_reason == "stop"
+
+    made = client.embeddings.create(model=MODEL, input=["a cat", "a kitten"])
+    plain = client.embeddings.create(model=MODEL, input="a cat", encoding_format="float")
+    assert plain.data[0].embedding == pytest.approx(made.data[0].embedding, abs=1e-3)
+    assert len(made.data[1].embedding) == 576
+
+
+def test_openai_errors_are_the_clients_own(client: openai.OpenAI):
+    with pytest.raises(openai.NotFoundError, match="gpt-4"):
+        client.chat.completions.create(model="gpt-4", messages=QUESTION)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "word " * 3000}])
+    assert caught.value.code == "context_length_exceeded"
+    assert "2,048" in caught.value.message
+    for more in ({"grammar": "root ::= ("}, {"logit_bias": {"999999": 1}}):
+        for stream in (False, True):
+            with pytest.raises(openai.BadRequestError):
+                client.chat.completions.create(model=MODEL, messages=QUESTION, stream=stream, extra_body=more)
+
+
+def test_llm(server: Server):
+    model = Chat("local", model_name=MODEL, api_base=f"{server.url}/v1", key="none")
+    assert isinstance(model, llm.Model | llm.KeyModel)
+    response = model.prompt("What is 2 + 2?", key="none", max_tokens=20)
+    assert "4" in response.text()
+
+
+def test_langchain(server: Server):
+    model = ChatOpenAI(model=MODEL, base_url=f"{server.url}/v1", api_key="none", max_tokens=60)  # type: ignore[arg-type,call-arg]
+    answer = model.invoke("What is 2 + 2?")
+    assert "4" in str(answer.content)
+    whole: AIMessageChunk | None = None
+    for chunk in model.stream("What is 2 + 2?"):
+        assert isinstance(chunk, AIMessageChunk)
+        whole = chunk if whole is None else whole + chunk
+    assert whole is not None
+    assert whole.content == answer.content
+    assert model.bind_tools(TOOLS, tool_choice="get_weather").invoke("Weather in Paris?").tool_calls
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/stream"])
+def test_a_client_that_leaves_ends_its_generation(server: Server, path: str, stream: bool):
+    wait_until_idle(server)
+    body: Any = {"messages": LONG, "stream": stream, "max_tokens": 1900}
+    if path == "/chat/stream":
+        if not stream:
+            return
+        body = {"user_input": LONG[0]["content"], "max_tokens": 1900}
+    before = figure(server, "generated_tokens_total")
+    if stream:
+        with httpx.stream("POST", f"{server.url}{path}", json=body, timeout=60) as response:
+            lines = response.iter_lines()
+            for _ in range(6):
+                next(lines)
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server.url}{path}", json=body, timeout=0.7)
+    wait_until_idle(server)
+    assert figure(server, "generated_tokens_total") - before < 1000
+
+
+def test_keep_going_writes_the_reply_to_its_end(server: Server):
+    body = {"user_input": "Tell me a story.", "max_tokens": 40, "keep_going": True}
+    with httpx.stream("POST", f"{server.url}/chat/stream", json=body, timeout=60) as response:
+        first = next(events_in(response.iter_lines()))
+    url, conversation_id = f"{server.url}/chat/stream", first.data["conversation_id"]
+    followed = httpx.get(
+        url, params={"conversation_id": conversation_id}, headers={"Last-Event-ID": first.id}, timeout=60
+    )
+    *tokens, last = events_in(followed.text.split("\n"))
+    stored = httpx.get(f"{server.url}/conversations/{conversation_id}").json()["messages"][-1]
+    assert "".join(event.data["text"] for event in tokens) == stored["text"]
+    assert stored["state"] == "complete"
+    assert last.data["usage"]["completion_tokens"] >= 30
+
+
+async def test_a_hundred_clients_at_once_all_finish(server: Server):
+    assert server.process is not None
+    process = psutil.Process(server.process.pid)
+    before, begun = process.memory_info().rss, time.monotonic()
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=server.url, timeout=150, limits=limits) as client:
+
+        async def ask(number: int) -> str:
+            body = {"user_input": f"Say the number {number}.", "max_tokens": 8}
+            response = await client.post("/chat/stream", json=body)
+            return [event.name for event in events_in(response.text.split("\n"))][-1]
+
+        last = await asyncio.gather(*(ask(number) for number in range(100)))
+    grown = (process.memory_info().rss - before) / 1e6
+    print(f"100 clients: {time.monotonic() - begun:.1f} s, {grown:.0f} MB more")  # noqa: T201 - the figure of interest
+    assert set(last) == {"done"}
+
+
+def test_open_streams_are_told_of_the_end(tmp_path: Path):
+    with Server(tmp_path, *FLAGS) as server:
+        wait_until_ready(server)
+        bodies = {
+            "/chat/stream": {"user_input": LONG[0]["content"], "max_tokens": 1900},
+            "/v1/chat/completions": {"messages": LONG, "stream": True},
+        }
+        begun = threading.Barrier(3)
+        last: dict[str, Any] = {}
+
+        def follow(path: str) -> None:
+            with httpx.stream("POST", f"{server.url}{path}", json=bodies[path], timeout=60) as response:
+                assert response.status_code == 200
+                events = events_in(response.iter_lines())
+                next(events), next(events)
+                begun.wait(30)
+                last[path] = [event.data for event in events if event.data != "[DONE]"][-1]
+
+        threads = [threading.Thread(target=follow, args=(path,)) for path in bodies]
+        for thread in threads:
+            thread.start()
+        begun.wait(30)
+        seconds = server.stop()
+        for thread in threads:
+            thread.join()
+        assert seconds < 3
+        for path in bodies:
+            assert last[path]["error"]["code"] == "shutting_down"
+        assert "Traceback" not in server.output()
+        assert "ERROR" not in server.output()
+        assert not server.has_left_processes()
