@@ -7,6 +7,7 @@ import logging
 
 from nicegui import App, app
 
+from localchat_ui.access.guard import Guard
 from localchat_ui.chat import ChatService
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import supports_gpu
@@ -17,7 +18,7 @@ from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
-from localchat_ui.ui import chat_page
+from localchat_ui.ui import chat_page, login_page
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,14 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     )
     chat = ChatService(engine, store, models, settings.chat_options())
 
+    guard = Guard(settings)
+
+    guard.protect(app)  # whatever is registered here or elsewhere
+    login_page.register(app, guard)  # /login, /logout
     chat_page.register(chat, models)  # / and /c/{conversation_id}
 
     async def start() -> None:
+        await guard.open()
         await store.open()
         await chat.start()
         models.start()
@@ -59,6 +65,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         await asyncio.to_thread(engine.close)
         await models.close()
         await store.close()
+        await guard.close()
 
     app.on_startup(start)
     app.on_shutdown(stop)
