@@ -64,8 +64,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         # A load under way gives up when the engine closes, so the models are closed after it.
         await asyncio.to_thread(engine.close)
         await models.close()
-        await store.close()
         await guard.close()
+        await store.close()
 
     app.on_startup(start)
     app.on_shutdown(stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from getpass import getpass
 
@@ -17,8 +18,10 @@ EPILOG = "Settings that say where the database is (--data-dir, --database-url) m
 def run(arguments: list[str]) -> None:
     """Do what the arguments say. Raises AccountError, BadSettingError or HistoryError; argparse may leave by itself."""
     options, settings = _parser().parse_known_args(arguments)
-    database_url = load_settings(settings).resolved_database_url
-    for line in asyncio.run(_with_accounts(options, database_url)):
+    loaded = load_settings(settings)
+    logging.basicConfig(level=loaded.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for line in asyncio.run(_with_accounts(options, loaded.resolved_database_url)):
         sys.stdout.write(f"{line}\n")
 
 

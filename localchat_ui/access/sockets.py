@@ -31,6 +31,7 @@ class Sockets:
     def __init__(self, doorkeeper: Doorkeeper) -> None:
         self._doorkeeper = doorkeeper
         self._sweeping: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     def bind(self) -> None:
         """Put the checks before NiceGUI's handlers; binding again does no harm."""
@@ -60,10 +61,10 @@ class Sockets:
         self._sweeping = asyncio.create_task(self._sweep(), name="end pages of ended sessions")
 
     async def stop(self) -> None:
+        # Not cancelled: in the middle of a query that would leave a connection behind.
+        self._stopping.set()
         if self._sweeping:
-            self._sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweeping
+            await self._sweeping
 
     async def end(self, visitor: Visitor) -> None:
         """Close all live pages of a session; they load again, and find themselves at the login."""
@@ -72,8 +73,10 @@ class Sockets:
                 await _end(client)
 
     async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+        while not self._stopping.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), SWEEP_SECONDS)
+                return
             try:
                 await self._end_what_is_over()
             except HistoryError as error:
@@ -117,11 +120,12 @@ def _put(event: str, checked: Any, original: Callable[..., Any]) -> None:
 
 async def _end(client: Client) -> None:
     await core.sio.emit("run_javascript", {"code": "window.location.reload()"}, room=client.id)
-    sockets = [sid for sid, _ in core.sio.manager.get_participants("/", client.id)]
+    sockets = list(core.sio.manager.get_participants("/", client.id))
     if client.id in Client.instances:
         # Otherwise it would be deleted once more when its time to reconnect is over.
         for document_id in list(client._delete_tasks):
             client._cancel_delete_task(document_id)
         client.delete()
-    for sid in sockets:
+    for sid, connection in sockets:
         await core.sio.disconnect(sid)
+        await core.sio.eio.disconnect(connection)
