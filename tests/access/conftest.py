@@ -39,6 +39,7 @@ class Door:
         login_page.register(self.app, guard)  # type: ignore[arg-type]
         self.app.get("/")(self._who)
         self.app.get("/secret")(self._who)
+        self.app.get("/headers")(self._headers)
         self.app.post("/echo")(self._echo)
         self.app.post("/v1/chat/completions")(self._generate)
         self.app.get("/v1/models")(self._who)
@@ -59,6 +60,9 @@ class Door:
             "user": user.name if user else None,
             "owner": access.current_owner(),
         }
+
+    async def _headers(self, request: Request) -> list[str]:
+        return list(request.headers)
 
     async def _echo(self, request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(len(await request.body())))

@@ -158,6 +158,10 @@ async def test_what_somebody_calls_itself_is_not_believed(door: Door):
     forged = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
     async with door.browser() as me:
         assert (await me.get("/", headers=forged)).json()["address"] == "127.0.0.1"
+        seen = (
+            await me.get("/headers", headers={**forged, "X-Forwarded-Prefix": "/evil", "Forwarded": "for=9"})
+        ).json()
+        assert not [name for name in seen if "forwarded" in name]
         assert (
             await me.post("/echo", json={}, headers={**forged, "Origin": "https://evil.example"})
         ).status_code == 403
