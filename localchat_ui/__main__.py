@@ -1,41 +1,64 @@
-"""`python -m localchat_ui`: read the settings, create the app, run it."""
+"""`python -m localchat_ui`: read the settings, create the app, run it. `python -m localchat_ui user …`: accounts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import socket
 import sys
 
 from nicegui import ui
 
+from localchat_ui.access import commands
+from localchat_ui.access.accounts import AccountError, Accounts
+from localchat_ui.access.entrance import needs_token
 from localchat_ui.app import create_app
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.history.store import HistoryStore
 from localchat_ui.settings import BadSettingError, Settings, load_settings
 
 
 def main() -> None:
     try:
+        if sys.argv[1:2] == ["user"]:
+            commands.run(sys.argv[2:])
+            return
         settings = load_settings(sys.argv[1:])
-        asyncio.run(_check_database(settings))
+        has_accounts = asyncio.run(_check_database(settings))
+        _check_certificate(settings)
         _check_address(settings)
-    except (BadSettingError, HistoryError, OSError) as error:
+    except (BadSettingError, HistoryError, AccountError, OSError) as error:
         sys.exit(f"localchat_ui: {error}")
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    if needs_token(settings) and not settings.access_token:
+        settings = settings.model_copy(update={"access_token": secrets.token_urlsafe(32)})
     create_app(settings)
     try:
-        run(settings)
+        run(settings, with_token=bool(settings.access_token) and not has_accounts)
     except KeyboardInterrupt:
         # uvicorn has shut everything down by now and raises Ctrl+C once more.
         sys.exit(130)
 
 
-async def _check_database(settings: Settings) -> None:
-    """Open it once before the server starts, so that a problem is one line and not a failed start-up."""
-    store = await HistoryStore(settings.resolved_database_url).open()
-    await store.close()
+async def _check_database(settings: Settings) -> bool:
+    """Open it once before the server starts, so that a problem is one line and not a failed start-up.
+
+    Returns whether there are accounts.
+    """
+    accounts = await Accounts(settings.resolved_database_url).open()
+    try:
+        return await accounts.exist()
+    finally:
+        await accounts.close()
+
+
+def _check_certificate(settings: Settings) -> None:
+    if (settings.ssl_certfile is None) != (settings.ssl_keyfile is None):
+        raise BadSettingError("SSL_CERTFILE and SSL_KEYFILE are only of use together")
+    for name, path in (("SSL_CERTFILE", settings.ssl_certfile), ("SSL_KEYFILE", settings.ssl_keyfile)):
+        if path is not None and not path.is_file():
+            raise BadSettingError(f"{name}='{path}' is not allowed: there is no such file")
 
 
 def _check_address(settings: Settings) -> None:
@@ -51,9 +74,14 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, with_token: bool = False) -> None:
     """Serve until SIGINT or SIGTERM."""
     opens_browser = sys.stdout.isatty() if settings.open_browser is None else settings.open_browser
+    path = f"/?token={settings.access_token}" if with_token else "/"
+    if with_token:
+        sys.stdout.write("Open one of these; the token is needed once in each browser.\n")
+        sys.stdout.writelines(f"    {url}{path}\n" for url in _urls(settings))
+        sys.stdout.flush()
     ui.run(
         host=settings.host,
         port=settings.port,
@@ -63,10 +91,25 @@ def run(settings: Settings) -> None:
         language="en-US",
         tailwind=False,
         reload=False,
-        show=opens_browser,
+        show=path if opens_browser else False,
         reconnect_timeout=30,
         timeout_graceful_shutdown=2,
+        # localchat_ui/access believes proxies that are listed, uvicorn would believe any on this machine.
+        proxy_headers=False,
+        server_header=False,
+        root_path=settings.root_path,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
     )
+
+
+def _urls(settings: Settings) -> list[str]:
+    """Where people can open the page: here, and from elsewhere."""
+    scheme = "https" if settings.ssl_certfile else "http"
+    hosts = [settings.host]
+    if settings.host in ("0.0.0.0", "::"):  # noqa: S104 - that is what is asked
+        hosts = ["127.0.0.1", socket.gethostname()]
+    return [f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}" for host in hosts]
 
 
 if __name__ == "__main__":

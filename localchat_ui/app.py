@@ -7,6 +7,7 @@ import logging
 
 from nicegui import App, app
 
+from localchat_ui.access.guard import Guard
 from localchat_ui.api import chat_stream, documentation, health, openai
 from localchat_ui.api.backend import Backend
 from localchat_ui.api.metrics import MeteredEngine
@@ -20,7 +21,7 @@ from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
-from localchat_ui.ui import chat_page
+from localchat_ui.ui import chat_page, login_page
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,10 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     chat = ChatService(metered, store, models, settings.chat_options())
 
     backend = Backend(metered, models, chat)
+    guard = Guard(settings)
 
+    guard.protect(app)  # whatever is registered here or elsewhere
+    login_page.register(app, guard)  # /login, /logout
     chat_page.register(chat, models)  # / and /c/{conversation_id}
     chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
@@ -50,6 +54,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     documentation.register(app)  # /docs, /openapi.json
 
     async def start() -> None:
+        await guard.open()
         await store.open()
         await chat.start()
         models.start()
@@ -59,6 +64,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         # A load under way gives up when the engine closes, so the models are closed after it.
         await asyncio.to_thread(metered.close)
         await models.close()
+        await guard.close()
         await store.close()
 
     app.on_startup(start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from io import StringIO
@@ -19,6 +20,11 @@ from localchat_ui.conversation import ChatOptions
 
 PREFIX = "LOCALCHAT_"
 ENV_FILE = "settings.env"
+LOOPBACK_NAMES = {"localhost", "[::1]"}
+HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
+ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
+TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}", re.ASCII)
 AMOUNT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>%|MB|GB)", re.IGNORECASE)
 
 
@@ -63,6 +69,21 @@ class Settings(BaseSettings, ChatOptions):
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
     model_memory: str = Field("50%", description="budget for models kept warm: a share of all memory, or 8GB")
     model_idle_minutes: float = Field(0, ge=0, le=100_000, description="unload a model after so long unused; 0 never")
+    access_token: str = Field("", repr=False, description="token that lets people in; empty makes one when needed")
+    allowed_hosts: str = Field("", description="more names this program answers to, with commas: chat.example.org")
+    cors_origins: str = Field("", description="web pages elsewhere that may use the API: https://app.example.org")
+    trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded headers are believed")
+    root_path: str = Field("", description="prefix a proxy takes away, such as /chat")
+    ssl_certfile: Path | None = Field(None, description="certificate for https; needs SSL_KEYFILE too")
+    ssl_keyfile: Path | None = Field(None, description="private key of the certificate")
+    max_body_mb: float = Field(20, gt=0, le=10_000, description="largest request, in megabytes")
+    requests_per_minute: int | None = Field(
+        None, ge=0, description="of one person, key or address; 0 any number, empty is 300, or any while all is open"
+    )
+    generations_per_user: int | None = Field(
+        None, ge=0, description="replies at a time over the API; 0 any number, empty is 2, or any while all is open"
+    )
+    session_days: float = Field(30, gt=0, le=3650, description="days until a login ends")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
 
     @model_validator(mode="before")
@@ -85,6 +106,64 @@ class Settings(BaseSettings, ChatOptions):
             raise ValueError("use a share such as 50%, or a size such as 8GB or 500MB")
         return value
 
+    @field_validator("access_token")
+    @classmethod
+    def _hard_to_guess(cls, value: str) -> str:
+        if value and not TOKEN.fullmatch(value):
+            raise ValueError("use at least 16 letters, digits or . _ ~ -")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        for name in _items(value):
+            if not HOST_NAME.fullmatch(name.lower()) and not _is_ip(name):
+                raise ValueError("use names such as chat.example.org or *.example.org, without port, with commas")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        if not all(ORIGIN.fullmatch(origin.lower()) for origin in _items(value)):
+            raise ValueError("use origins such as https://app.example.org, without path, with commas")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in _items(value):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError("use addresses or networks such as 10.0.0.5, 192.168.1.0/24, with commas") from None
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if value and not ROOT_PATH.fullmatch(value):
+            raise ValueError("use a path such as /chat, without a slash at the end")
+        return value
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host.lower() in LOOPBACK_NAMES or (
+            _is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback
+        )
+
+    @property
+    def allowed_host_names(self) -> list[str]:
+        return [f"[{name}]" if ":" in name else name for name in _items(self.allowed_hosts.lower())]
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        return _items(self.cors_origins.lower())
+
+    @property
+    def trusted_proxy_list(self) -> list[str]:
+        return _items(self.trusted_proxies)
+
     @property
     def model_memory_bytes(self) -> int:
         match = AMOUNT.fullmatch(self.model_memory)
@@ -99,6 +178,18 @@ class Settings(BaseSettings, ChatOptions):
     def chat_options(self) -> ChatOptions:
         """What a new conversation starts with."""
         return ChatOptions.model_validate(self.model_dump(include=set(ChatOptions.model_fields)))
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class BadSettingError(Exception):

@@ -48,6 +48,8 @@ def test_every_setting_is_a_flag_a_variable_and_a_line_of_the_file(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     others = {"open_browser": "true", "log_level": "debug", "n_ctx": "300", "n_batch": "16", "model_memory": "1GB"}
+    others |= {"access_token": "0123456789abcdef", "cors_origins": "https://a.example", "root_path": "/chat"}
+    others |= {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}
     text = others.get(name, "1" if name != "repeat_penalty" else "2")
     by_flag = load_settings([f"--{name.replace('_', '-')}", text])
     write_file(folder, **{name.upper(): text})
@@ -106,6 +108,17 @@ BAD_VALUES = [
     ("REPEAT_PENALTY", "0.4", "greater than or equal to 0.5"),
     ("MAX_TOKENS", "0", "greater than or equal to 1"),
     ("SEED", "4294967295", "less than or equal to 4294967294"),
+    ("ACCESS_TOKEN", "secret", "at least 16 letters, digits or . _ ~ -"),
+    ("ALLOWED_HOSTS", "*", "names such as chat.example.org"),
+    ("ALLOWED_HOSTS", "a.example:80", "without port"),
+    ("CORS_ORIGINS", "*", "origins such as https://app.example.org"),
+    ("CORS_ORIGINS", "https://a.example/", "without path"),
+    ("TRUSTED_PROXIES", "proxy.example", "addresses or networks"),
+    ("TRUSTED_PROXIES", "*", "addresses or networks"),
+    ("ROOT_PATH", "chat/", "a path such as /chat"),
+    ("MAX_BODY_MB", "0", "greater than 0"),
+    ("REQUESTS_PER_MINUTE", "-1", "greater than or equal to 0"),
+    ("SESSION_DAYS", "0", "greater than 0"),
     ("LOG_LEVEL", "loud", "should be 'debug', 'info', 'warning' or 'error'"),
 ]
 

@@ -43,7 +43,7 @@ class Program:
 
     def visitor(self) -> Visitor:
         """Somebody with a browser of their own."""
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(core.app), base_url="http://test")
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(core.app), base_url="http://localhost")
         self._clients.append(client)
         return Visitor(User(client))
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy.types import TypeDecorator
 
+import localchat_ui.access.tables  # noqa: F401 - they belong to the same database
 from localchat_ui.history.migrate import is_table_of_ours
 from localchat_ui.history.tables import Base
 

@@ -1,0 +1,294 @@
+"""People, what they log in with, and the keys of their programs, kept in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import CursorResult, delete, exists, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from localchat_ui.access.tables import ApiKeyRow, SessionRow, UserRow
+from localchat_ui.access.visitor import User
+from localchat_ui.conversation import new_id, utc_now
+from localchat_ui.history.database import open_engine, parse_url, place_of
+from localchat_ui.history.errors import explained
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
+SHORTEST_PASSWORD = 8
+LONGEST_PASSWORD = 1024  # longer ones would only make the hash slow
+KEY_PREFIX = "lc-"
+SECONDS_REMEMBERED = 1.0
+ENTRIES_REMEMBERED = 10_000
+HASHES_AT_A_TIME = 2  # each takes 64 MiB and all of a core
+
+
+class AccountError(Exception):
+    """Something cannot be done with an account; its text can be shown as it is."""
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """All there is to know of a key, except the key."""
+
+    id: str
+    label: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class Accounts:
+    """Every method may raise HistoryError when the database cannot be used.
+
+    What a request has to ask is remembered for a second, so that a page of thirty files asks once; whatever another
+    process changes (`user remove`) holds a second later.
+    """
+
+    def __init__(self, database_url: str, session_days: float = 30, hasher: PasswordHasher | None = None) -> None:
+        self._url = database_url
+        self._place = "DATABASE_URL"
+        self._lifetime = timedelta(days=session_days)
+        self._hasher = hasher or PasswordHasher()
+        self._hashing = asyncio.Semaphore(HASHES_AT_A_TIME)
+        self._engine: AsyncEngine | None = None
+        self._opened = asyncio.Event()
+        self._remembered: dict[str, tuple[float, Any]] = {}
+        self._nobodys_hash = ""
+
+    async def open(self) -> Accounts:
+        """Open the database, create or upgrade its tables. Returns itself."""
+        try:
+            with explained("DATABASE_URL"):
+                url = parse_url(self._url)
+            self._place = place_of(url)
+            with explained(self._place):
+                self._engine = await open_engine(url)
+        finally:
+            self._opened.set()
+        return self
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    # People
+
+    async def exist(self) -> bool:
+        """Whether anybody has an account, so that everybody must log in."""
+        known, answer = self._recall("exist")
+        if not known:
+            async with self._transaction() as session:
+                answer = self._remember("exist", bool(await session.scalar(select(exists(select(UserRow.id))))))
+        return bool(answer)
+
+    async def users(self) -> list[User]:
+        """All of them, by name."""
+        async with self._transaction() as session:
+            return [_user_of(row) for row in await session.scalars(select(UserRow).order_by(UserRow.name))]
+
+    async def add(self, name: str, password: str, *, is_admin: bool = False) -> User:
+        """Raises AccountError for a name that is taken or not allowed, and for a bad password."""
+        name = clean_name(name)
+        if not NAME.fullmatch(name):
+            raise AccountError("A name has up to 64 letters, digits or . _ @ -, and begins with a letter or digit.")
+        row = UserRow(id=new_id(), name=name, is_admin=is_admin, created_at=utc_now())
+        row.password_hash = await self._hash(password)
+        async with self._writing() as session:
+            session.add(row)
+            try:
+                await session.flush()
+            except IntegrityError:
+                raise AccountError(f"There is a user {name} already.") from None
+            return _user_of(row)
+
+    async def remove(self, name: str) -> None:
+        """Forget a person, with all sessions and keys; raises AccountError. What was written stays."""
+        async with self._writing() as session:
+            if not await _changed(session, delete(UserRow).where(UserRow.name == clean_name(name))):
+                raise _unknown(name)
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Ends all sessions of that person; raises AccountError."""
+        hashed = await self._hash(password)
+        async with self._writing() as session:
+            same = UserRow.name == clean_name(name)
+            if not await _changed(session, update(UserRow).where(same).values(password_hash=hashed)):
+                raise _unknown(name)
+            user_id = select(UserRow.id).where(same).scalar_subquery()
+            await session.execute(delete(SessionRow).where(SessionRow.user_id == user_id))
+
+    # Sessions
+
+    async def log_in(self, name: str, password: str, old_secret: str = "") -> tuple[User, str] | None:
+        """Who it is, and the secret of a new session in place of the old one; None when name or password is wrong.
+
+        A wrong name takes as long as a wrong password.
+        """
+        self._nobodys_hash = self._nobodys_hash or await self._in_thread(self._hasher.hash, secrets.token_hex())
+        async with self._transaction() as session:
+            row = await session.scalar(select(UserRow).where(UserRow.name == clean_name(name)))
+            user = _user_of(row) if row else None
+            hashed = row.password_hash if row else self._nobodys_hash
+        is_right = await self._in_thread(self._verify, hashed, password[:LONGEST_PASSWORD])
+        if user is None or not is_right:
+            return None
+        rehashed = hashed
+        if self._hasher.check_needs_rehash(hashed):
+            rehashed = await self._in_thread(self._hasher.hash, password)
+        secret, now = secrets.token_urlsafe(32), utc_now()
+        async with self._writing() as session:
+            # Another password may have been set while this one was looked at.
+            same = (UserRow.id == user.id) & (UserRow.password_hash == hashed)
+            if not await _changed(session, update(UserRow).where(same).values(password_hash=rehashed)):
+                return None
+            over = (SessionRow.expires_at <= now) | (SessionRow.id == fingerprint(old_secret))
+            await session.execute(delete(SessionRow).where(over))
+            expires_at = now + self._lifetime
+            session.add(SessionRow(id=fingerprint(secret), user_id=user.id, created_at=now, expires_at=expires_at))
+        return user, secret
+
+    async def user_of_session(self, session_id: str) -> User | None:
+        """Whose session this is; None when it has ended. The id is the `fingerprint` of the secret."""
+        known, user = self._recall(f"session {session_id}")
+        if not known:
+            statement = select(UserRow).join(SessionRow, SessionRow.user_id == UserRow.id)
+            statement = statement.where(SessionRow.id == session_id, SessionRow.expires_at > utc_now())
+            async with self._transaction() as session:
+                row = await session.scalar(statement)
+                user = self._remember(f"session {session_id}", _user_of(row) if row else None)
+        return user if isinstance(user, User) else None
+
+    async def log_out(self, session_id: str) -> None:
+        """End a session; one that has ended does no harm."""
+        async with self._writing() as session:
+            await session.execute(delete(SessionRow).where(SessionRow.id == session_id))
+
+    # Keys of programs
+
+    async def make_key(self, name: str, label: str = "") -> str:
+        """A new API key, which cannot be read again later; raises AccountError."""
+        key = KEY_PREFIX + secrets.token_urlsafe(32)
+        async with self._transaction() as session:
+            user_id = await session.scalar(select(UserRow.id).where(UserRow.name == clean_name(name)))
+        if user_id is None:
+            raise _unknown(name)
+        async with self._writing() as session:
+            row = ApiKeyRow(id=new_id(), user_id=user_id, hash=fingerprint(key), label=label, created_at=utc_now())
+            session.add(row)
+        return key
+
+    async def keys(self, name: str) -> list[ApiKey]:
+        """The oldest first."""
+        statement = select(ApiKeyRow).join(UserRow, UserRow.id == ApiKeyRow.user_id)
+        statement = statement.where(UserRow.name == clean_name(name)).order_by(ApiKeyRow.created_at)
+        async with self._transaction() as session:
+            rows = await session.scalars(statement)
+            return [ApiKey(row.id, row.label, row.created_at, row.last_used_at) for row in rows]
+
+    async def revoke_key(self, name: str, key_id: str) -> None:
+        """Raises AccountError when that person has no such key."""
+        user_id = select(UserRow.id).where(UserRow.name == clean_name(name)).scalar_subquery()
+        async with self._writing() as session:
+            statement = delete(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.user_id == user_id)
+            if not await _changed(session, statement):
+                raise AccountError(f"{name} has no key {key_id}.")
+
+    async def has_key(self, key_id: str) -> bool:
+        """Whether it was not revoked."""
+        async with self._transaction() as session:
+            return await session.get(ApiKeyRow, key_id) is not None
+
+    async def user_of_key(self, key: str) -> tuple[str, User] | None:
+        """The id of the key and whose it is; None when it is wrong or revoked. Notes the minute of its use."""
+        hashed = fingerprint(key)
+        known, found = self._recall(f"key {hashed}")
+        if known:
+            return found if isinstance(found, tuple) else None
+        statement = select(ApiKeyRow.id, UserRow).join(UserRow, UserRow.id == ApiKeyRow.user_id)
+        async with self._transaction() as session:
+            row = (await session.execute(statement.where(ApiKeyRow.hash == hashed))).first()
+            answer = (str(row[0]), _user_of(row[1])) if row else None
+        if answer:
+            now = utc_now()
+            is_old = ApiKeyRow.last_used_at.is_(None) | (ApiKeyRow.last_used_at < now - timedelta(minutes=1))
+            async with self._transaction() as session:
+                used = update(ApiKeyRow).where(ApiKeyRow.id == answer[0], is_old)
+                await session.execute(used.values(last_used_at=now))
+        self._remember(f"key {hashed}", answer)
+        return answer
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        with explained(self._place):
+            # The very first requests may come before the database is open.
+            await self._opened.wait()
+            if self._engine is None:
+                raise ConnectionError("the database is not open")
+            async with AsyncSession(self._engine) as session, session.begin():
+                yield session
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncSession]:
+        """A transaction after which nothing that was remembered counts any more."""
+        async with self._transaction() as session:
+            yield session
+        self._remembered.clear()
+
+    async def _hash(self, password: str) -> str:
+        if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+            raise AccountError(f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
+        return str(await self._in_thread(self._hasher.hash, password))
+
+    def _verify(self, hashed: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _in_thread(self, work: Any, *arguments: str) -> Any:
+        async with self._hashing:
+            return await asyncio.to_thread(work, *arguments)
+
+    def _recall(self, question: str) -> tuple[bool, Any]:
+        until, answer = self._remembered.get(question, (0.0, None))
+        return time.monotonic() < until, answer
+
+    def _remember(self, question: str, answer: Any) -> Any:
+        if len(self._remembered) >= ENTRIES_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[question] = (time.monotonic() + SECONDS_REMEMBERED, answer)
+        return answer
+
+
+def fingerprint(secret: str) -> str:
+    """What is kept of a session's or key's secret. They are random and long, so no slow hash is needed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def clean_name(name: str) -> str:
+    return name.strip().lower()
+
+
+def _user_of(row: UserRow) -> User:
+    return User(row.id, row.name, row.is_admin)
+
+
+def _unknown(name: str) -> AccountError:
+    return AccountError(f"There is no user {clean_name(name)}.")
+
+
+async def _changed(session: AsyncSession, statement: Any) -> int:
+    result = await session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount

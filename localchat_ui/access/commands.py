@@ -1,0 +1,96 @@
+"""`python -m localchat_ui user …`: accounts are made where the program runs, never over the network."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from getpass import getpass
+
+from localchat_ui.access.accounts import AccountError, Accounts
+from localchat_ui.access.audit import audit
+from localchat_ui.settings import load_settings
+
+EPILOG = "Settings that say where the database is (--data-dir, --database-url) may follow."
+
+
+def run(arguments: list[str]) -> None:
+    """Do what the arguments say. Raises AccountError, BadSettingError or HistoryError; argparse may leave by itself."""
+    options, settings = _parser().parse_known_args(arguments)
+    loaded = load_settings(settings)
+    logging.basicConfig(level=loaded.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for line in asyncio.run(_with_accounts(options, loaded.resolved_database_url)):
+        sys.stdout.write(f"{line}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m localchat_ui user",
+        description="Who may log in. As soon as there is one user, everybody must.",
+        epilog=EPILOG,
+        allow_abbrev=False,
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+
+    def action(name: str, explanation: str, *, with_name: bool = True) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=explanation, description=explanation, epilog=EPILOG, allow_abbrev=False)
+        if with_name:
+            added.add_argument("name")
+        return added
+
+    action("add", "make an account; asks for the password").add_argument("--admin", action="store_true")
+    action("list", "all accounts", with_name=False)
+    action("remove", "take an account away, with its sessions and keys")
+    action("password", "set a new password; ends all sessions")
+    action("key", "make an API key and show it once").add_argument("--label", default="")
+    action("keys", "the API keys of an account")
+    action("revoke", "take an API key away").add_argument("key_id")
+    return parser
+
+
+async def _with_accounts(options: argparse.Namespace, database_url: str) -> list[str]:
+    password = _ask_password() if options.action in ("add", "password") else ""
+    accounts = await Accounts(database_url).open()
+    try:
+        lines = await _act(accounts, options, password)
+    finally:
+        await accounts.close()
+    if options.action not in ("list", "keys"):
+        audit(f"user {options.action}", user=options.name)
+    return lines
+
+
+async def _act(accounts: Accounts, options: argparse.Namespace, password: str) -> list[str]:  # noqa: PLR0911
+    match options.action:
+        case "add":
+            user = await accounts.add(options.name, password, is_admin=options.admin)
+            return [f"{user.name} can log in now, and everybody must."]
+        case "list":
+            users = await accounts.users()
+            return [f"{user.name} (admin)" if user.is_admin else user.name for user in users] or ["There are no users."]
+        case "remove":
+            await accounts.remove(options.name)
+            return [f"{options.name} is gone."]
+        case "password":
+            await accounts.set_password(options.name, password)
+            return ["The password is changed, and all sessions have ended."]
+        case "key":
+            return [await accounts.make_key(options.name, options.label)]
+        case "keys":
+            keys = await accounts.keys(options.name)
+            return [f"{key.id}  {key.last_used_at or 'never used'}  {key.label}" for key in keys] or ["No keys."]
+        case _:
+            await accounts.revoke_key(options.name, options.key_id)
+            return ["The key is worth nothing now."]
+
+
+def _ask_password() -> str:
+    """Typed twice at a terminal; otherwise the first line of the input, for scripts."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass("Password: ")
+    if getpass("Once more: ") != password:
+        raise AccountError("The two passwords differ.")
+    return password

@@ -1,0 +1,80 @@
+"""Who is at the door: the one question that pages and the API ask of this room."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nicegui import Client
+from nicegui.slot import Slot
+
+# What lets somebody in: nothing at all, the access token, a login, an API key; and nobody is at the login page.
+Way = Literal["open", "token", "session", "key", "nobody"]
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    name: str
+    is_admin: bool = False
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Whoever sent a request. `session_id` is what pages are bound to; it is a hash, never the secret itself."""
+
+    way: Way
+    address: str = ""
+    session_id: str = ""
+    user: User | None = None
+
+    @property
+    def limited_as(self) -> str:
+        """Whose requests are counted together: a key, a person, or everybody at an address."""
+        if self.way == "key":
+            return f"key {self.session_id}"
+        return f"user {self.user.id}" if self.user else f"address {self.address}"
+
+    def is_at_home_in(self, page: Visitor | None) -> bool:
+        """Whether a page that `page` opened belongs to the same session."""
+        return page is not None and (self.way, self.session_id) == (page.way, page.session_id)
+
+
+VISITOR: ContextVar[Visitor | None] = ContextVar("visitor", default=None)
+
+
+def current_visitor() -> Visitor | None:
+    """Who opened the page, or sent the request, that is being worked for; None outside of both.
+
+    What a page does for an event that somebody else caused is still done for whoever opened the page.
+    """
+    for slot in reversed(Slot.get_stack()):
+        return visitor_of_page(slot.parent.client)
+    return VISITOR.get()
+
+
+def current_user() -> User | None:
+    """Who is logged in; None while nobody has to log in."""
+    visitor = current_visitor()
+    return visitor.user if visitor else None
+
+
+def current_owner() -> str | None:
+    """The `owner_id` of conversations that may be seen and are made now.
+
+    None is an owner like any other: of what was written while nobody had to log in. So always filter by it
+    (`owner_id IS NULL` for None) and never read it as "all conversations".
+    """
+    user = current_user()
+    return user.id if user else None
+
+
+def visitor_of_page(client: Client) -> Visitor | None:
+    return client.request.scope.get("state", {}).get("visitor") if client._request else None
+
+
+def visitor_of_scope(scope: Any) -> Visitor | None:
+    """Of an ASGI scope that has passed the guard."""
+    found: Visitor | None = scope.get("state", {}).get("visitor")
+    return found

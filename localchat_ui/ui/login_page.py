@@ -1,0 +1,135 @@
+"""The page at the door: a name and a password, or the access token. Plain HTML, so that it needs nothing but itself."""
+
+from __future__ import annotations
+
+import secrets
+from hmac import compare_digest
+from html import escape
+from typing import Annotated
+
+from fastapi import Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from nicegui import App
+from pydantic import BaseModel
+
+from localchat_ui.access.cookies import CSRF, SESSION, cookie_of, set_cookie
+from localchat_ui.access.entrance import safe_path
+from localchat_ui.access.forwarded import address_of
+from localchat_ui.access.guard import Guard
+from localchat_ui.access.refusal import Refusal
+from localchat_ui.access.visitor import visitor_of_scope
+from localchat_ui.ui.design import DARK, LIGHT, SCALE
+
+# No script at all. And with no referrer policy of "no-referrer" a browser would not say where the form came from.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+STYLE = """
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100dvh; display: grid; place-items: center; padding: 1.5rem; background: var(--page);
+  color: var(--text); font: 400 var(--body)/1.6 var(--font); }
+main { width: 100%; max-width: 22rem; background: var(--raised); border: 1px solid var(--line);
+  border-radius: var(--radius); box-shadow: var(--shadow); padding: 1.75rem; }
+h1 { font-size: var(--large); font-weight: 600; line-height: 1.25; letter-spacing: -0.015em; margin: 0 0 1.25rem; }
+label { display: block; font-weight: 500; font-size: var(--small); margin-bottom: 1rem; }
+input { display: block; width: 100%; margin-top: 0.3rem; padding: 0.6rem 0.75rem; font: inherit; font-size: 1rem;
+  color: var(--text); background: var(--page); border: 1px solid var(--muted); border-radius: 0.6rem; }
+button { width: 100%; padding: 0.65rem; font: 500 1rem/1.4 var(--font); color: var(--on-accent);
+  background: var(--accent); border: 0; border-radius: 0.6rem; cursor: pointer; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+p { margin: 0 0 1rem; }
+.hint { color: var(--muted); font-size: var(--small); }
+[role=alert] { color: var(--danger); background: var(--danger-soft); border-radius: 0.6rem; padding: 0.6rem 0.9rem; }
+"""
+PERSON_FIELDS = """
+<label>Name <input name="name" required autofocus autocomplete="username" autocapitalize="none" spellcheck="false"
+  value="{name}"></label>
+<label>Password <input name="password" type="password" required autocomplete="current-password"></label>"""
+VISITOR_FIELDS = """
+<label>Access token <input name="token" type="password" required autofocus autocomplete="current-password"></label>
+<p class="hint">It is printed where the program was started.</p>"""
+
+
+class LoginForm(BaseModel):
+    csrf: str = ""
+    next: str = "/"
+    name: str = ""
+    password: str = ""
+    token: str = ""
+
+
+def register(app: App, guard: Guard) -> None:
+    """The routes /login and /logout."""
+    door = guard.doorkeeper
+
+    @app.get("/login", include_in_schema=False)
+    async def show(request: Request, next: str = "/") -> Response:  # noqa: A002 - it is in the URL
+        visitor = visitor_of_scope(request.scope)
+        if visitor and visitor.way != "nobody":
+            return _redirect(request, next)
+        return await _page(request, guard, next)
+
+    @app.post("/login", include_in_schema=False)
+    async def log_in(request: Request, form: Annotated[LoginForm, Form()]) -> Response:
+        expected = cookie_of(request.scope, CSRF)
+        if not expected or not compare_digest(expected.encode(), form.csrf.encode("utf-8", "surrogatepass")):
+            return await _page(
+                request, guard, form.next, "This form was too old. Try once more.", status=403, name=form.name
+            )
+        try:
+            if await guard.accounts.exist():
+                found = await door.log_in(form.name, form.password, request.scope)
+                cookie = found[1] if found else None
+            else:
+                cookie = await door.redeem(form.token, address_of(request.scope))
+        except Refusal as refusal:
+            page = await _page(request, guard, form.next, refusal.message, status=refusal.status, name=form.name)
+            page.headers.update(refusal.headers)
+            return page
+        if cookie is None:
+            wrong = "That name and password do not go together." if form.name else "That is not the access token."
+            return await _page(request, guard, form.next, wrong, status=401, name=form.name)
+        response = _redirect(request, form.next)
+        set_cookie(response, request.scope, SESSION, cookie, door.session_seconds)
+        return response
+
+    @app.post("/logout", include_in_schema=False)
+    async def log_out(request: Request) -> Response:
+        visitor = visitor_of_scope(request.scope)
+        if visitor and visitor.way in ("session", "token"):
+            await guard.log_out(visitor)
+        response = _redirect(request, "/login")
+        set_cookie(response, request.scope, SESSION, "", 0)
+        return response
+
+
+async def _page(
+    request: Request, guard: Guard, there: str, alert: str = "", *, status: int = 200, name: str = ""
+) -> HTMLResponse:
+    csrf = cookie_of(request.scope, CSRF) or secrets.token_urlsafe(16)
+    fields = PERSON_FIELDS.format(name=escape(name)) if await guard.accounts.exist() else VISITOR_FIELDS
+    said = f'<p role="alert">{escape(alert)}</p>' if alert else ""
+    body = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Log in – LocalChat</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>{_variables()}{STYLE}</style></head><body><main><h1>LocalChat</h1>{said}
+<form method="post" action="{escape(request.scope.get("root_path", ""))}/login">
+<input type="hidden" name="csrf" value="{escape(csrf)}"><input type="hidden" name="next" value="{escape(there)}">
+{fields}<button type="submit">Log in</button></form></main></body></html>"""
+    response = HTMLResponse(body, status, HEADERS)
+    set_cookie(response, request.scope, CSRF, csrf)
+    return response
+
+
+def _redirect(request: Request, there: str) -> RedirectResponse:
+    path = request.scope.get("root_path", "") + safe_path(there)
+    return RedirectResponse(path, 303, {"Cache-Control": "no-store"})
+
+
+def _variables() -> str:
+    def rule(values: dict[str, str]) -> str:
+        return ":root {" + " ".join(f"--{name}: {value};" for name, value in values.items()) + "}"
+
+    return rule(LIGHT | SCALE) + "@media (prefers-color-scheme: dark) {" + rule(DARK) + "}"
