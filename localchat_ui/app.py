@@ -7,6 +7,7 @@ import logging
 
 from nicegui import App, app
 
+from localchat_ui.access import current_owner
 from localchat_ui.access.guard import Guard
 from localchat_ui.api import chat_stream, documentation, health, openai
 from localchat_ui.api.backend import Backend
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
     metered = MeteredEngine(engine or _llama(settings))
-    store = HistoryStore(settings.resolved_database_url)
+    store = HistoryStore(settings.resolved_database_url, current_owner=current_owner)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
     models = ModelManager(
         metered,

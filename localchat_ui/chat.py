@@ -28,6 +28,7 @@ from localchat_ui.engine.base import Engine, EngineError, GenerationRequest, Tur
 from localchat_ui.exchange import transfer
 from localchat_ui.exchange.transfer import ImportReport
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.owner import acting_for
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
@@ -67,7 +68,8 @@ class ChatService:
     """
 
     def __init__(self, engine: Engine, store: HistoryStore, models: ModelManager, defaults: ChatOptions) -> None:
-        self.defaults = self.configured = defaults
+        self.configured = defaults
+        self._defaults: dict[str | None, ChatOptions] = {}
         self.list_changed: Event[[]] = Event()
         self.conversation_changed: Event[[str]] = Event()
         self._engine = engine
@@ -87,13 +89,19 @@ class ChatService:
         if interrupted:
             logger.info("%d replies were interrupted when the program ended last", interrupted)
         await self._store.purge(UNDO_TIME)
-        if own := await self._store.preference(DEFAULTS):
-            self.defaults = self.configured.model_copy(update=own)
         self._started.set()
 
     async def started(self) -> None:
-        """Wait until conversations can be read: a page may be asked for before that."""
+        """Wait until conversations can be read and made: a page may be asked for before that."""
         await self._started.wait()
+        if self._store.owner not in self._defaults:
+            own = await self._store.preference(self._defaults_key(), {})
+            self._defaults[self._store.owner] = self.configured.model_copy(update=own)
+
+    @property
+    def defaults(self) -> ChatOptions:
+        """What a new conversation starts with."""
+        return self._defaults.get(self._store.owner, self.configured)
 
     async def close(self) -> None:
         """Stop all replies and keep what was written of them as interrupted."""
@@ -304,8 +312,11 @@ class ChatService:
     async def set_defaults(self, options: ChatOptions | None) -> None:
         """What new conversations start with from now on; None is what the settings say."""
         own = options.model_dump(mode="json") if options else None
-        await self._store.set_preference(DEFAULTS, own)
-        self.defaults = options or self.configured
+        await self._store.set_preference(self._defaults_key(), own)
+        self._defaults[self._store.owner] = options or self.configured
+
+    def _defaults_key(self) -> str:
+        return f"{DEFAULTS}.{self._store.owner}" if self._store.owner else DEFAULTS
 
     async def rename(self, conversation_id: str, title: str) -> None:
         await self._store.rename(conversation_id, title_of(title))
@@ -377,8 +388,10 @@ class ChatService:
             message.state = state_before
             del self._replies[conversation.id]
             raise
-        reply.work = asyncio.create_task(self._generate(reply))
-        reply.task = asyncio.create_task(self._write(reply))
+        # Nobody's page or request says in these tasks for whom they work.
+        with acting_for(self._store.owner):
+            reply.work = asyncio.create_task(self._generate(reply))
+            reply.task = asyncio.create_task(self._write(reply))
         if before and not conversation.title:
             await self._give_title(conversation.id, title_of(before[0].text))
         self.conversation_changed.emit(conversation.id)

@@ -25,9 +25,10 @@ def conversation_of(row: ConversationRow) -> Conversation:
     )
 
 
-def conversation_row(conversation: Conversation) -> ConversationRow:
+def conversation_row(conversation: Conversation, owner_id: str | None) -> ConversationRow:
     return ConversationRow(
         id=conversation.id,
+        owner_id=owner_id,
         title=conversation.title,
         options=options_value(conversation.options),
         head_id=conversation.head_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -34,6 +34,7 @@ from localchat_ui.history.errors import (
     UnknownMessageError,
     explained,
 )
+from localchat_ui.history.owner import OWNER, OwnedSession, acted_for
 from localchat_ui.history.search import SearchHit, find
 from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
 
@@ -48,12 +49,20 @@ class HistoryStore:
     message, with all that hangs below it, to all but `restore_message`, `purge` and `update_message`.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, current_owner: Callable[[], str | None] = lambda: None) -> None:
+        """Conversations and presets are those of `current_owner()`, where None is an owner like any other."""
         self._url = database_url
+        self._current_owner = current_owner
         self._place = "DATABASE_URL"
         self._engine: AsyncEngine
         self._under_way: set[asyncio.Future[None]] = set()
         self._closed = False
+
+    @property
+    def owner(self) -> str | None:
+        """Whose conversations are seen and made right now."""
+        acted = acted_for()
+        return acted[0] if acted else self._current_owner()
 
     async def open(self) -> HistoryStore:
         """Open the database, create or upgrade its tables; raises HistoryError. Returns itself."""
@@ -106,7 +115,7 @@ class HistoryStore:
         async with self._transaction() as session:
             row = await session.get(ConversationRow, conversation.id)
             if row is None:
-                session.add(rows.conversation_row(conversation))
+                session.add(rows.conversation_row(conversation, self.owner))
             elif row.deleted_at is not None:
                 raise UnknownConversationError(conversation.id)
 
@@ -138,7 +147,7 @@ class HistoryStore:
         if conversation.head_id not in known:
             raise UnknownMessageError(str(conversation.head_id))
         async with self._transaction() as session:
-            await _insert_tree(session, conversation, messages)
+            await self._insert_tree(session, conversation, messages)
 
     async def fork(self, conversation_id: str, message_id: str) -> Conversation:
         """A new conversation with copies of this message and those before it, and with the same options.
@@ -158,7 +167,7 @@ class HistoryStore:
                 if message.state is MessageState.WRITING:
                     message.state = MessageState.INTERRUPTED
                 copy.head_id = message.id
-            await _insert_tree(session, copy, branch)
+            await self._insert_tree(session, copy, branch)
         return copy
 
     async def delete(self, conversation_id: str) -> None:
@@ -174,9 +183,9 @@ class HistoryStore:
             await _change_conversation(session, conversation_id, even_deleted=True, deleted_at=None)
 
     async def purge(self, older_than: timedelta) -> int:
-        """Erase what was deleted at least so long ago, messages as well; returns the number of conversations."""
+        """Erase what was deleted at least so long ago, whoever owned it; returns the number of conversations."""
         before = utc_now() - older_than
-        async with self._transaction() as session:
+        async with self._transaction(of_all=True) as session:
             purged = await _rows_changed(session, delete(ConversationRow).where(ConversationRow.deleted_at <= before))
             await session.execute(delete(MessageRow).where(MessageRow.deleted_at <= before))
             return purged
@@ -296,9 +305,10 @@ class HistoryStore:
     # System prompts with a name, and preferences
 
     async def presets(self) -> list[Preset]:
-        """All of them, by name."""
+        """The owner's, by name."""
+        statement = select(PresetRow).where(PresetRow.owner_id == (self.owner or ""))
         async with self._transaction() as session:
-            found = [Preset(name=row.name, text=row.text) for row in await session.scalars(select(PresetRow))]
+            found = [Preset(name=row.name, text=row.text) for row in await session.scalars(statement)]
             return sorted(found, key=lambda preset: (preset.name.casefold(), preset.name))
 
     async def save_preset(self, name: str, text: str) -> None:
@@ -308,14 +318,13 @@ class HistoryStore:
         except ValidationError:
             raise PresetRefusedError(PRESET_NAME_LENGTH, SYSTEM_PROMPT_LENGTH) from None
         async with self._transaction() as session:
-            changed = update(PresetRow).where(PresetRow.name == preset.name).values(text=preset.text)
-            if not await _rows_changed(session, changed):
-                session.add(PresetRow(name=preset.name, text=preset.text))
+            await session.merge(PresetRow(owner_id=self.owner or "", name=preset.name, text=preset.text))
 
     async def delete_preset(self, name: str) -> None:
         """Forget a preset; one that is not there does no harm."""
+        theirs = (PresetRow.owner_id == (self.owner or ""), PresetRow.name == name.strip())
         async with self._transaction() as session:
-            await session.execute(delete(PresetRow).where(PresetRow.name == name.strip()))
+            await session.execute(delete(PresetRow).where(*theirs))
 
     async def preference(self, key: str, default: Any = None) -> Any:
         """The JSON value kept under this key; `default` when there is none, or it is None."""
@@ -330,16 +339,32 @@ class HistoryStore:
             if not await _rows_changed(session, changed):
                 session.add(PreferenceRow(key=key, value=value))
 
+    async def _insert_tree(
+        self, session: AsyncSession, conversation: Conversation, messages: Sequence[Message]
+    ) -> None:
+        session.add(rows.conversation_row(conversation, self.owner))
+        await session.flush()
+        if messages:
+            await session.execute(insert(MessageRow), [rows.message_values(message) for message in messages])
+            await tree.show(session, conversation.id, conversation.head_id)
+
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncSession]:
-        """All or nothing; the one place where errors of the database become a HistoryError."""
+    async def _transaction(self, *, of_all: bool = False) -> AsyncIterator[AsyncSession]:
+        """All or nothing; the one place where errors of the database become a HistoryError.
+
+        Only the owner's conversations are there for it, unless it is `of_all`.
+        """
         if self._closed:
             raise HistoryError("The program is shutting down.")
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(ended)
         try:
             with explained(self._place):
-                async with AsyncSession(self._engine) as session, session.begin():
+                owner = {} if of_all else {OWNER: self.owner}
+                async with (
+                    AsyncSession(self._engine, sync_session_class=OwnedSession, info=owner) as session,
+                    session.begin(),
+                ):
                     yield session
         finally:
             self._under_way.discard(ended)
@@ -355,14 +380,6 @@ async def _change_conversation(
         statement = statement.where(ConversationRow.deleted_at.is_(None))
     if not await _rows_changed(session, statement):
         raise UnknownConversationError(conversation_id)
-
-
-async def _insert_tree(session: AsyncSession, conversation: Conversation, messages: Sequence[Message]) -> None:
-    session.add(rows.conversation_row(conversation))
-    await session.flush()
-    if messages:
-        await session.execute(insert(MessageRow), [rows.message_values(message) for message in messages])
-        await tree.show(session, conversation.id, conversation.head_id)
 
 
 async def _rows_changed(session: AsyncSession, statement: Update | Delete) -> int:

@@ -102,6 +102,8 @@ class MessageRow(Base):
 class PresetRow(Base):
     __tablename__ = "presets"
 
+    # Empty for nobody: a primary key has no NULL.
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(80), primary_key=True)
     text: Mapped[str] = mapped_column(AnyText)
 

@@ -26,7 +26,7 @@ async def client(running: Program) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def connected() -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(core.app), base_url="http://test")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(core.app), base_url="http://localhost")
 
 
 @pytest.fixture(scope="session")

@@ -110,9 +110,10 @@ def upgrade() -> None:
     op.create_index("ix_messages_deleted_at", "messages", ["deleted_at"])
     op.create_table(
         "presets",
+        sa.Column("owner_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_presets"),
+        sa.PrimaryKeyConstraint("owner_id", "name", name="pk_presets"),
     )
     if sqlite:
         for statement in (*_TABLES, *_FILL, *_TRIGGERS):
