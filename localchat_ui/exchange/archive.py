@@ -39,7 +39,7 @@ class ArchivedMessage(BaseModel):
 
     id: Id
     parent: Id | None = None
-    role: Role
+    role: Literal[Role.SYSTEM, Role.USER, Role.ASSISTANT]
     text: AnyText
     thinking: AnyText = ""
     state: MessageState = MessageState.COMPLETE

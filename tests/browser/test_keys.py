@@ -22,16 +22,6 @@ TAKES = """(init) => {
   return event.defaultPrevented;
 }"""
 
-# A list without a search box gets one.
-SEARCHABLE = """() => {
-  const nav = document.getElementById("conversations");
-  if (nav.querySelector('[aria-label="Search conversations"]')) return;
-  const field = document.createElement("input");
-  field.type = "search";
-  field.setAttribute("aria-label", "Search conversations");
-  nav.prepend(field);
-}"""
-
 # Puts a message with three versions into the log; turning replaces its article, as the page does.
 VERSIONS = """() => {
   const draw = (number) => {
@@ -82,7 +72,6 @@ def test_the_list_hides_and_comes_back(anna: Visitor) -> None:
 @pytest.mark.parametrize("device", [{}, PHONE], ids=["desk", "phone"])
 def test_searching_opens_the_list_when_it_is_closed(visit: Visit, device: dict[str, object]) -> None:
     anna = visit(**device).open()
-    anna.page.evaluate(SEARCHABLE)
     if not device:
         anna.page.keyboard.press("Control+B")
     expect(anna.conversations).to_be_hidden()
@@ -222,7 +211,6 @@ def test_what_is_read_in_the_help_can_be_tried_at_once(anna: Visitor) -> None:
 
 
 def test_no_other_key_is_taken(anna: Visitor) -> None:
-    anna.page.evaluate(SEARCHABLE)
     anna.box.focus()
     for init in (
         {"key": "k", "ctrlKey": True, "isComposing": True},

@@ -85,7 +85,7 @@ MESSAGES = st.lists(
     st.tuples(
         TEXTS,
         TEXTS,
-        st.sampled_from(Role),
+        st.sampled_from([Role.SYSTEM, Role.USER, Role.ASSISTANT]),
         st.sampled_from([MessageState.COMPLETE, MessageState.STOPPED]),
         st.floats(0, 9),
     ),

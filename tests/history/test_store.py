@@ -255,7 +255,7 @@ async def test_mangled_options_never_hide_a_conversation(store: HistoryStore, da
 
 async def test_a_role_of_a_later_version_is_explained(store: HistoryStore, database: Path) -> None:
     conversation, _ = await start_conversation(store, "Hi")
-    run_sql(database, "UPDATE messages SET role = 'tool'")
+    run_sql(database, "UPDATE messages SET role = 'wizard'")
 
     with pytest.raises(HistoryError, match="newer version"):
         await store.branch(conversation.id)

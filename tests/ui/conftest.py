@@ -50,6 +50,8 @@ class Program:
     @asynccontextmanager
     async def running(self, *, wait: bool = True) -> AsyncIterator[Program]:
         """From the start to the shutdown; `wait` False does not wait until everything has started."""
+        # The app outlives the test, and each router that is included wraps this once more.
+        lifespan = core.app.router.lifespan_context
         with nicegui_reset_globals():
             try:
                 settings = Settings(_env_file=None, models_dir=self.models, data_dir=self._data)
@@ -62,6 +64,7 @@ class Program:
                     for client in self._clients:
                         await client.aclose()
             finally:
+                core.app.router.lifespan_context = lifespan
                 # Otherwise NiceGUI drops the modules of our pages, and the next test imports others of the same name.
                 Client.page_routes.clear()
 
