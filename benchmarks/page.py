@@ -11,12 +11,16 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from llama_cpp import Llama
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.engine import in_turn
+from localchat_ui.conversation import Conversation, Message, Role
+from localchat_ui.history.store import HistoryStore
 from tests.browser.server import Server, chromium, starter
 
 SYSTEM = "You are a helpful assistant."
@@ -46,21 +50,60 @@ def main() -> None:
         with Server(Path(folder), *flags) as server:
             browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
             page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-            ratios = []
+            received = [0]
+            page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: _count(received, frame)))
+            ratios, bytes_per_character = [], []
             for number in range(arguments.rounds + 1):
                 bare = _bare_loop(arguments.tokens)
-                seen = _page_speed(page, server.url)
+                received[0] = 0
+                seen, n_characters = _page_speed(page, server.url)
                 if number:  # the first round warms both sides up
                     ratios.append(seen / bare)
+                    bytes_per_character.append(received[0] / n_characters)
                     print(
                         f"round {number}: page {seen:6.0f}  bare loop {bare:6.0f} characters/s  ratio {seen / bare:.2f}"
                     )
+            opening(browser, server)
             browser.close()
     print(f"median ratio {statistics.median(ratios):.2f}  (min {min(ratios):.2f}, max {max(ratios):.2f})")
+    print(f"bytes over the socket for each character of a reply, median {statistics.median(bytes_per_character):.1f}")
 
 
-def _page_speed(page: Page, url: str) -> float:
-    """Characters/s from the first visible character to the last, as the browser draws them."""
+def opening(browser: Browser, server: Server, rounds: int = 7) -> None:
+    """Time until the messages of a conversation of 1,000 stand on the page, against one of two."""
+    for name, n_messages in (("short", 2), ("long", 1000)):
+        server.stored(partial(_fill, name, n_messages))
+
+    def seconds(name: str) -> float:
+        page = browser.new_context().new_page()
+        started = time.perf_counter()
+        page.goto(f"{server.url}/c/{name}", wait_until="commit")
+        page.wait_for_selector("article:last-of-type")
+        taken = time.perf_counter() - started
+        page.context.close()
+        return taken
+
+    short, long = in_turn(rounds, lambda: seconds("short"), lambda: seconds("long"))
+    print(
+        f"opening 1,000 messages: {1000 * long:.0f} ms, two messages: {1000 * short:.0f} ms, ratio {long / short:.2f}"
+    )
+
+
+async def _fill(name: str, n_messages: int, store: HistoryStore) -> None:
+    messages: list[Message] = []
+    for number in range(n_messages):
+        parent = messages[-1].id if messages else None
+        role = (Role.USER, Role.ASSISTANT)[number % 2]
+        messages.append(Message(name, role, "Some *words* to read. " * 20, parent_id=parent))
+    await store.add_tree(Conversation(title=name, head_id=messages[-1].id, id=name), messages)
+
+
+def _count(received: list[int], frame: str | bytes) -> None:
+    received[0] += len(frame.encode() if isinstance(frame, str) else frame)
+
+
+def _page_speed(page: Page, url: str) -> tuple[float, int]:
+    """Characters/s from the first visible character to the last, as the browser draws them; and how many there were."""
     page.goto(url)
     box = page.get_by_role("textbox", name="Message")
     box.fill(QUESTION)
@@ -79,7 +122,7 @@ def _page_speed(page: Page, url: str) -> float:
     )
     seen = page.evaluate("window.seen")
     (start, first), (end, last) = seen[0], seen[-1]
-    return (last - first) / (end - start) * 1000
+    return (last - first) / (end - start) * 1000, last
 
 
 def _bare_loop(n_tokens: int) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from localchat_ui.conversation import (
     ChatOptions,
@@ -34,12 +34,18 @@ TITLE_LIMIT = 1_000
 Id = Annotated[AnyText, Field(min_length=1, max_length=200)]
 
 
+def _part_of_a_talk(role: Role) -> Role:
+    if role is Role.TOOL:
+        raise ValueError("tools have no messages of their own in a conversation")
+    return role
+
+
 class ArchivedMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: Id
     parent: Id | None = None
-    role: Literal[Role.SYSTEM, Role.USER, Role.ASSISTANT]
+    role: Annotated[Role, AfterValidator(_part_of_a_talk)]
     text: AnyText
     thinking: AnyText = ""
     state: MessageState = MessageState.COMPLETE

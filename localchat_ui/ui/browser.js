@@ -15,6 +15,7 @@ window.localchat = (() => {
     const lost = window.did_handshake && !window.socket.connected;
     if (!text.trim() || lost) return;
     if (new Blob([text]).size > MOST_BYTES) return complain("This message is too long to be sent at once.");
+    sentAt = performance.now();
     field.value = "";
     attached.length = 0;
     showAttached();
@@ -22,6 +23,12 @@ window.localchat = (() => {
     grow(field);
     field.focus();
     emit(text);
+  }
+
+  // Stop takes the place of Send: the second click of a double click is not meant for it.
+  let sentAt = -Infinity;
+  function stop(event, emit) {
+    if (!event.isTrusted || performance.now() - sentAt > 500) emit();
   }
 
   function keydown(event, emit) {
@@ -120,11 +127,25 @@ window.localchat = (() => {
   }
 
   // What is being written survives a reload and a restart of the program.
-  const draftKey = () => "localchat.draft:" + location.pathname;
+  const DRAFT = "localchat.draft:";
+  const draftKey = () => DRAFT + location.pathname;
   function keepDraft() {
     const text = box().value;
     if (text) localStorage.setItem(draftKey(), text);
     else localStorage.removeItem(draftKey());
+  }
+
+  function showDraft() {
+    const field = box();
+    const draft = localStorage.getItem(draftKey());
+    if (draft && !field.value) field.value = draft;
+    grow(field);
+  }
+
+  // A new conversation got its own address; what is being written now belongs there.
+  function settleDraft() {
+    localStorage.removeItem(DRAFT + "/");
+    keepDraft();
   }
 
   function grow(field, most = innerHeight / 3) {
@@ -152,13 +173,13 @@ window.localchat = (() => {
       if (scroller.scrollTop < last - 1) pinned = false;
       if (distance < 24) pinned = true;
       last = scroller.scrollTop;
-      look();
+      tellDistance();
     }, { passive: true });
     scroller.addEventListener("wheel", (event) => { if (event.deltaY < 0) pinned = false; }, { passive: true });
     const settle = () => {
       if (pinned) toEnd();
       else if (fromEnd !== null) scroller.scrollTop = scroller.scrollHeight - fromEnd;
-      look();
+      tellDistance();
     };
     new ResizeObserver(settle).observe(scroller.firstElementChild);
     new ResizeObserver(settle).observe(scroller);
@@ -171,11 +192,10 @@ window.localchat = (() => {
     new IntersectionObserver((seen) => {
       if (seen.at(-1).isIntersecting && !pinned) earlier.click();
     }, { root: scroller, rootMargin: "400px 0px 0px" }).observe(earlier);
-    const draft = localStorage.getItem(draftKey());
-    if (draft && !box().value) restore(draft);
+    showDraft();
   }
 
-  function look() {
+  function tellDistance() {
     const distance = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
     document.body.dataset.away = !pinned && distance > 120;
   }
@@ -220,6 +240,8 @@ window.localchat = (() => {
   // Another conversation stands on the page: its end is in sight and its box ready. On a touch screen the keyboard
   // stays down until the box is tapped.
   function arrive() {
+    box().value = "";
+    showDraft();
     closeOverlays();
     toEnd();
     if (!touch()) box().focus();
@@ -496,6 +518,6 @@ window.localchat = (() => {
   });
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
-  return { submit, keydown, restore, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, walk, reach, copy,
+  return { submit, stop, keydown, restore, settleDraft, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, walk, reach, copy,
     act, deliver: (text) => deliver(text), openEditor, editKey, attach, counted, listenForFiles, showDialog, suggest };
 })();

@@ -244,6 +244,7 @@ class ChatPage:
             self.conversation = conversation
             if not self.is_stored:
                 ui.navigate.history.replace(f"/c/{conversation_id}")
+                ui.run_javascript("localchat.settleDraft()")
             self.is_stored = True
         await self.sync()
 

@@ -26,7 +26,8 @@ LONG = "Write a long and detailed story about a lighthouse keeper. Do not stop e
 
 # Whether a reply is long enough, asked each time the browser draws.
 HAS_GROWN = """(length) => {
-  const text = [...document.querySelectorAll('[role=log] article[aria-label=Assistant]')].at(-1)?.innerText ?? '';
+  const article = [...document.querySelectorAll('[role=log] article[aria-label=Assistant]')].at(-1);
+  const text = article?.querySelector('.words')?.innerText ?? '';
   if (text.length < length) return false;
   return document.querySelector('[role=log]').ariaBusy === 'true' ? 'and still grows' : 'and is finished';
 }"""
@@ -36,7 +37,7 @@ WATCH = """(index) => {
   window.growth = [];
   const look = () => {
     const article = document.querySelectorAll('[role=log] article[aria-label=Assistant]')[index];
-    const length = article?.innerText.trim().length ?? 0;
+    const length = article?.querySelector('.words')?.innerText.trim().length ?? 0;
     if (length && length !== growth.at(-1)?.length) {
       const busy = document.querySelector('[role=log]').ariaBusy === 'true';
       growth.push({ at: (performance.timeOrigin + performance.now()) / 1000, length, busy });

@@ -9,10 +9,10 @@ from nicegui import ui
 
 # Quasar wraps the options into an element that can take the focus, which no list of options may hold. It is told of a
 # moment before they are drawn.
-OPTIONS_ALONE = """() => setTimeout(() => {
+OPTIONS_ALONE = """() => [20, 100, 300].forEach((soon) => setTimeout(() => {
   for (const wrapper of document.querySelectorAll(".q-menu .q-virtual-scroll__content"))
     wrapper.removeAttribute("tabindex");
-}, 50)"""
+}, soon))"""
 
 
 def icon_button(

@@ -112,25 +112,32 @@ class MessageView:
 
 
 class GrowingMarkdown:
-    """Finished blocks are elements that never change again; only the open block is redrawn."""
+    """Finished blocks are elements that never change again; only the open block is redrawn.
+
+    A text that does not grow is one element: NiceGUI draws all elements of a page again whenever one changes.
+    """
 
     def __init__(self) -> None:
-        self._stream = MarkdownStream()
         self._shown = ""
-        with ui.element("div").classes("words markdown").props("dir=auto"):
-            self._finished = ui.element("div")
+        self._stream: MarkdownStream | None = None
+        self._words = ui.element("div").classes("words markdown").props("dir=auto")
+        with self._words:
+            self._finished: ui.element | None = None
             self._open = ui.html(sanitize=False)
-            self._waiting = ui.element("span").classes("waiting")
-        self._waiting.props["aria-hidden"] = "true"
-        self.show_waiting(False)
+        self._waiting: ui.element | None = None
 
     def show(self, text: str) -> None:
         """Show a text that begins with the one shown before."""
         if text == self._shown:
             return
         self._shown = text
+        self._stream = self._stream or MarkdownStream()
         finished, rest = self._stream.feed(text)
         if finished:
+            if self._finished is None:
+                with self._words:
+                    self._finished = ui.element("div")
+                self._finished.move(target_index=0)
             with self._finished:
                 ui.html("".join(finished), sanitize=False)
         self._open.content = rest
@@ -138,18 +145,23 @@ class GrowingMarkdown:
     def finish(self, text: str) -> None:
         """Show a text that does not grow any more: all at once, or as it was when nothing has to be set right."""
         self.show_waiting(False)
-        if not self._shown:
+        if self._stream is None:
             self._shown = text
             self._open.content = render_markdown(text)
             return
         self.show(text)
         if self._stream.outdated:
-            self._finished.clear()
+            if self._finished is not None:
+                self._finished.clear()
             self._open.content = render_markdown(text)
 
     def show_waiting(self, waiting: bool) -> None:
-        if self._waiting.visible is not waiting:
-            self._waiting.set_visibility(waiting)
+        if waiting and self._waiting is None:
+            with self._words:
+                self._waiting = ui.element("span").classes("waiting").props("aria-hidden=true")
+        elif not waiting and self._waiting is not None:
+            self._waiting.delete()
+            self._waiting = None
 
 
 class Thinking:
