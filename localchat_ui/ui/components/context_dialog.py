@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from html import escape
 
 from nicegui import ui
 
@@ -46,16 +47,8 @@ class ContextDialog:
         if view.n_unseen:
             unseen = counted(view.n_unseen, "message")
             ui.label(f"The context is full: the first {unseen} would not be read.").classes("card-text")
-        with ui.element("table").classes("tokens"):
-            with ui.element("thead"), ui.element("tr"):
-                for heading in ("Message", "Tokens"):
-                    with ui.element("th").props("scope=col"):
-                        ui.label(heading)
-            with ui.element("tbody"):
-                if view.system_tokens:
-                    _row("System prompt", view.system_tokens)
-                for index, message in enumerate(messages):
-                    _row(_excerpt(message), view.message_tokens.get(message.id, 0), is_read=index >= view.n_unseen)
+        # One element, however long the conversation is.
+        ui.html(_table(messages, view), sanitize=False)
         with ui.element("details").classes("prompt"):
             with ui.element("summary"):
                 ui.label("The exact prompt")
@@ -63,12 +56,19 @@ class ContextDialog:
                 ui.label(view.text)
 
 
-def _row(words: str, n_tokens: int, *, is_read: bool = True) -> None:
-    with ui.element("tr").classes("" if is_read else "not-read"):
-        with ui.element("td"):
-            ui.label(words)
-        with ui.element("td"):
-            ui.label(f"{n_tokens:,}")
+def _table(messages: Sequence[Message], view: PromptView) -> str:
+    rows = [_row("System prompt", view.system_tokens)] if view.system_tokens else []
+    rows += [
+        _row(_excerpt(message), view.message_tokens.get(message.id, 0), is_read=index >= view.n_unseen)
+        for index, message in enumerate(messages)
+    ]
+    head = '<thead><tr><th scope="col">Message</th><th scope="col">Tokens</th></tr></thead>'
+    return f'<table class="tokens">{head}<tbody>{"".join(rows)}</tbody></table>'
+
+
+def _row(words: str, n_tokens: int, *, is_read: bool = True) -> str:
+    kind = "" if is_read else ' class="not-read"'
+    return f"<tr{kind}><td>{escape(words)}</td><td>{n_tokens:,}</td></tr>"
 
 
 def _excerpt(message: Message) -> str:
