@@ -218,6 +218,7 @@ async def test_one_conversation_or_all_are_downloaded_under_a_harmless_name(
     monkeypatch.setattr(ui.download, "content", lambda text, name, _: files.append((name, text)))
 
     me.choose_from_menu(HOSTILE, "Markdown")
+    await until(lambda: len(files) == 1)
     me.choose_from_menu("Two", "Json")
     await until(lambda: len(files) == 2)
     assert not set('<>"/\\{}$') & set(files[0][0])

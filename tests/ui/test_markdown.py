@@ -369,7 +369,7 @@ WITH_ATTRIBUTES = {
     "span": {"class"},
     "figure": {"class"},
     "button": {"type", "class", "aria-label"},
-    "input": {"type", "checked", "disabled", "class"},
+    "input": {"type", "checked", "disabled", "class", "aria-label"},
     "th": {"style"},
     "td": {"style"},
     "math": {"display"},
