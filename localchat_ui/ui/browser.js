@@ -25,8 +25,14 @@ window.localchat = (() => {
   }
 
   // Stop takes the place of Send: the second click of a double click is not meant for it.
+  let clickedAt = -Infinity;
   function stop(event, emit) {
-    if (event.detail < 2) emit();
+    if (!event.isTrusted || performance.now() - clickedAt > 500) emit();
+  }
+
+  function click(emit) {
+    clickedAt = performance.now();
+    submit(emit);
   }
 
   function keydown(event, emit) {
@@ -516,6 +522,6 @@ window.localchat = (() => {
   });
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
-  return { submit, stop, keydown, restore, settleDraft, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, walk, reach, copy,
+  return { click, stop, keydown, restore, settleDraft, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, walk, reach, copy,
     act, deliver: (text) => deliver(text), openEditor, editKey, attach, counted, listenForFiles, showDialog, suggest };
 })();

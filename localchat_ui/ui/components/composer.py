@@ -53,9 +53,9 @@ class Composer:
                 self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
                 self.box.on("keydown", send, js_handler="(event) => localchat.keydown(event, emit)")
                 self.queue_button = icon_button(icons.SEND, "Send when finished").classes("queue")
-                self.queue_button.on("click", send, js_handler="() => localchat.submit(emit)")
+                self.queue_button.on("click", send, js_handler="() => localchat.click(emit)")
                 self.send_button = icon_button(icons.SEND, "Send").classes("send")
-                self.send_button.on("click", send, js_handler="() => localchat.submit(emit)")
+                self.send_button.on("click", send, js_handler="() => localchat.click(emit)")
                 self.stop_button = icon_button(icons.STOP, "Stop").classes("send")
                 self.stop_button.on("click", on_stop, js_handler="(event) => localchat.stop(event, emit)")
         ui.on("count", count)
