@@ -35,7 +35,7 @@ from localchat_ui.engine.threads import ThreadTuner
 logger = logging.getLogger(__name__)
 
 # A prompt chunk may hold up running replies, and a stop, for this long.
-CHUNK_SECONDS = 0.15
+CHUNK_SECONDS = 0.1
 FIRST_CHUNK_TOKENS = 128
 MIN_CHUNK_TOKENS = 16
 
