@@ -23,10 +23,13 @@ from nicegui.testing.general import nicegui_reset_globals
 from localchat_ui import app as app_module
 from localchat_ui.__main__ import run
 from localchat_ui.app import create_app
+from localchat_ui.chat import ChatService
+from localchat_ui.conversation import ChatOptions, Conversation
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.library import scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.settings import Settings
+from localchat_ui.ui.components import sampling_panel
 from localchat_ui.ui.components.conversation_rows import ConversationRows
 from tests.library.test_metadata import Child
 
@@ -286,6 +289,21 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         program.models.mkdir(exist_ok=True)
         (program.models / name).write_bytes(b"GGUF")
     return program
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[ChatOptions]:
+    """The settings that were saved so far; they are saved a moment after the last change."""
+    saved: list[ChatOptions] = []
+    set_options = ChatService.set_options
+
+    async def save(self: ChatService, conversation: Conversation, options: ChatOptions) -> None:
+        await set_options(self, conversation, options)
+        saved.append(options)
+
+    monkeypatch.setattr(ChatService, "set_options", save)
+    monkeypatch.setattr(sampling_panel, "SAVE_SECONDS", 0.02)
+    return saved
 
 
 @pytest.fixture

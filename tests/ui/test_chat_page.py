@@ -10,12 +10,11 @@ import pytest
 from nicegui import ui
 from nicegui.testing import UserInteraction
 
-from localchat_ui.chat import ChatService
-from localchat_ui.conversation import ChatOptions, Conversation, Message, Role, title_of
+from localchat_ui.conversation import ChatOptions, Message, Role, title_of
 from localchat_ui.engine.base import PromptTooLongError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.ui.components import conversation_list, sampling_panel
+from localchat_ui.ui.components import conversation_list
 from tests.test_model_manager import UNREADABLE
 from tests.ui.conftest import Program, Visitor, until
 from tests.ui.test_markdown import assert_harmless
@@ -28,21 +27,6 @@ HOSTILE = [
     "${alert(1)} `alert(1)` {{ 7 * 7 }} </script><script>alert(1)",
     "\\u003cscript\\u003e \u2028 ' onmouseover='alert(1)",
 ]
-
-
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[ChatOptions]:
-    """The settings that were saved so far; they are saved a moment after the last change."""
-    saved: list[ChatOptions] = []
-    set_options = ChatService.set_options
-
-    async def save(self: ChatService, conversation: Conversation, options: ChatOptions) -> None:
-        await set_options(self, conversation, options)
-        saved.append(options)
-
-    monkeypatch.setattr(ChatService, "set_options", save)
-    monkeypatch.setattr(sampling_panel, "SAVE_SECONDS", 0.02)
-    return saved
 
 
 # The first message

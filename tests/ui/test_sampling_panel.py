@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from localchat_ui.chat import ChatService
-from localchat_ui.conversation import ChatOptions, Conversation
+from localchat_ui.conversation import ChatOptions
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.ui.components import sampling_panel, system_prompt
+from localchat_ui.ui.components import system_prompt
 from tests.ui.conftest import Program, Visitor, text_of, until
 
 LONG_NAME = "n" * 80
 HOSTILE = '"><img src=x onerror=alert(1)>'
-
-
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> list[ChatOptions]:
-    """The settings that were saved so far; they are saved a moment after the last change."""
-    saved: list[ChatOptions] = []
-    set_options = ChatService.set_options
-
-    async def save(self: ChatService, conversation: Conversation, options: ChatOptions) -> None:
-        await set_options(self, conversation, options)
-        saved.append(options)
-
-    monkeypatch.setattr(ChatService, "set_options", save)
-    monkeypatch.setattr(sampling_panel, "SAVE_SECONDS", 0.02)
-    return saved
 
 
 # Presets
