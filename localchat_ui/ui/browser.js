@@ -269,15 +269,6 @@ window.localchat = (() => {
     }).observe(document.body, { subtree: true, childList: true, attributeFilter: ["class", "style"] });
   }
 
-  // The buttons of messages are plain HTML: what is pressed is told to the server, with the message it belongs to.
-  function act(event, emit) {
-    const button = event.target.closest("[data-action]");
-    if (!button) return;
-    const told = { ...button.dataset, id: button.closest("article").dataset.id };
-    if (told.action === "copy") copyMessage(button, () => emit(told));
-    else emit(told);
-  }
-
   // Some browsers copy only what was begun in the click itself, so the clipboard gets a promise of the server's answer.
   let deliver = () => {};
   async function copyMessage(button, ask) {
@@ -302,15 +293,6 @@ window.localchat = (() => {
     field.addEventListener("input", () => grow(field, innerHeight / 2));
     field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
-  }
-
-  function editKey(event, emit) {
-    const editor = event.target.closest(".editor");
-    if (event.key === "Escape") editor.querySelector("button").click();
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) emit(event.target.value);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
   }
 
   // The arrow keys, Home and End move along a list of elements.
@@ -523,5 +505,5 @@ window.localchat = (() => {
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
 
   return { click, stop, keydown, restore, settleDraft, toEnd, toggle, mirror, closeOverlays, arrive, focusLater, walk, reach, copy,
-    act, deliver: (text) => deliver(text), openEditor, editKey, attach, counted, listenForFiles, showDialog, suggest };
+    copyMessage, deliver: (text) => deliver(text), openEditor, attach, counted, listenForFiles, showDialog, suggest };
 })();

@@ -75,7 +75,9 @@ class ChatPage:
                 self._header()
                 self.progress = ModelProgress(models)
                 with ui.element("main").classes("scroller").props("tabindex=-1"):
-                    self.transcript = Transcript(models, on_action=self._act, on_earlier=self._show_earlier)
+                    self.transcript = Transcript(
+                        models, on_action=self._act, on_save=self._save_edit, on_earlier=self._show_earlier
+                    )
                 with self.transcript.welcome:
                     Starters()
                 with ui.element("div").classes("dock"):
@@ -171,9 +173,9 @@ class ChatPage:
         if action == "copy":
             ui.run_javascript(f"localchat.deliver({json.dumps(message.text)})")
         elif action == "about":
-            view.toggle_receipt()
+            self.transcript.toggle_receipt(view)
         elif action == "edit":
-            view.edit(partial(self._save_edit, message))
+            self.transcript.edit(view, message.text)
         elif action == "retry":
             await chat.retry(conversation)
         elif action == "continue":
@@ -191,13 +193,23 @@ class ChatPage:
             await chat.delete_message(conversation, message.id)
             self.notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
 
-    async def _save_edit(self, message: Message, text: str) -> None:
-        with self._complaining():
-            if message.role is Role.USER:
-                await self.chat.edit_question(self.conversation, message.id, text)
+    async def _save_edit(self, message_id: str, text: str) -> None:
+        view = self.transcript.view(message_id)
+        if view is None:
+            self.notices.show("The message that was edited is no longer shown here. Its new text is in the box.")
+            self.composer.restore(text)
+            return
+        try:
+            if view.message.role is Role.USER:
+                await self.chat.edit_question(self.conversation, message_id, text)
                 ui.run_javascript("localchat.toEnd()")
             else:
-                await self.chat.edit_answer(self.conversation, message.id, text)
+                await self.chat.edit_answer(self.conversation, message_id, text)
+        except (ChatError, HistoryError) as error:
+            self.transcript.edit(view, text)
+            self.notices.show(str(error))
+        else:
+            self.notices.clear()
 
     async def _restore(self, conversation: Conversation, message_id: str) -> None:
         with self._complaining():

@@ -1,0 +1,157 @@
+// The messages of a conversation. The server says what changed, and nothing else in the document is touched: neither
+// Vue nor the browser pays for messages that stand above a growing one. All HTML in here was made safe by the server.
+
+const NAMES = { user: "You", assistant: "Assistant" };
+
+export default {
+  props: { first: Array },
+  emits: ["act", "save"],
+  template: `<div role="log" aria-label="Conversation" aria-busy="false" @click="click"></div>`,
+  mounted() {
+    this.change(this.first);
+  },
+  methods: {
+    // Operations as message.py makes them: a name, the id of a message, and what belongs to it.
+    change(operations) {
+      for (const [name, ...args] of operations) changes[name](this.$el, ...args);
+    },
+    click(event) {
+      const button = event.target.closest("[data-action]");
+      if (!button) return;
+      const told = { ...button.dataset, id: button.closest("article").dataset.id };
+      if (told.action === "copy") localchat.copyMessage(button, () => this.$emit("act", told));
+      else this.$emit("act", told);
+    },
+    // Puts a box in place of the words until they are saved, or not.
+    edit(id, text, label) {
+      const article = find(this.$el, id);
+      if (!article || article.querySelector(".editor")) return;
+      const box = make("textarea", { "aria-label": "Edit message", dir: "auto" });
+      box.value = text;
+      const close = () => {
+        editor.remove();
+        article.classList.remove("editing");
+      };
+      const save = () => {
+        close();
+        this.$emit("save", { id, text: box.value });
+      };
+      const cancel = make("button", { class: "text-button", type: "button" }, "Cancel");
+      const done = make("button", { class: "text-button primary", type: "button" }, label);
+      cancel.addEventListener("click", close);
+      done.addEventListener("click", save);
+      const actions = make("div", { class: "editor-actions" }, cancel, done);
+      const editor = make("div", { class: "editor" }, box, actions);
+      editor.addEventListener("keydown", (event) => {
+        if (event.isComposing) return;
+        if (event.key === "Escape") close();
+        else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
+        else return;
+        event.preventDefault();
+        event.stopPropagation();
+      });
+      article.classList.add("editing");
+      article.append(editor);
+      localchat.openEditor(box);
+    },
+  },
+};
+
+const changes = {
+  busy(log, busy) {
+    log.setAttribute("aria-busy", busy);
+  },
+  put(log, id, place, { role, text, words, thinking, summary, footer, waiting }) {
+    const body = make("div", { class: role === "user" ? "words" : "words markdown", dir: "auto" });
+    const named = { id: `message-${id}`, "data-id": id, "aria-label": NAMES[role] };
+    const article = make("article", { class: `message ${role}`, ...named }, body, make("div", { class: "footer" }));
+    log.insertBefore(article, articles(log)[place] ?? null);
+    if (words) grow(body, words[0], 0, words[1]);
+    else body.textContent = text;
+    if (thinking) grow(thoughts(article), thinking[0], 0, thinking[1]);
+    if (summary) changes.summary(log, id, summary);
+    changes.footer(log, id, footer);
+    changes.waiting(log, id, waiting);
+  },
+  drop(log, id) {
+    find(log, id)?.remove();
+  },
+  footer(log, id, html) {
+    find(log, id).querySelector(":scope > .footer").innerHTML = html;
+  },
+  summary(log, id, text) {
+    thoughts(find(log, id)).parentElement.firstElementChild.textContent = text;
+  },
+  waiting(log, id, waiting) {
+    const article = find(log, id);
+    article.querySelector(":scope > .waiting")?.remove();
+    if (waiting) article.lastElementChild.before(make("span", { class: "waiting", "aria-hidden": "true" }));
+  },
+  // A text goes on.
+  words(log, id, finished, kept, rest) {
+    grow(find(log, id).querySelector(":scope > .words"), finished, kept, rest);
+  },
+  thinking(log, id, finished, kept, rest) {
+    grow(thoughts(find(log, id)), finished, kept, rest);
+  },
+  // From here on the model reads; what is above has no room in its context any more.
+  unseen(log, id) {
+    log.querySelector(":scope > .unseen-line")?.remove();
+    const article = id && find(log, id);
+    if (!article) return;
+    article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees what is above."));
+  },
+};
+
+const articles = (log) => log.querySelectorAll(":scope > article");
+const find = (log, id) => log.querySelector(`:scope > [data-id="${CSS.escape(id)}"]`);
+
+function make(tag, attributes, ...content) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...content);
+  return element;
+}
+
+// Where what a model thinks before it answers is written: folded, above the answer.
+function thoughts(article) {
+  const found = article.querySelector(":scope > .thinking > .words");
+  if (found) return found;
+  const body = make("div", { class: "words markdown", dir: "auto" });
+  article.prepend(make("details", { class: "thinking" }, make("summary", {}), body));
+  return body;
+}
+
+// Some HTML has become final, and of what was open so many characters stay, or all begins anew. Nodes of a body before
+// `final` never change again; `open` is the HTML of those behind them.
+function grow(body, finished, kept, rest) {
+  const first = kept < 0 ? 0 : (body.final ?? 0);
+  body.open = (body.open ?? "").slice(0, Math.max(kept, 0)) + rest;
+  const added = parse(finished);
+  morph(body, [...added, ...parse(body.open)], first);
+  body.final = first + added.length;
+}
+
+const parser = document.createElement("template");
+function parse(html) {
+  parser.innerHTML = html;
+  return [...parser.content.childNodes];
+}
+
+// Makes the children from `first` on like `wanted`, and leaves alone what is alike: a selection in it stays, and
+// little has to be laid out anew.
+function morph(parent, wanted, first = 0) {
+  const found = [...parent.childNodes].slice(first);
+  wanted.forEach((node, index) => {
+    const old = found[index];
+    if (!old) parent.append(node);
+    else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
+      if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.length));
+      else old.data = node.data;
+    } else if (old.isEqualNode(node)) return;
+    else if (old.nodeName === node.nodeName && old.cloneNode().isEqualNode(node.cloneNode())) {
+      morph(old, [...node.childNodes]);
+    } else old.replaceWith(node);
+  });
+  found.slice(wanted.length).forEach((node) => node.remove());
+}
