@@ -23,10 +23,10 @@ from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
+from localchat_ui.pace import Pace
 
 logger = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.05
 JOURNAL_SECONDS = 0.5
 
 
@@ -141,7 +141,8 @@ class ReplyWriter:
 
 
 class Inlet:
-    """Carries events from the engine's thread to the event loop, in batches at most about 20 times a second.
+    """Carries events from the engine's thread to the event loop, in batches at most about 20 times a second, and half
+    as often while all cores are busy.
 
     Waking the loop for every token would make it compete with the engine for the interpreter's lock.
     """
@@ -151,6 +152,7 @@ class Inlet:
         self._lock = threading.Lock()
         self._events: list[base.Event] = []
         self._arrived = asyncio.Event()
+        self._pace = Pace()
         self._taken_at = 0.0
         self._first_at = 0.0
 
@@ -165,7 +167,7 @@ class Inlet:
     async def take(self) -> list[base.Event]:
         """All events since the last call, at least one; the first comes at once, later ones are gathered a while."""
         await self._arrived.wait()
-        pause = self._taken_at + FLUSH_SECONDS - self._loop.time()
+        pause = self._taken_at + self._pace.measure() - self._loop.time()
         if pause > 0:
             await asyncio.sleep(pause)
         with self._lock:

@@ -161,7 +161,7 @@ class ChatPage:
 
     async def _act(self, action: str, message_id: str, target: str | None) -> None:
         """Do what a button of a message is for."""
-        view = self.transcript.view(message_id)
+        view = self.transcript.log.view(message_id)
         if view is None:
             return
         await self.panel.save()
@@ -173,9 +173,9 @@ class ChatPage:
         if action == "copy":
             ui.run_javascript(f"localchat.deliver({json.dumps(message.text)})")
         elif action == "about":
-            self.transcript.toggle_receipt(view)
+            self.transcript.log.toggle_receipt(view)
         elif action == "edit":
-            self.transcript.edit(view, message.text)
+            self.transcript.log.edit(view, message.text)
         elif action == "retry":
             await chat.retry(conversation)
         elif action == "continue":
@@ -194,7 +194,7 @@ class ChatPage:
             self.notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
 
     async def _save_edit(self, message_id: str, text: str) -> None:
-        view = self.transcript.view(message_id)
+        view = self.transcript.log.view(message_id)
         if view is None:
             self.notices.show("The message that was edited is no longer shown here. Its new text is in the box.")
             self.composer.restore(text)
@@ -206,7 +206,7 @@ class ChatPage:
             else:
                 await self.chat.edit_answer(self.conversation, message_id, text)
         except (ChatError, HistoryError) as error:
-            self.transcript.edit(view, text)
+            self.transcript.log.edit(view, text)
             self.notices.show(str(error))
         else:
             self.notices.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,6 +32,8 @@ from localchat_ui.library.catalog import Catalog
 from localchat_ui.settings import Settings
 from localchat_ui.ui.components import sampling_panel
 from localchat_ui.ui.components.conversation_rows import ConversationRows
+from localchat_ui.ui.components.message import MessageView
+from localchat_ui.ui.components.message_log import MessageLog
 from tests.library.test_metadata import Child
 
 
@@ -128,23 +131,32 @@ class Visitor:
     @property
     def articles(self) -> list[tuple[str, str]]:
         """Who said what, in order."""
-        return [(article.props["aria-label"], text_of(article)) for article in self._articles]
-
-    @property
-    def _articles(self) -> list[ui.element]:
-        return [element for element in self._elements() if element.tag == "article"]
+        return [("You" if view.words is None else "Assistant", _words(view)) for view in self.log.views]
 
     def footer(self, place: int = -1) -> str:
         """What stands below a message: how it ended, and the names of its buttons."""
-        return _read(_footer(self._articles[place]))
+        return _read(self.log.views[place].footer)
 
     def act(self, action: str, place: int = -1) -> None:
         """Press the button of this name below a message; buttons of messages are plain HTML."""
-        article = self._articles[place]
-        buttons = _buttons(_footer(article))
+        view = self.log.views[place]
+        buttons = _buttons(view.footer)
         assert action in buttons, f"there is no {action!r} in {list(buttons)}"
-        told = {**buttons[action], "id": article.props["data-id"]}
-        UserInteraction(self.user, {self.find("Conversation")}, None).trigger("click", told)
+        self.tell_log("act", {**buttons[action], "id": view.message.id})
+
+    def tell_log(self, event: str, told: dict[str, str]) -> None:
+        """What the messages in the browser say."""
+        UserInteraction(self.user, {self.log}, None).trigger(event, told)
+
+    @property
+    def edited(self) -> list[str]:
+        """The texts that were put into a box to be edited, the latest last."""
+        calls = re.findall(r'^return runMethod\(\d+, "edit", (.*)\)$', "\n".join(self.scripts), re.MULTILINE)
+        return [json.loads(call)[1] for call in calls]
+
+    @property
+    def log(self) -> MessageLog:
+        return next(element for element in self._elements() if type(element).__name__ == MessageLog.__name__)
 
     @property
     def titles(self) -> list[str]:
@@ -167,9 +179,7 @@ class Visitor:
     def alerts(self) -> list[str]:
         elements = list(self._elements())
         said = [text_of(element) for element in elements if element.props.get("role") == "alert"]
-        return [text for text in said if text] + [
-            alert for element in elements if isinstance(element, ui.html) for alert in _alerts(element.content)
-        ]
+        return [text for text in said if text] + [alert for view in self.log.views for alert in _alerts(view.footer)]
 
     @property
     def status(self) -> str:
@@ -177,7 +187,7 @@ class Visitor:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self.find("Conversation").props["aria-busy"] == "true")
+        return self.log.is_busy
 
     async def sees_reply(self, text: str) -> None:
         """Wait until the last message is this reply and nothing is written any more."""
@@ -215,18 +225,15 @@ class Visitor:
 def text_of(element: ui.element) -> str:
     """What one reads in an element, as far as the server knows it."""
     every = (element, *element.descendants())
-    shown = [each for each in every if is_visible(each) and not isinstance(each, ui.button) and not _is_footer(each)]
+    shown = [each for each in every if is_visible(each) and not isinstance(each, ui.button)]
     return "".join(_read(each.content) if isinstance(each, ui.html) else getattr(each, "text", "") for each in shown)
 
 
-def _is_footer(element: ui.element) -> bool:
-    return "footer" in element.classes
-
-
-def _footer(article: ui.element) -> str:
-    footer = next(element for element in article.descendants() if _is_footer(element))
-    assert isinstance(footer, ui.html)
-    return str(footer.content)
+def _words(view: MessageView) -> str:
+    """What one reads in a message, its thoughts first."""
+    if view.words is None:
+        return view.message.text
+    return view.summary + _read("".join(view.thinking.parts)) + _read("".join(view.words.parts))
 
 
 def _buttons(html: str) -> dict[str, dict[str, str]]:

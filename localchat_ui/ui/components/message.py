@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.reply import Reply
 from localchat_ui.ui.components import message_footer
-from localchat_ui.ui.components.message_log import Operation
 from localchat_ui.ui.markdown import MarkdownStream, render_markdown
+
+# A name that `message_log.js` knows, the id of a message, and what belongs to it.
+Operation = tuple[Any, ...]
 
 
 class MessageView:
