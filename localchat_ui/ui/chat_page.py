@@ -82,7 +82,7 @@ class ChatPage:
                     Starters()
                 with ui.element("div").classes("dock"):
                     latest = icon_button(icons.DOWN, "Jump to latest").classes("latest")
-                    latest.on("click", js_handler="() => localchat.toEnd()")
+                    latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
                     self.notices = Notices(models)
                     self.composer = Composer(
                         on_send=self._send,
@@ -94,7 +94,7 @@ class ChatPage:
             self.panel = SamplingPanel(chat, notices=self.notices)
         chat.conversation_changed.subscribe(self._on_conversation_changed)
         ui.on("navigate", lambda event: self._navigate(event.args))
-        ui.run_javascript("localchat.mirror()")
+        ui.run_javascript("localchat.panels.mirror()")
 
     async def open(self, conversation_id: str | None, *, remember: bool = True, arrive: bool = True) -> None:
         """Show another conversation, or an empty one, without loading the page anew; the person goes there with it."""
@@ -112,7 +112,7 @@ class ChatPage:
             self.notices.clear()
         await self.sync()
         if arrive:
-            ui.run_javascript("localchat.arrive()")
+            ui.run_javascript("localchat.start.arrive()")
 
     async def sync(self) -> None:
         """Show what the conversation is now; cheap when little has changed."""
@@ -157,7 +157,7 @@ class ChatPage:
             self.notices.show(str(error))
             return
         self.notices.clear()
-        ui.run_javascript("localchat.toEnd()")
+        ui.run_javascript("localchat.scrolling.toEnd()")
 
     async def _act(self, action: str, message_id: str, target: str | None) -> None:
         """Do what a button of a message is for."""
@@ -171,7 +171,7 @@ class ChatPage:
     async def _do(self, action: str, view: MessageView, target: str | None) -> None:
         chat, conversation, message = self.chat, self.conversation, view.message
         if action == "copy":
-            ui.run_javascript(f"localchat.deliver({json.dumps(message.text)})")
+            ui.run_javascript(f"localchat.clipboard.deliver({json.dumps(message.text)})")
         elif action == "about":
             self.transcript.log.toggle_receipt(view)
         elif action == "edit":
@@ -202,7 +202,7 @@ class ChatPage:
         try:
             if view.message.role is Role.USER:
                 await self.chat.edit_question(self.conversation, message_id, text)
-                ui.run_javascript("localchat.toEnd()")
+                ui.run_javascript("localchat.scrolling.toEnd()")
             else:
                 await self.chat.edit_answer(self.conversation, message_id, text)
         except (ChatError, HistoryError) as error:
@@ -256,7 +256,7 @@ class ChatPage:
             self.conversation = conversation
             if not self.is_stored:
                 ui.navigate.history.replace(f"/c/{conversation_id}")
-                ui.run_javascript("localchat.settleDraft()")
+                ui.run_javascript("localchat.composer.settleDraft()")
             self.is_stored = True
         await self.sync()
 

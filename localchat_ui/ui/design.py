@@ -54,15 +54,24 @@ CODE_STYLES = {"body:not(.body--dark)": "default", "body.body--dark": "github-da
 # Pygments' own colour for them has too little contrast on `sunken`.
 COMMENTS = "body:not(.body--dark) .code code :is(.c, .ch, .cm, .cpf, .c1, .cs) { color: #2f6565; }"
 ROOM = Path(__file__).parent
+# What must happen in the browser at once, without asking the server; the first is what the others build on.
+SCRIPTS = (
+    *("page", "attachments", "clipboard", "composer", "focus", "keys", "panels", "scrolling"),
+    "start",
+)
 
 
 def apply() -> None:
     """Put colours, rules and the browser's own few functions on the current page."""
     ui.colors(primary="var(--accent)", dark=DARK["raised"], dark_page=DARK["page"])
     ui.add_css("\n".join((_stylesheet(), (ROOM / "style.css").read_text(encoding="utf-8"))))
-    ui.add_head_html(f"<script>{(ROOM / 'browser.js').read_text(encoding='utf-8')}</script>")
+    ui.add_head_html(f"<script>{_script()}</script>")
     # The browser draws the right background before any of the page's own code has run.
     ui.add_head_html('<meta name="color-scheme" content="light dark">')
+
+
+def _script() -> str:
+    return "\n".join((ROOM / "browser" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
 
 
 def _stylesheet() -> str:

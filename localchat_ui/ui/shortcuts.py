@@ -1,4 +1,4 @@
-"""The keys of the page, once: `browser.js` obeys this table and the help dialog shows it."""
+"""The keys of the page, once: `browser/keys.js` obeys this table and the help dialog shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Shortcut:
-    """`key` is the browser's name of it. `mod` is Ctrl, and ⌘ on a Mac. `action` is what `browser.js` calls it;
+    """`key` is the browser's name of it. `mod` is Ctrl, and ⌘ on a Mac. `action` is what `browser/keys.js` calls it;
     keys without one belong to the box to write in."""
 
     text: str
@@ -32,6 +32,6 @@ SHORTCUTS = (
 
 
 def script() -> str:
-    """Hands the table to `browser.js`."""
+    """Hands the table to `browser/keys.js`."""
     table = [asdict(shortcut) for shortcut in SHORTCUTS if shortcut.action]
     return f"<script>localchat.shortcuts = {json.dumps(table)}</script>"

@@ -269,11 +269,11 @@ def test_suggestions_make_way_for_a_draft(anna: Visitor) -> None:
 
 
 def test_a_suggestion_is_sent_or_waits_for_its_words(anna: Visitor) -> None:
-    anna.page.evaluate("localchat.suggest('Make this clearer:\\n\\n', false)")
+    anna.page.evaluate("localchat.composer.suggest('Make this clearer:\\n\\n', false)")
     expect(anna.box).to_have_value("Make this clearer:\n\n")
     expect(anna.box).to_be_focused()
     expect(anna.questions).to_have_count(0)
 
-    anna.page.evaluate(f"localchat.suggest({SHORT!r}, true)")
+    anna.page.evaluate(f"localchat.composer.suggest({SHORT!r}, true)")
     expect(anna.questions).to_have_text([SHORT])
     expect(anna.box).to_have_value("")

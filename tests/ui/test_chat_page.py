@@ -157,7 +157,7 @@ async def test_a_message_is_given_back_when_it_cannot_be_sent(
         me.say(text)
         await until(lambda: me.alerts != [])
     assert me.alerts == ["The disk is full."]
-    assert me.scripts[-1] == f"localchat.restore({json.dumps(text)})"
+    assert me.scripts[-1] == f"localchat.composer.restore({json.dumps(text)})"
     me.press("Dismiss")
     assert me.alerts == []
     assert me.articles == []
@@ -192,6 +192,38 @@ async def test_a_question_is_asked_differently(running: Program) -> None:
     assert me.articles == [("You", "Uno"), ("Assistant", "Uno")]
     await friend.sees_reply("Uno")
     assert "2 / 2" in friend.footer(0)
+
+
+async def test_an_edit_that_cannot_be_kept_stays_to_be_tried_again(
+    running: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise HistoryError("The disk is full.")
+
+    me = await visit(running)
+    me.say("One")
+    await me.sees_reply("One")
+    edit = {"id": me.log.views[0].message.id, "text": "Uno"}
+    with monkeypatch.context() as broken:
+        broken.setattr(HistoryStore, "add_message", fail)
+        me.tell_log("save", edit)
+        await until(lambda: me.alerts == ["The disk is full."])
+    assert me.edited == ["Uno"]
+    me.tell_log("save", edit)
+    await me.sees_reply("Uno")
+    assert me.alerts == []
+
+
+async def test_the_text_of_an_edit_is_kept_when_its_message_is_gone(running: Program) -> None:
+    me = await visit(running)
+    me.say("One")
+    await me.sees_reply("One")
+    edit = {"id": me.log.views[0].message.id, "text": "Uno"}
+    me.press("New chat")
+    await until(lambda: me.articles == [])
+    me.tell_log("save", edit)
+    await until(lambda: me.alerts)
+    assert me.scripts[-1] == 'localchat.composer.restore("Uno")'
 
 
 async def test_a_stopped_reply_goes_on(running: Program) -> None:
@@ -244,7 +276,7 @@ async def test_what_is_copied_is_what_was_written(running: Program) -> None:
     me.say("Hi")
     await until(lambda: not me.is_busy and len(me.articles) == 2)
     me.act("Copy")
-    await until(lambda: 'localchat.deliver("**bold** </script> \\u2028")' in me.scripts)
+    await until(lambda: 'localchat.clipboard.deliver("**bold** </script> \\u2028")' in me.scripts)
 
 
 async def test_a_message_sent_while_a_reply_is_written_waits_and_is_answered(running: Program) -> None:
@@ -514,7 +546,7 @@ async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used
     friend.say("Still there?")
     await until(lambda: friend.alerts)
     assert "deleted" in friend.alerts[0]
-    assert friend.scripts[-1] == 'localchat.restore("Still there?")'
+    assert friend.scripts[-1] == 'localchat.composer.restore("Still there?")'
 
 
 async def test_a_conversation_is_renamed_everywhere(running: Program) -> None:

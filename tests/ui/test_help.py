@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 from localchat_ui.ui import design, shortcuts
 from localchat_ui.ui.components.starters import STARTERS
 from localchat_ui.ui.shortcuts import SHORTCUTS
 from tests.ui.conftest import Program, text_of
 
-BROWSER = (Path(design.__file__).parent / "browser.js").read_text(encoding="utf-8")
+BROWSER = (design.ROOM / "browser" / "keys.js").read_text(encoding="utf-8")
 
 
 async def test_the_dialog_lists_every_shortcut_with_its_keys(running: Program) -> None:

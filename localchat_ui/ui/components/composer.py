@@ -35,7 +35,7 @@ class Composer:
                 note, refusal = counted(await count_tokens(str(event.args["text"])), "token"), ""
             except EngineError as error:
                 note, refusal = "", str(error)
-            ui.run_javascript(f"localchat.counted({json.dumps([event.args['id'], note, refusal])[1:-1]})")
+            ui.run_javascript(f"localchat.attachments.counted({json.dumps([event.args['id'], note, refusal])[1:-1]})")
 
         ui.element("div").classes("refusal").props("role=alert")
         with ui.element("div").classes("composer"):
@@ -45,21 +45,21 @@ class Composer:
                 picker.on(
                     "change",
                     count,
-                    js_handler="(event) => { localchat.attach(event.target.files, emit); event.target.value = ''; }",
+                    js_handler="({ target }) => { localchat.attachments.add(target.files, emit); target.value = ''; }",
                 )
                 attach = icon_button(icons.ATTACH, "Attach text files").classes("attach")
                 attach.on("click", js_handler=f"() => getHtmlElement({picker.id}).click()")
                 self.box = ui.element("textarea").props("rows=1 autofocus dir=auto enterkeyhint=enter")
                 self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
-                self.box.on("keydown", send, js_handler="(event) => localchat.keydown(event, emit)")
+                self.box.on("keydown", send, js_handler="(event) => localchat.composer.keydown(event, emit)")
                 self.queue_button = icon_button(icons.SEND, "Send when finished").classes("queue")
-                self.queue_button.on("click", send, js_handler="() => localchat.click(emit)")
+                self.queue_button.on("click", send, js_handler="() => localchat.composer.send(emit)")
                 self.send_button = icon_button(icons.SEND, "Send").classes("send")
-                self.send_button.on("click", send, js_handler="() => localchat.click(emit)")
+                self.send_button.on("click", send, js_handler="() => localchat.composer.send(emit)")
                 self.stop_button = icon_button(icons.STOP, "Stop").classes("send")
-                self.stop_button.on("click", on_stop, js_handler="(event) => localchat.stop(event, emit)")
+                self.stop_button.on("click", on_stop, js_handler="(event) => localchat.composer.stop(event, emit)")
         ui.on("count", count)
-        ui.run_javascript("localchat.listenForFiles((told) => emitEvent('count', told))")
+        ui.run_javascript("localchat.attachments.listen((told) => emitEvent('count', told))")
         self.show_writing(False)
 
     def show_writing(self, writing: bool) -> None:
@@ -70,4 +70,4 @@ class Composer:
     def restore(self, text: str) -> None:
         """Give back a message that could not be sent."""
         # JSON is a JavaScript literal that nothing in the text can break out of.
-        ui.run_javascript(f"localchat.restore({json.dumps(text)})")
+        ui.run_javascript(f"localchat.composer.restore({json.dumps(text)})")

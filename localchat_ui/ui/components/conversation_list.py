@@ -58,7 +58,7 @@ class ConversationList:
                 self._undo_button = text_button("Undo", self._restore)
             self._undo.set_visibility(False)
         self._deleted: str | None = None
-        ui.element("div").classes("backdrop").on("click", js_handler="() => localchat.closeOverlays()")
+        ui.element("div").classes("backdrop").on("click", js_handler="() => localchat.panels.close()")
         chat.list_changed.subscribe(self._refresh)
 
     def select(self, conversation_id: str) -> None:
@@ -113,7 +113,7 @@ class ConversationList:
         if problem:
             self._on_error(problem)
         elif message_id:
-            ui.run_javascript(f"localchat.reach({json.dumps(message_id)})")
+            ui.run_javascript(f"localchat.scrolling.reach({json.dumps(message_id)})")
 
     async def _on_act(self, event: GenericEventArguments) -> None:
         """Something in the menu of a row was chosen."""
@@ -136,7 +136,7 @@ class ConversationList:
         self._undo_text.set_text(f"“{title or 'New chat'}” was deleted.")
         self._undo.set_visibility(True)
         ui.timer(UNDO_SECONDS, lambda: self._forget(conversation_id), once=True)
-        ui.run_javascript(f"localchat.focusLater(getHtmlElement({self._undo_button.id}))")
+        ui.run_javascript(f"localchat.focus.later(getHtmlElement({self._undo_button.id}))")
         await self._on_delete(conversation_id)
 
     async def _restore(self) -> None:

@@ -154,7 +154,7 @@ export default {
       if (event.detail === 0) setTimeout(() => this.$refs.menu?.firstElementChild.focus(), 50);
     },
     menuKey(event) {
-      localchat.walk(event, [...this.$refs.menu.children]);
+      localchat.focus.walk(event, [...this.$refs.menu.children]);
       if (event.key !== "Tab") return;
       event.preventDefault();
       this.menu.open = false;
@@ -182,7 +182,7 @@ export default {
     },
     keydown(event) {
       if (event.target.matches(".rename")) this.renameKey(event);
-      else localchat.walk(event, [...this.$el.querySelectorAll(".conversation-link")]);
+      else localchat.focus.walk(event, [...this.$el.querySelectorAll(".conversation-link")]);
     },
     async renameKey(event) {
       if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;

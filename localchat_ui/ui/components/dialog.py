@@ -42,7 +42,7 @@ class Dialog:
     def open_with(self, button: ui.button) -> None:
         """Let this button open the dialog."""
         button.props["aria-haspopup"] = "dialog"
-        button.on("click", js_handler=f"() => localchat.showDialog({self._element})")
+        button.on("click", js_handler=f"() => localchat.focus.showDialog({self._element})")
 
     def close(self) -> None:
         ui.run_javascript(f"{self._element}?.close()")

@@ -25,7 +25,7 @@ def icon_button(
     button.props["aria-label"] = button.props["title"] = name
     if controls:
         button.props["aria-controls"] = controls
-        button.on("click", js_handler=f"() => localchat.toggle('{controls}')")
+        button.on("click", js_handler=f"() => localchat.panels.toggle('{controls}')")
     return button
 
 

@@ -1,4 +1,4 @@
-"""The keyboard shortcuts, to be read; the keys themselves are obeyed in `browser.js`."""
+"""The keyboard shortcuts, to be read; the keys themselves are obeyed in `browser/keys.js`."""
 
 from __future__ import annotations
 

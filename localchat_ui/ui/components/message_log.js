@@ -19,7 +19,7 @@ export default {
       const button = event.target.closest("[data-action]");
       if (!button) return;
       const told = { ...button.dataset, id: button.closest("article").dataset.id };
-      if (told.action === "copy") localchat.copyMessage(button, () => this.$emit("act", told));
+      if (told.action === "copy") localchat.clipboard.copyMessage(button, () => this.$emit("act", told));
       else this.$emit("act", told);
     },
     // Puts a box in place of the words until they are saved, or not.
@@ -52,7 +52,7 @@ export default {
       });
       article.classList.add("editing");
       article.append(editor);
-      localchat.openEditor(box);
+      localchat.composer.openEditor(box);
     },
   },
 };

@@ -83,7 +83,7 @@ export default {
         if (this.timer) this.ask();
         else links[0]?.click();
       } else {
-        localchat.walk(event, [this.$refs.box, ...links]);
+        localchat.focus.walk(event, [this.$refs.box, ...links]);
       }
     },
     open(event, hit) {

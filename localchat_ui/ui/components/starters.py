@@ -42,7 +42,7 @@ class Starters:
         with ui.element("div").classes("starters").props('role=group aria-label="Suggestions"'):
             for starter in STARTERS:
                 # JSON is a JavaScript literal.
-                call = f"() => localchat.suggest({json.dumps(starter.text)}, {json.dumps(starter.whole)})"
+                call = f"() => localchat.composer.suggest({json.dumps(starter.text)}, {json.dumps(starter.whole)})"
                 button = ui.button(color=None).props("unelevated no-caps align=left").classes("starter")
                 with button.on("click", js_handler=call):
                     ui.label(starter.title).classes("starter-title")

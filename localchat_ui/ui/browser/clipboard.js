@@ -1,0 +1,70 @@
+// Copying, with and without the browser's permission.
+localchat.clipboard = (() => {
+  const { complain, say } = localchat.page;
+
+  // Some browsers copy only what was begun in the click itself, so the clipboard gets a promise of the server's answer.
+  let deliver = () => {};
+  async function copyMessage(button, ask) {
+    const text = new Promise((resolve) => (deliver = resolve));
+    ask();
+    let copied;
+    try {
+      const blob = text.then((words) => new Blob([words], { type: "text/plain" }));
+      await navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
+      copied = true;
+    } catch {
+      copied = await copy(await text);
+    }
+    say(copied ? "Copied" : "Not copied");
+    if (!copied) return complain("The browser does not allow copying here. Select the text instead.");
+    button.dataset.action = "copied";
+    setTimeout(() => (button.dataset.action = "copy"), 2000);
+  }
+
+  // The clipboard proper is there on HTTPS and on this machine alone; elsewhere a field that nobody sees is copied.
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      return copySelected(text);
+    }
+  }
+
+  function copySelected(text) {
+    const before = document.activeElement;
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.readOnly = true;
+    field.className = "unseen";
+    document.body.append(field);
+    field.focus({ preventScroll: true });
+    field.select();
+    const copied = document.execCommand("copy");
+    before?.focus({ preventScroll: true });
+    field.remove();
+    return copied;
+  }
+
+  // Long code stands in several figures, which are copied as the one that they look like.
+  async function copyCode(button) {
+    const figures = [...button.closest(".markdown").querySelectorAll("figure.code")];
+    let place = figures.indexOf(button.closest("figure"));
+    let text = figures[place].querySelector("code").textContent;
+    while (figures[++place]?.classList.contains("more")) text += figures[place].querySelector("code").textContent;
+    const outcome = (await copy(text)) ? "Copied" : "Not copied";
+    button.textContent = outcome;
+    say(outcome);
+    clearTimeout(button.timer);
+    button.timer = setTimeout(() => (button.textContent = "Copy"), 2000);
+  }
+
+  function listen() {
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest(".copy-code");
+      if (button) copyCode(button);
+    });
+  }
+
+  return { copy, copyMessage, deliver: (text) => deliver(text), listen };
+})();

@@ -1,0 +1,32 @@
+// What the other files ask about the page, and how they tell a person something.
+window.localchat = {};
+localchat.page = (() => {
+  const box = () => document.querySelector('textarea[aria-label="Message"]');
+  const wide = () => matchMedia("(min-width: 900px)").matches;
+  const touch = () => matchMedia("(pointer: coarse)").matches;
+  const named = (name, within = document) =>
+    [...within.querySelectorAll("button")].find((b) => (b.getAttribute("aria-label") ?? b.textContent.trim()) === name);
+
+  function complain(text) {
+    const place = document.querySelector(".refusal");
+    place.textContent = text;
+    clearTimeout(place.timer);
+    place.timer = setTimeout(() => (place.textContent = ""), 10000);
+  }
+
+  // Tells a screen reader. The text comes a moment after its element, or it is not read out.
+  function say(text) {
+    let status = document.getElementById("said");
+    if (!status) {
+      status = document.createElement("div");
+      status.id = "said";
+      status.className = "unseen";
+      status.setAttribute("role", "status");
+      document.body.append(status);
+    }
+    status.textContent = "";
+    setTimeout(() => (status.textContent = text), 100);
+  }
+
+  return { box, wide, touch, named, complain, say };
+})();

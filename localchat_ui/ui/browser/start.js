@@ -1,0 +1,35 @@
+// What happens when a page opens, and when another conversation is opened in it.
+localchat.start = (() => {
+  const { box, touch } = localchat.page;
+
+  addEventListener("DOMContentLoaded", () => {
+    localchat.panels.begin();
+    document.addEventListener("keydown", (event) => {
+      const inMenu = document.querySelector(".q-menu");  // which closes first, and by itself
+      if (event.key === "Escape" && !inMenu && localchat.panels.close()) event.stopPropagation();
+    });
+    localchat.keys.listen();
+    localchat.focus.keep();
+    localchat.clipboard.listen();
+    localchat.composer.listen();
+    // The page was drawn by now, and opens at its end without waiting for the server.
+    const view = document.querySelector(".scroller");
+    if (!view) return;
+    localchat.scrolling.follow(view);
+    localchat.composer.showDraft();
+  });
+
+  addEventListener("popstate", () => emitEvent("navigate", location.pathname));
+
+  // Another conversation stands on the page: its end is in sight and its box ready. On a touch screen the keyboard
+  // stays down until the box is tapped.
+  function arrive() {
+    box().value = "";
+    localchat.composer.showDraft();
+    localchat.panels.close();
+    localchat.scrolling.toEnd();
+    if (!touch()) box().focus();
+  }
+
+  return { arrive };
+})();
