@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -34,7 +34,10 @@ from localchat_ui.ui.components import sampling_panel
 from localchat_ui.ui.components.conversation_rows import ConversationRows
 from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.message_log import MessageLog
+from localchat_ui.ui.components.status_line import StatusLine
 from tests.library.test_metadata import Child
+
+T = TypeVar("T", bound=ui.element)
 
 
 class Program:
@@ -156,7 +159,15 @@ class Visitor:
 
     @property
     def log(self) -> MessageLog:
-        return next(element for element in self._elements() if type(element).__name__ == MessageLog.__name__)
+        return self._the(MessageLog)
+
+    @property
+    def status_line(self) -> StatusLine:
+        return self._the(StatusLine)
+
+    def _the(self, kind: type[T]) -> T:
+        """The element of a class, which may have been imported anew since."""
+        return next(element for element in self._elements() if type(element).__name__ == kind.__name__)
 
     @property
     def titles(self) -> list[str]:
@@ -173,7 +184,7 @@ class Visitor:
 
     @property
     def rows(self) -> ConversationRows:
-        return next(element for element in self._elements() if type(element).__name__ == ConversationRows.__name__)
+        return self._the(ConversationRows)
 
     @property
     def alerts(self) -> list[str]:
@@ -183,7 +194,7 @@ class Visitor:
 
     @property
     def status(self) -> str:
-        return text_of(self.find("Status"))
+        return self.status_line.state["text"]
 
     @property
     def is_busy(self) -> bool:

@@ -346,7 +346,9 @@ def open_hit(visitor: Visitor, hit: dict[str, Any]) -> None:
 
 def answers(visitor: Visitor) -> list[Any]:
     """What the search box was told to show: ticket, hits, whether there are more."""
-    return [json.loads(script.partition('"show", ')[2][:-1]) for script in visitor.scripts if '"show", ' in script]
+    [box] = elements(visitor, conversation_list.SearchBox)
+    call = f'runMethod({box.id}, "show", '
+    return [json.loads(script.partition(call)[2][:-1]) for script in visitor.scripts if call in script]
 
 
 def press_in_menu(visitor: Visitor, text: str) -> None:

@@ -15,6 +15,19 @@ OPTIONS_ALONE = """() => [20, 100, 300].forEach((soon) => setTimeout(() => {
 }, soon))"""
 
 
+class SelfDrawn(ui.element):
+    """An element that a Vue file of its own draws and that is told by methods what changed.
+
+    NiceGUI's page draws all its elements again in the browser whenever one of them is sent, some 10 ms at every piece
+    of a reply. So what changes often is sent once, with the page, and never as a whole again.
+    """
+
+    def keep(self, **props: Any) -> None:
+        """Change what the page is drawn with at first, without sending it."""
+        with self._props.suspend_updates():
+            self._props.update(props)
+
+
 def icon_button(
     icon: str, name: str, on_click: Callable[..., Any] | None = None, *, controls: str | None = None
 ) -> ui.button:

@@ -1,21 +1,16 @@
-"""The messages of a conversation, as one element of the page.
-
-NiceGUI's page draws all its elements again in the browser whenever one of them changes, which at twenty pieces of a
-reply a second took more time than the reply. So all messages are one element, to which the server says what changed.
-"""
+"""The messages of a conversation, as one element of the page: the server says what changed, and no more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from nicegui import ui
-
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.reply import Reply
+from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.components.message import MessageView, Operation
 
 
-class MessageLog(ui.element, component="message_log.js"):
+class MessageLog(SelfDrawn, component="message_log.js"):
     """Messages of one branch, of which those that stay are left alone, so that a long one costs nothing as it grows.
 
     Emits `act` with the name of an action, the id of its message and sometimes a `target`; and `save` with the id and
@@ -27,7 +22,7 @@ class MessageLog(ui.element, component="message_log.js"):
         self.views: list[MessageView] = []
         self.is_busy = False
         self._first_seen: str | None = None
-        self._props["first"] = []
+        self.keep(first=[])
         self._is_first = True
 
     def view(self, message_id: str) -> MessageView | None:
@@ -57,12 +52,10 @@ class MessageLog(ui.element, component="message_log.js"):
         self.run_method("edit", view.message.id, text, label)
 
     def _change(self, operations: Sequence[Operation]) -> None:
-        """Draw what changed. What comes first is part of the page itself; the element is never sent as a whole again,
-        because the browser's copy has gone on from there."""
+        """Draw what changed. What comes first is part of the page itself, and the browser's copy goes on from there."""
         if self._is_first:
             self._is_first = False
-            with self._props.suspend_updates():
-                self._props["first"] = list(operations)
+            self.keep(first=list(operations))
         elif operations:
             self.run_method("change", operations)
 

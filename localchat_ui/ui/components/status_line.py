@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-
-from nicegui import ui
+from typing import TypedDict
 
 from localchat_ui.conversation import GenerationStats, Message
 from localchat_ui.model_manager import ModelManager, ModelStatus, Phase
 from localchat_ui.reply import Reply
+from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.words import counted
 
 REDRAW_SECONDS = 0.5
 
 
-class StatusLine:
+class StatusLine(SelfDrawn, component="status_line.js"):
+    """Emits `context` when somebody wants to know more of it."""
+
     def __init__(self, models: ModelManager, *, on_context: Callable[[], Awaitable[None]]) -> None:
-        """`on_context` is called when somebody wants to know more of the context."""
+        super().__init__()
+        self.state: State = {"text": "", "quiet": False, "context": "", "used": 0.0}
         self._models = models
         self._reply: Reply | None = None
         self._stats: GenerationStats | None = None
         self._drawn_at = 0.0
-        with ui.element("div").classes("status-row"):
-            self._label = ui.label().classes("status").props("role=status aria-label=Status")
-            with ui.element("button").classes("gauge").props("type=button aria-label=Context") as self._gauge:
-                self._fill = ui.element("span").classes("gauge-fill")
-            self._gauge.on("click", on_context)
+        self.on("context", on_context, args=[])
         models.changed.subscribe(self._draw)
         self._draw()
 
@@ -38,8 +37,6 @@ class StatusLine:
             reply.changed.subscribe(self._draw_seldom)
         self._reply = reply
         self._stats = next((message.stats for message in reversed(messages) if message.stats), None)
-        # Numbers that change twice a second would drown everything else a screen reader says.
-        self._label.props["aria-live"] = "off" if reply else "polite"
         self._draw()
 
     def _draw_seldom(self) -> None:
@@ -48,25 +45,35 @@ class StatusLine:
 
     def _draw(self) -> None:
         self._drawn_at = time.monotonic()
-        self._label.set_text(_reply_text(self._reply) or _model_text(self._models.status) or _stats_text(self._stats))
-        self._draw_gauge()
+        text = _reply_text(self._reply) or _model_text(self._models.status) or _stats_text(self._stats)
+        context, used = self._context()
+        # Numbers that change twice a second would drown everything else a screen reader says.
+        state: State = {"text": text, "quiet": self._reply is not None, "context": context, "used": used}
+        if state != self.state:
+            self.state = state
+            self.keep(state=state)
+            self.run_method("show", state)
 
-    def _draw_gauge(self) -> None:
+    def _context(self) -> tuple[str, float]:
+        """How full the context is, in words and as a share; nothing when it is empty."""
         length = self._models.context_length
         reply = self._reply
         if reply is not None and reply.prompt_tokens:
             used = reply.prompt_tokens + reply.n_tokens
         else:
             used = self._stats.context_tokens if self._stats else 0
-        self._gauge.set_visibility(bool(length and used))
-        if length and used:
-            share = min(1.0, used / length)
-            title = f"Context: {used:,} of {counted(length, 'token')} used"
-            if self._gauge.props.get("title") != title:
-                self._gauge.props["title"] = title
-                self._gauge.props["aria-label"] = title
-                self._gauge.update()
-                self._fill.style(f"--used: {share:.3f}")
+        if not length or not used:
+            return "", 0.0
+        return f"Context: {used:,} of {counted(length, 'token')} used", round(min(1.0, used / length), 3)
+
+
+class State(TypedDict):
+    """`quiet`: screen readers do not read the text out. `context` is words, `used` the share of it."""
+
+    text: str
+    quiet: bool
+    context: str
+    used: float
 
 
 def _reply_text(reply: Reply | None) -> str:
