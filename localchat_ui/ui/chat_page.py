@@ -142,6 +142,8 @@ class ChatPage:
             icon_button(icons.MENU, "Conversation list", controls="conversations")
             ModelPicker(self.models)
             ui.element("div").classes("grow")
+            # Only there while the list, which has one too, is not.
+            icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")
             HelpDialog()
             icon_button(icons.SETTINGS, "Settings", controls="settings")
 

@@ -227,7 +227,8 @@ class Visitor:
         def is_called(element: ui.element) -> bool:
             return name in (element.props.get("aria-label"), isinstance(element, ui.button) and element.text)
 
-        return [element for element in self._elements() if is_called(element)]
+        # The list stands open here, and has a button of this name as well.
+        return [element for element in self._elements() if is_called(element) and "begin" not in element.classes]
 
     def _elements(self) -> Iterator[Any]:
         return (element for element in self.user.current_layout.descendants() if is_visible(element))
