@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from localchat_ui.conversation import GenerationStats, Message, MessageState, Role
 from localchat_ui.reply import Reply
-from localchat_ui.ui.components.message import GrowingMarkdown, Growth, MessageView
+from localchat_ui.ui.components import message as message_module
+from localchat_ui.ui.components.message import GrowingMarkdown, Growth, MessageView, Operation
 from localchat_ui.ui.markdown import render_markdown
 from tests.ui.test_markdown import REPLY, few, texts
 
@@ -89,7 +92,8 @@ def test_a_message_is_put_with_all_that_is_known_of_it(role: Role):
     )
 
 
-async def test_a_reply_waits_thinks_answers_and_ends():
+async def test_a_reply_waits_thinks_answers_and_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(message_module, "DRAWING_SHARE", float("inf"))
     message = Message("c", Role.ASSISTANT, "", state=MessageState.WRITING)
     told: list[tuple[object, ...]] = []
     view = MessageView(message, told.extend)
@@ -119,3 +123,27 @@ async def test_a_reply_waits_thinks_answers_and_ends():
     message.text = "Yes, later"
     reply.changed.emit()
     assert told == [], "nobody follows a reply that has ended"
+
+
+async def test_what_takes_long_to_draw_is_drawn_less_often_and_whole_at_the_end(monkeypatch: pytest.MonkeyPatch):
+    now = 100.0
+    monkeypatch.setattr(message_module.time, "perf_counter", lambda: now)
+
+    def draw(operations: Sequence[Operation]) -> None:
+        nonlocal now
+        now += 0.012
+        told.extend(operation for operation in operations if operation[0] == "words")
+
+    message = Message("c", Role.ASSISTANT, "", state=MessageState.WRITING)
+    told: list[Operation] = []
+    view = MessageView(message, draw)
+    reply = Reply(message, options=None)  # type: ignore[arg-type]
+    list(view.show(message, reply, None, is_last=True))
+    for text in ("a", "a b", "a b c", "a b c d", "a b c d e"):
+        message.text = text
+        reply.changed.emit()
+        now += 0.05
+    assert [rest for *_, rest in told] == ["<p>a</p>\n", " b c d e</p>\n"]
+    message.text += " f"
+    message.state = MessageState.COMPLETE
+    assert [op[-1] for op in view.show(message, None, None, is_last=True) if op[0] == "words"] == [" f</p>\n"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,6 +14,10 @@ from localchat_ui.ui.markdown import MarkdownStream, render_markdown
 
 # A name that `message_log.js` knows, the id of a message, and what belongs to it.
 Operation = tuple[Any, ...]
+
+# Of the time of the program's one event loop, for drawing one growing reply on one page.
+DRAWING_SHARE = 0.06
+LONGEST_REST_SECONDS = 0.4
 
 
 class MessageView:
@@ -30,6 +35,7 @@ class MessageView:
         self._reply: Reply | None = None
         self._shows_receipt = False
         self._render_footer: Callable[[], str] = str
+        self._rests_until = 0.0
 
     def put(self, place: int) -> Operation:
         """Draw all of it as the message of this place."""
@@ -73,7 +79,13 @@ class MessageView:
             self._reply = reply
 
     def _grow(self) -> None:
+        """Draw what came, unless drawing has just taken long: a long list is read again with every piece of it."""
+        begun = time.perf_counter()
+        if begun < self._rests_until:
+            return
         self._draw(list(self._words()))
+        taken = time.perf_counter() - begun
+        self._rests_until = begun + min(taken / DRAWING_SHARE, LONGEST_REST_SECONDS)
 
     def _words(self) -> Iterator[Operation]:
         if self.words is None:
