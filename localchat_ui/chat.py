@@ -331,10 +331,12 @@ class ChatService:
         """Delete a conversation; `restore` brings it back for an hour."""
         self.stop(conversation_id)
         await self._store.delete(conversation_id)
+        self.conversation_changed.emit(conversation_id)
         self.list_changed.emit()
 
     async def restore(self, conversation_id: str) -> None:
         await self._store.restore(conversation_id)
+        self.conversation_changed.emit(conversation_id)
         self.list_changed.emit()
 
     async def export(self, extension: str, conversation_id: str | None = None) -> tuple[str, str]:

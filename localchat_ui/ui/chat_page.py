@@ -66,6 +66,7 @@ class ChatPage:
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
         self._wanted: str | None = None
+        self._is_gone = False
         design.apply()
         with ui.element("div").classes("page") as self._frame:
             self.conversation_list = ConversationList(
@@ -94,7 +95,7 @@ class ChatPage:
             self.panel = SamplingPanel(chat, notices=self.notices)
         chat.conversation_changed.subscribe(self._on_conversation_changed)
         ui.on("navigate", lambda event: self._navigate(event.args))
-        ui.run_javascript("localchat.panels.mirror()")
+        ui.run_javascript("localchat.start.connected()")
 
     async def open(self, conversation_id: str | None, *, remember: bool = True, arrive: bool = True) -> None:
         """Show another conversation, or an empty one, without loading the page anew; the person goes there with it."""
@@ -258,8 +259,15 @@ class ChatPage:
             self.conversation = conversation
             if not self.is_stored:
                 ui.navigate.history.replace(f"/c/{conversation_id}")
-                ui.run_javascript("localchat.composer.settleDraft()")
+                ui.run_javascript("localchat.drafts.settle()")
             self.is_stored = True
+            if self._is_gone:
+                self.notices.clear()
+            self._is_gone = False
+        elif self.is_stored:
+            self._is_gone = True
+            self.notices.show("This conversation was deleted elsewhere. What stands here can still be read and copied.")
+            return
         await self.sync()
 
     async def _left(self, conversation_id: str) -> None:

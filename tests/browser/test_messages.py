@@ -1,4 +1,4 @@
-"""What lives in the browser of reading and writing: copying, branches, scrolling, files, long conversations."""
+"""What lives in the browser of reading: copying, branches, scrolling, long conversations."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ from playwright.sync_api import expect
 
 from localchat_ui.conversation import Conversation, Message, Role, utc_now
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.ui.components.message import GrowingMarkdown
 from localchat_ui.ui.components.transcript import PAGE_SIZE
-from localchat_ui.ui.markdown import render_markdown
-from tests.ui.test_markdown import REPLY
 
 from .conftest import Visit
 from .server import Server
 from .visitor import LONG, SHORT, Visitor
 
 N_MESSAGES = 1000
-LATE = "See [this] and that[^1].\n\n- one\n- two\n\n[^1]: A *note*.\n\n[this]: https://example.org\n\nThe end."
 
 
 @pytest.fixture(scope="module")
@@ -209,138 +205,9 @@ def test_one_talks_on_in_a_long_conversation(visit: Visit, endless: str) -> None
     expect(sheet).to_be_hidden()
 
 
-# Writing
-
-
-def test_the_last_message_comes_back_into_the_empty_box(visit: Visit) -> None:
-    anna = visit().open()
-    anna.ask(SHORT)
-    anna.reply()
-    anna.box.press("ArrowUp")
-    expect(anna.box).to_have_value(SHORT)
-    anna.box.fill("Something else")
-    anna.box.press("ArrowUp")
-    expect(anna.box).to_have_value("Something else")
-
-
-def test_a_draft_stays_with_its_conversation(visit: Visit) -> None:
-    anna = visit().open()
-    anna.ask(SHORT)
-    anna.reply()
-    anna.box.fill("A draft for later")
-    anna.new_chat.click()
-    expect(anna.questions).to_have_count(0)
-    expect(anna.box).to_have_value("")
-    anna.box.fill("Another")
-    anna.page.go_back()
-    expect(anna.questions).to_have_count(1)
-    expect(anna.box).to_have_value("A draft for later")
-    anna.page.reload()
-    expect(anna.box).to_have_value("A draft for later")
-
-
-def test_the_text_of_a_file_joins_the_message(visit: Visit) -> None:
-    anna = visit().open()
-    notes = {"name": "notes.md", "mimeType": "text/plain", "buffer": "Grüße 🦙\n```code```\n".encode()}
-    anna.page.set_input_files("input[type=file][multiple]", files=[notes])
-    files = anna.page.get_by_role("list", name="Attached files")
-    expect(files).to_contain_text(re.compile(r"notes\.md.*\d+ tokens"))
-    anna.box.fill("What does it say?")
-    anna.box.press("Enter")
-    expect(anna.questions).to_have_count(1)
-    expect(anna.questions.last.locator(".words")).to_have_text(
-        "What does it say?\n\nnotes.md:\n````md\nGrüße 🦙\n```code```\n````", use_inner_text=True
-    )
-    expect(files.get_by_role("listitem")).to_have_count(0)
-    anna.reply()
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "refusal"),
-    [
-        ("photo.png", b"\x89PNG\r\n\x1a\n\x00\x00", "photo.png is not a text file."),
-        ("latin.txt", "Gr\xfc\xdfe".encode("latin-1"), "latin.txt is not a text file."),
-        ("huge.txt", b"word " * 70_000, "huge.txt is too long: 350 kB, and 300 kB are the most."),
-        ("long.txt", b"word " * 9_000, "tokens and the context holds 4,096"),
-    ],
-)
-def test_what_cannot_join_a_message_is_refused_with_the_reason(
-    visit: Visit, name: str, data: bytes, refusal: str
-) -> None:
-    anna = visit().open()
-    file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
-    anna.page.set_input_files("input[type=file][multiple]", files=[file])
-    expect(anna.alert.filter(has_text=refusal)).to_be_visible()
-    expect(anna.page.get_by_role("list", name="Attached files").get_by_role("listitem")).to_have_count(0)
-
-
 def _distance_to_end(person: Visitor) -> float:
     return float(
         person.page.evaluate(
             "(s => s.scrollHeight - s.clientHeight - s.scrollTop)(document.querySelector('.scroller'))"
         )
     )
-
-
-# Growing
-
-# Lets the page draw a message of its own, and takes it away again.
-GROW = """([id, steps]) => {
-  const log = document.querySelector('[role=log]');
-  const change = (...operations) => runMethod(Number(log.id.slice(1)), 'change', [operations]);
-  const drawn = { role: 'assistant', text: '', words: ['', ''], thinking: null, summary: '', footer: '' };
-  change(['put', id, 0, drawn]);
-  const body = log.querySelector('article .words');
-  const seen = steps.map((step) => { change(['words', id, ...step]); return body.innerHTML; });
-  change(['drop', id]);
-  return seen;
-}"""
-AS_DRAWN = """(texts) => texts.map((html) => {
-  const template = document.createElement('template');
-  template.innerHTML = html;
-  return template.innerHTML;
-})"""
-SELECT = """() => {
-  const paragraph = document.querySelector('article.assistant:last-of-type .words p');
-  getSelection().setBaseAndExtent(paragraph.firstChild, 3, paragraph.firstChild, 30);
-  return getSelection().toString();
-}"""
-
-
-@pytest.mark.parametrize("size", [1, 7])
-def test_the_browser_draws_a_growing_text_as_it_would_draw_the_whole(visit: Visit, size: int) -> None:
-    page = visit().open().page
-    for text in (REPLY, LATE, "🦙 " * 40 + "end"):
-        body, steps, wanted = GrowingMarkdown(), [], []
-        for length in range(size, len(text) + size, size):
-            steps.append(body.grow(text[:length]) or ("", len(body.parts[1].encode("utf-16-le")) // 2, ""))
-            wanted.append(render_markdown(text[:length]))
-        if last := body.finish(text):
-            steps.append(last)
-            wanted.append(render_markdown(text))
-        seen, drawn = page.evaluate(GROW, ["m", steps]), page.evaluate(AS_DRAWN, wanted)
-        assert seen[-1] == drawn[-1]
-        # What is defined last can only be right at the end.
-        assert text is LATE or seen == drawn
-
-
-def test_a_reply_looks_the_same_after_a_reload(visit: Visit) -> None:
-    anna = visit().open()
-    anna.ask("Write a numbered list of five animals, each with a sentence in **bold**.")
-    anna.reply()
-    words = "document.querySelector('article.assistant:last-of-type .words').innerHTML"
-    before = anna.page.evaluate(words)
-    anna.open(f"/c/{anna.conversation_id}")
-    assert anna.page.evaluate(words) == before
-
-
-def test_what_somebody_selects_stays_selected_while_the_reply_grows(visit: Visit) -> None:
-    anna = visit().open()
-    anna.ask(LONG)
-    anna.see_growing(at_least=60)
-    selected = anna.page.evaluate(SELECT)
-    assert len(selected) == 27
-    anna.see_growing(at_least=400)
-    assert anna.page.evaluate("getSelection().toString()") == selected
-    anna.reply()
-    assert anna.page.evaluate("getSelection().toString()") == selected

@@ -113,7 +113,7 @@ class Visitor:
 
     def say(self, text: str) -> None:
         """Write into the box and press Enter; the box hands its text over in JavaScript, so it is handed over here."""
-        self._do("Message").trigger("keydown", text)
+        self._do("Message").trigger("keydown", {"text": text, "ticket": "1"})
 
     def press(self, name: str) -> None:
         self._do(name).click()

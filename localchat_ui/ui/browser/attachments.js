@@ -1,18 +1,19 @@
 // Text files whose text joins the next message. They are read here; the server only counts their tokens.
 localchat.attachments = (() => {
-  const { box, complain } = localchat.page;
+  const { box, complain, kilobytes } = localchat.page;
 
-  const MOST_FILE_BYTES = 300000;
+  const MOST_BYTES = 300000;
 
-  // Files whose text joins the next message: { id, name, size, note, text }.
-  const attached = [];
+  // Those of the conversation that is open: [{ id, name, note, text }]. They stay with its draft.
+  const key = (path = location.pathname) => "localchat.files:" + path;
+  let attached = [];
   function add(files, count) {
     for (const file of files) read(file, count);
   }
 
   async function read(file, count) {
-    const size = `${Math.max(1, Math.round(file.size / 1000)).toLocaleString("en-US")} kB`;
-    if (file.size > MOST_FILE_BYTES) return complain(`${file.name} is too long: ${size}, and 300 kB are the most.`);
+    const size = kilobytes(file.size);
+    if (file.size > MOST_BYTES) return complain(`${file.name} is too long: ${size}, and ${kilobytes(MOST_BYTES)} are the most.`);
     let text;
     try {
       text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
@@ -25,7 +26,7 @@ localchat.attachments = (() => {
     const whole = `${file.name}:\n${fence}${kind}\n${text.replace(/\n$/, "")}\n${fence}`;
     const entry = { id: String(Math.random()), name: file.name, note: size, text: whole };
     attached.push(entry);
-    show();
+    changed();
     count({ id: entry.id, text: whole });
   }
 
@@ -35,7 +36,7 @@ localchat.attachments = (() => {
     if (place < 0) return;
     if (refusal) complain(`${attached.splice(place, 1)[0].name}: ${refusal}`);
     else attached[place].note += ` · ${note}`;
-    show();
+    changed();
   }
 
   function show() {
@@ -50,7 +51,7 @@ localchat.attachments = (() => {
       button.type = "button";
       button.textContent = "×";
       button.setAttribute("aria-label", `Remove ${file.name}`);
-      button.onclick = () => { attached.splice(attached.indexOf(file), 1); show(); box().focus(); };
+      button.onclick = () => { attached.splice(attached.indexOf(file), 1); changed(); box().focus(); };
       item.append(name, note, button);
       return item;
     }));
@@ -79,9 +80,29 @@ localchat.attachments = (() => {
   const texts = () => attached.map((file) => file.text);
 
   function clear() {
-    attached.length = 0;
+    attached = [];
+    changed();
+  }
+
+  function changed() {
+    try {
+      if (attached.length) localStorage.setItem(key(), JSON.stringify(attached));
+      else localStorage.removeItem(key());
+    } catch {
+      // More than the browser keeps; they last as long as the page.
+    }
     show();
   }
 
-  return { add, counted, texts, clear, listen };
+  function load() {
+    attached = JSON.parse(localStorage.getItem(key()) ?? "[]");
+    show();
+  }
+
+  function settle() {
+    localStorage.removeItem(key("/"));
+    changed();
+  }
+
+  return { add, counted, texts, clear, load, settle, listen };
 })();

@@ -1,6 +1,6 @@
-// The box to write in: it hands over, empties and grows its text here, and keeps drafts.
+// The box to write in: it hands over, empties and grows its text here.
 localchat.composer = (() => {
-  const { box, touch, named, complain } = localchat.page;
+  const { box, touch, named, complain, kilobytes } = localchat.page;
 
   // The socket refuses messages of a million bytes.
   const MOST_BYTES = 900000;
@@ -13,13 +13,30 @@ localchat.composer = (() => {
     // While the connection is lost the text stays in the box. Before the first one stands NiceGUI keeps what is sent.
     const lost = window.did_handshake && !window.socket.connected;
     if (!text.trim() || lost) return;
-    if (new Blob([text]).size > MOST_BYTES) return complain("This message is too long to be sent at once.");
-    field.value = "";
+    const size = new Blob([text]).size;
+    const most = kilobytes(MOST_BYTES);
+    if (size > MOST_BYTES) return complain(`This message is too long: ${kilobytes(size)}, and ${most} are the most.`);
+    write("");
     files.clear();
-    keepDraft();
-    grow(field);
     field.focus();
-    emit(text);
+    emit({ text, ticket: localchat.sent.add(text) });
+  }
+
+  // Puts a text into the box as if it was typed, so that it can be undone.
+  function write(text) {
+    const field = box();
+    if (document.activeElement === field) {
+      field.select();
+      if (text) document.execCommand("insertText", false, text);
+      else document.execCommand("delete");
+    }
+    if (field.value !== text) field.value = text;
+    changed();
+  }
+
+  function changed() {
+    grow(box());
+    localchat.drafts.keep();
   }
 
   // Stop takes the place of Send: the second click of a double click is not meant for it.
@@ -49,28 +66,6 @@ localchat.composer = (() => {
     restore(last.textContent);
   }
 
-  // What is being written survives a reload and a restart of the program.
-  const DRAFT = "localchat.draft:";
-  const draftKey = () => DRAFT + location.pathname;
-  function keepDraft() {
-    const text = box().value;
-    if (text) localStorage.setItem(draftKey(), text);
-    else localStorage.removeItem(draftKey());
-  }
-
-  function showDraft() {
-    const field = box();
-    const draft = localStorage.getItem(draftKey());
-    if (draft && !field.value) field.value = draft;
-    grow(field);
-  }
-
-  // A new conversation got its own address; what is being written now belongs there.
-  function settleDraft() {
-    localStorage.removeItem(DRAFT + "/");
-    keepDraft();
-  }
-
   function grow(field, most = innerHeight / 3) {
     field.style.height = "auto";
     field.style.height = Math.min(field.scrollHeight, most) + "px";
@@ -78,18 +73,14 @@ localchat.composer = (() => {
 
   // Gives a message back that could not be sent, in front of what was typed meanwhile.
   function restore(text) {
-    const field = box();
-    field.value = field.value ? text + "\n" + field.value : text;
-    keepDraft();
-    grow(field);
+    const typed = box().value;
+    write(typed ? text + "\n" + typed : text);
   }
 
   // A suggestion goes into the box as if it was typed; a whole one is sent.
   function suggest(text, whole) {
-    const field = box();
-    field.value = text;
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    field.focus();
+    box().focus();
+    write(text);
     if (whole) named("Send").click();
   }
 
@@ -102,11 +93,9 @@ localchat.composer = (() => {
 
   function listen() {
     document.addEventListener("input", (event) => {
-      if (event.target !== box()) return;
-      grow(event.target);
-      keepDraft();
+      if (event.target === box()) changed();
     });
   }
 
-  return { send, stop, keydown, restore, suggest, showDraft, settleDraft, openEditor, listen };
+  return { send, stop, keydown, grow, restore, suggest, openEditor, listen };
 })();

@@ -7,6 +7,8 @@ localchat.page = (() => {
   const named = (name, within = document) =>
     [...within.querySelectorAll("button")].find((b) => (b.getAttribute("aria-label") ?? b.textContent.trim()) === name);
 
+  const kilobytes = (bytes) => `${Math.max(1, Math.round(bytes / 1000)).toLocaleString("en-US")} kB`;
+
   function complain(text) {
     const place = document.querySelector(".refusal");
     place.textContent = text;
@@ -28,5 +30,5 @@ localchat.page = (() => {
     setTimeout(() => (status.textContent = text), 100);
   }
 
-  return { box, wide, touch, named, complain, say };
+  return { box, wide, touch, named, kilobytes, complain, say };
 })();

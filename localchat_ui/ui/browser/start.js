@@ -16,7 +16,7 @@ localchat.start = (() => {
     const view = document.querySelector(".scroller");
     if (!view) return;
     localchat.scrolling.follow(view);
-    localchat.composer.showDraft();
+    localchat.drafts.show();
   });
 
   addEventListener("popstate", () => emitEvent("navigate", location.pathname));
@@ -25,11 +25,17 @@ localchat.start = (() => {
   // stays down until the box is tapped.
   function arrive() {
     box().value = "";
-    localchat.composer.showDraft();
+    localchat.drafts.show();
     localchat.panels.close();
     localchat.scrolling.toEnd();
     if (!touch()) box().focus();
   }
 
-  return { arrive };
+  // The server's first word: the page and its connection stand.
+  function connected() {
+    localchat.panels.mirror();
+    localchat.sent.begin();
+  }
+
+  return { arrive, connected };
 })();

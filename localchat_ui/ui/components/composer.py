@@ -28,7 +28,8 @@ class Composer:
         count_tokens: Callable[[str], Awaitable[int]],
     ) -> None:
         async def send(event: GenericEventArguments) -> None:
-            await on_send(str(event.args))
+            await on_send(str(event.args["text"]))
+            ui.run_javascript(f"localchat.sent.confirm({json.dumps(str(event.args['ticket']))})")
 
         async def count(event: GenericEventArguments) -> None:
             try:
@@ -38,6 +39,7 @@ class Composer:
             ui.run_javascript(f"localchat.attachments.counted({json.dumps([event.args['id'], note, refusal])[1:-1]})")
 
         ui.element("div").classes("refusal").props("role=alert")
+        ui.element("div").classes("sending").props("role=status aria-label=Sending")
         with ui.element("div").classes("composer"):
             ui.element("ul").classes("attachments").props('aria-label="Attached files"')
             with ui.element("div").classes("composer-row"):

@@ -115,9 +115,9 @@ function make(tag, attributes, ...content) {
 
 // Where what a model thinks before it answers is written: folded, above the answer.
 function thoughts(article) {
-  const found = article.querySelector(":scope > .thinking > .words");
+  const found = article.querySelector(":scope > .thinking > .thoughts");
   if (found) return found;
-  const body = make("div", { class: "words markdown", dir: "auto" });
+  const body = make("div", { class: "thoughts markdown", dir: "auto" });
   article.prepend(make("details", { class: "thinking" }, make("summary", {}), body));
   return body;
 }

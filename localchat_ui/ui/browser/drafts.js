@@ -1,0 +1,29 @@
+// What is being written survives a reload and a restart of the program, for each conversation by itself.
+localchat.drafts = (() => {
+  const { box } = localchat.page;
+
+  const key = (path = location.pathname) => "localchat.draft:" + path;
+
+  function keep() {
+    const text = box().value;
+    if (text) localStorage.setItem(key(), text);
+    else localStorage.removeItem(key());
+  }
+
+  function show() {
+    const field = box();
+    const draft = localStorage.getItem(key());
+    if (draft && !field.value) field.value = draft;
+    localchat.composer.grow(field);
+    localchat.attachments.load();
+  }
+
+  // A new conversation got its own address; what is being written now belongs there.
+  function settle() {
+    localStorage.removeItem(key("/"));
+    keep();
+    localchat.attachments.settle();
+  }
+
+  return { keep, show, settle };
+})();

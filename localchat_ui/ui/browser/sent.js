@@ -1,0 +1,62 @@
+// Messages that were handed over and not confirmed yet. One that is lost on its way, because the program ended or the
+// connection broke before either of them noticed, comes back into the box.
+localchat.sent = (() => {
+  const { box, complain } = localchat.page;
+
+  const KEY = "localchat.sent";
+  const SHOWN_AFTER = 500;
+  const LOST_AFTER = 5000;
+
+  // Of this tab alone, reloads included: [{ ticket, path, text }].
+  const all = () => JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
+  function keep(messages) {
+    try {
+      sessionStorage.setItem(KEY, JSON.stringify(messages));
+    } catch {
+      // Too much to be kept; it is on its way all the same.
+    }
+  }
+
+  function add(text) {
+    const ticket = String(Math.random());
+    keep([...all(), { ticket, path: location.pathname, text }]);
+    setTimeout(show, SHOWN_AFTER);
+    return ticket;
+  }
+
+  // The server's answer: the message stands in the conversation, or was given back.
+  function confirm(ticket) {
+    keep(all().filter((message) => message.ticket !== ticket));
+    show();
+  }
+
+  // Says what is still on its way when that takes a moment.
+  function show() {
+    const first = all()[0];
+    document.querySelector(".sending").textContent = first ? `Sending “${first.text.slice(0, 80)}”…` : "";
+  }
+
+  // The page has a connection, for the first time or again: what was handed over before it is not coming any more.
+  function begin() {
+    giveBack(all());
+    window.socket.on("connect", () => {
+      const before = all();
+      const stillLost = () => before.filter(({ ticket }) => all().some((message) => message.ticket === ticket));
+      setTimeout(() => giveBack(stillLost()), LOST_AFTER);
+    });
+  }
+
+  function giveBack(messages) {
+    const lost = messages.filter(({ path }) => path === location.pathname);
+    keep(all().filter(({ ticket }) => !lost.some((message) => message.ticket === ticket)));
+    show();
+    const said = [...document.querySelectorAll("article.user .words")].map((words) => words.textContent.trim());
+    const texts = lost.map(({ text }) => text).filter((text) => !said.includes(text.trim()));
+    if (!texts.length) return;
+    localchat.composer.restore(texts.join("\n\n"));
+    complain("The connection was lost before this message arrived. It is back in the box.");
+    box().focus();
+  }
+
+  return { add, confirm, begin };
+})();

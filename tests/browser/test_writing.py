@@ -1,0 +1,151 @@
+"""What lives in the browser of writing: drafts, files, and messages that are lost on their way."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .conftest import STEADY, Visit
+from .server import Server
+from .visitor import PATIENCE, SHORT, Visitor
+
+
+def test_the_last_message_comes_back_into_the_empty_box(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.box.press("ArrowUp")
+    expect(anna.box).to_have_value(SHORT)
+    anna.box.fill("Something else")
+    anna.box.press("ArrowUp")
+    expect(anna.box).to_have_value("Something else")
+
+
+def test_a_draft_stays_with_its_conversation(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.box.fill("A draft for later")
+    anna.new_chat.click()
+    expect(anna.questions).to_have_count(0)
+    expect(anna.box).to_have_value("")
+    anna.box.fill("Another")
+    anna.page.go_back()
+    expect(anna.questions).to_have_count(1)
+    expect(anna.box).to_have_value("A draft for later")
+    anna.page.reload()
+    expect(anna.box).to_have_value("A draft for later")
+
+
+def test_the_text_of_a_file_joins_the_message(visit: Visit) -> None:
+    anna = visit().open()
+    notes = {"name": "notes.md", "mimeType": "text/plain", "buffer": "Grüße 🦙\n```code```\n".encode()}
+    anna.page.set_input_files("input[type=file][multiple]", files=[notes])
+    files = anna.page.get_by_role("list", name="Attached files")
+    expect(files).to_contain_text(re.compile(r"notes\.md.*\d+ tokens"))
+    anna.box.fill("What does it say?")
+    anna.box.press("Enter")
+    expect(anna.questions).to_have_count(1)
+    expect(anna.questions.last.locator(".words")).to_have_text(
+        "What does it say?\n\nnotes.md:\n````md\nGrüße 🦙\n```code```\n````", use_inner_text=True
+    )
+    expect(files.get_by_role("listitem")).to_have_count(0)
+    anna.reply()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "refusal"),
+    [
+        ("photo.png", b"\x89PNG\r\n\x1a\n\x00\x00", "photo.png is not a text file."),
+        ("latin.txt", "Gr\xfc\xdfe".encode("latin-1"), "latin.txt is not a text file."),
+        ("huge.txt", b"word " * 70_000, "huge.txt is too long: 350 kB, and 300 kB are the most."),
+        ("long.txt", b"word " * 9_000, "tokens and the context holds 4,096"),
+    ],
+)
+def test_what_cannot_join_a_message_is_refused_with_the_reason(
+    visit: Visit, name: str, data: bytes, refusal: str
+) -> None:
+    anna = visit().open()
+    file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+    anna.page.set_input_files("input[type=file][multiple]", files=[file])
+    expect(anna.alert.filter(has_text=refusal)).to_be_visible()
+    expect(anna.page.get_by_role("list", name="Attached files").get_by_role("listitem")).to_have_count(0)
+
+
+def test_files_stay_with_the_conversation_they_were_attached_in(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    notes = {"name": "notes.md", "mimeType": "text/plain", "buffer": b"Some notes"}
+    anna.page.set_input_files("input[type=file][multiple]", files=[notes])
+    files = anna.page.get_by_role("list", name="Attached files").get_by_role("listitem")
+    expect(files).to_contain_text(["notes.md"])
+    anna.new_chat.click()
+    expect(anna.questions).to_have_count(0)
+    expect(files).to_have_count(0)
+    anna.page.go_back()
+    expect(files).to_contain_text(["notes.md"])
+    anna.page.reload()
+    expect(files).to_contain_text(["notes.md"])
+    files.get_by_role("button").click()
+    anna.page.reload()
+    expect(anna.questions).to_have_count(1)
+    expect(files).to_have_count(0)
+
+
+def test_what_came_back_into_the_box_can_be_undone(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.box.press("ArrowUp")
+    expect(anna.box).to_have_value(SHORT)
+    anna.box.press("Control+z")
+    expect(anna.box).to_have_value("")
+
+
+def test_a_message_whose_connection_is_dead_comes_back_into_the_box(browser: Browser, tmp_path: Path) -> None:
+    with Server(tmp_path, *STEADY) as server, browser.new_context() as context:
+        context.set_default_timeout(PATIENCE)
+        anna = Visitor(context.new_page(), server).open()
+        anna.page.wait_for_function("window.did_handshake")
+        assert server.process is not None
+        server.process.send_signal(signal.SIGSTOP)
+        anna.box.fill("A precious question")
+        anna.box.press("Enter")
+        expect(anna.box).to_have_value("")
+        expect(anna.page.get_by_role("status", name="Sending")).to_contain_text("A precious question")
+        server.kill()
+        server.start()
+        expect(anna.box).to_have_value("A precious question")
+        expect(anna.alert.filter(has_text="It is back in the box")).to_be_visible()
+        anna.box.press("Enter")
+        expect(anna.questions).to_have_text(["A precious question"])
+        anna.reply()
+        anna.page.reload()
+        expect(anna.questions).to_have_count(1)
+        expect(anna.box).to_have_value("")
+
+
+def test_a_message_that_arrived_does_not_come_back(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.page.wait_for_function("sessionStorage.getItem('localchat.sent') === '[]'")
+    expect(anna.page.get_by_role("status", name="Sending")).to_be_hidden()
+    anna.reply()
+
+
+def test_a_conversation_that_is_deleted_in_another_tab_says_so(visit: Visit) -> None:
+    anna, ben = visit().open(), visit()
+    anna.ask("Delete me, please.")
+    anna.reply()
+    ben.open(f"/c/{anna.conversation_id}")
+    anna.act("Delete me, please.", "Delete")
+    expect(ben.alert.filter(has_text="was deleted elsewhere")).to_be_visible()
+    expect(ben.questions).to_have_text(["Delete me, please."])
+    anna.conversations.get_by_role("button", name="Undo").click()
+    expect(ben.alert.filter(has_text="was deleted elsewhere")).to_be_hidden()
+    assert anna.alert.filter(has_text="was deleted elsewhere").count() == 0
