@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
-    metered = MeteredEngine(engine or _llama(settings))
+    guard = Guard(settings)
+    metered = MeteredEngine(engine or _llama(settings), guard.quotas.spend)
     store = HistoryStore(settings.resolved_database_url, current_owner=current_owner)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
     models = ModelManager(
@@ -41,10 +42,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
         memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
     )
-    chat = ChatService(metered, store, models, settings.chat_options())
+    chat = ChatService(metered, store, models, settings.chat_options(), guard.quotas)
 
     backend = Backend(metered, models, chat)
-    guard = Guard(settings)
 
     guard.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, guard)  # /login, /logout

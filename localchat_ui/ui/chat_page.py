@@ -194,7 +194,11 @@ class ChatPage:
     async def _save_edit(self, message: Message, text: str) -> None:
         with self._complaining():
             if message.role is Role.USER:
-                await self.chat.edit_question(self.conversation, message.id, text)
+                try:
+                    await self.chat.edit_question(self.conversation, message.id, text)
+                except (ChatError, HistoryError):
+                    self.composer.restore(text)
+                    raise
                 ui.run_javascript("localchat.toEnd()")
             else:
                 await self.chat.edit_answer(self.conversation, message.id, text)
