@@ -131,7 +131,8 @@ window.localchat = (() => {
   }
 
   // What is being written survives a reload and a restart of the program.
-  const DRAFT = "localchat.draft:";
+  // Of each person their own: several may use this browser one after the other.
+  const DRAFT = `localchat.draft:${document.documentElement.dataset.owner ?? ""}`;
   const draftKey = () => DRAFT + location.pathname;
   function keepDraft() {
     const text = box().value;

@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ModelManager, Phase
+from localchat_ui.model_manager import ChoiceRefusedError, ModelManager, Phase
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE
 
@@ -44,7 +44,10 @@ class ModelPicker:
         if event.value is None or event.value == self._shown():
             return
         chosen = next(model for model in self._models.models if str(model.path) == event.value)
-        self._models.choose(chosen)
+        try:
+            self._models.choose(chosen)
+        except ChoiceRefusedError:
+            self._draw()  # as it was; the hint says why
 
     def _draw(self) -> None:
         options = {str(model.path): f"{model.name}\n{model.details}" for model in self._listed()}
@@ -55,6 +58,10 @@ class ModelPicker:
         elif "selected-item" not in self._select.slots:
             self._select.props.pop("display-value", None)
             self._select.add_slot("selected-item", SELECTED)
+        if self._models.may_choose == bool(self._select.props.get("readonly")):
+            self._select.props["readonly"] = not self._models.may_choose
+            self._select.props["title"] = None if self._models.may_choose else "Administrators choose the model here."
+            self._select.update()
         if options != self._select.options or self._shown() != self._select.value:
             self._select.set_options(options, value=self._shown())
 
