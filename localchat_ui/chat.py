@@ -31,7 +31,6 @@ from localchat_ui.engine.base import Engine, EngineError, GenerationRequest, Tur
 from localchat_ui.exchange import transfer
 from localchat_ui.exchange.transfer import ImportReport
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.history.owner import acting_for
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
@@ -418,7 +417,7 @@ class ChatService:
                 claim.release()
             raise
         # Nobody's page or request says in these tasks for whom they work.
-        with acting_for(self._store.owner), acting_as(current_visitor()):
+        with acting_as(current_visitor()):
             reply.work = asyncio.create_task(self._generate(reply))
             reply.task = asyncio.create_task(self._write(reply, claim))
         if before and not conversation.title:

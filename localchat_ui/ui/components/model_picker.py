@@ -58,12 +58,18 @@ class ModelPicker:
         elif "selected-item" not in self._select.slots:
             self._select.props.pop("display-value", None)
             self._select.add_slot("selected-item", SELECTED)
-        if self._models.may_choose == bool(self._select.props.get("readonly")):
-            self._select.props["readonly"] = not self._models.may_choose
-            self._select.props["title"] = None if self._models.may_choose else "Administrators choose the model here."
-            self._select.update()
+        self._draw_right()
         if options != self._select.options or self._shown() != self._select.value:
             self._select.set_options(options, value=self._shown())
+
+    def _draw_right(self) -> None:
+        """Without the right to choose it only says which model answers; then it is no combobox any more."""
+        fixed = not self._models.may_choose
+        if fixed != bool(self._select.props.get("readonly")):
+            self._select.props["readonly"] = self._select.props["hide-dropdown-icon"] = fixed
+            self._select.props["role"] = "group" if fixed else None
+            self._select.props["title"] = "Administrators choose the model here." if fixed else None
+            self._select.update()
 
     def _listed(self) -> list[ModelFile]:
         """What was found, and what is in use even if its file has gone."""
