@@ -101,6 +101,7 @@ class UsersTable:
             dialog = Dialog(f"New password for {user.name}", close="Close")
             with dialog.body, ui.element("form") as form:
                 box = field("New password", autocomplete="new-password", secret=True, hint="All their sessions end.")
+                box.props["autofocus"] = True
                 outcome = Outcome()
                 with ui.element("div").classes("dialog-actions"):
                     text_button("Cancel", dialog.close)
