@@ -27,15 +27,16 @@ def register(guard: Guard) -> None:
         if user is None or visitor is None or visitor.way != "session":
             return RedirectResponse(path_to("/"), 303, {"Cache-Control": "no-store"})
         keys = await guard.own_account.keys()
+        quota, (used, _) = await guard.quotas.of(visitor), await guard.quotas.used_today(visitor)
         with desk("Your account"):
-            _Sessions(guard, user)
+            _Sessions(guard, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
             _Password(guard.own_account, user)
             ApiKeys(guard.own_account, keys)
         return None
 
 
 class _Sessions:
-    def __init__(self, guard: Guard, user: User) -> None:
+    def __init__(self, guard: Guard, user: User, tokens: str) -> None:
         self._guard = guard
         with section("Logged in"):
             with ui.element("p").classes("desk-text"):
@@ -43,6 +44,8 @@ class _Sessions:
                 ui.html(tag="span", sanitize=False, content="You are ")
                 ui.label(user.name).classes("strong").props("dir=auto")
                 ui.html(tag="span", sanitize=False, content=f"{role}.")
+            if tokens:
+                ui.label(f"You have used {tokens} tokens today.").classes("desk-text")
             with ui.element("div").classes("desk-row"):
                 text_button("Log out", self._log_out, primary=True)
                 text_button("Log out everywhere else", self._log_out_elsewhere)

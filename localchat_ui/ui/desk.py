@@ -22,6 +22,10 @@ COPY = """async (event) => {
   setTimeout(() => (label.textContent = "Copy"), 2000);
 }"""
 
+FOCUS_IF_LOST = """[50, 300, 1000].forEach((soon) => setTimeout(() => {
+  if (document.activeElement === document.body) getHtmlElement(LINE)?.focus();
+}, soon))"""
+
 
 @contextmanager
 def desk(title: str, *, back: tuple[str, str] = ("/", "Back to the chat")) -> Iterator[None]:
@@ -88,16 +92,21 @@ class Outcome:
 
     def __init__(self) -> None:
         # Both are there from the start, or a screen reader would not notice what they say.
-        self._news = ui.label().classes("outcome-line").props("role=status")
-        self._trouble = ui.label().classes("outcome-line trouble").props("role=alert")
+        self._news = ui.label().classes("outcome-line").props("role=status tabindex=-1")
+        self._trouble = ui.label().classes("outcome-line trouble").props("role=alert tabindex=-1")
 
     def say(self, text: str) -> None:
-        self._news.set_text(text)
-        self._trouble.set_text("")
+        self._show(self._news, text)
 
     def complain(self, text: str) -> None:
-        self._news.set_text("")
-        self._trouble.set_text(text)
+        self._show(self._trouble, text)
+
+    def _show(self, line: ui.label, text: str) -> None:
+        for each in (self._news, self._trouble):
+            each.set_text(text if each is line else "")
+        if text:
+            # What was pressed may have vanished with the row it stood in; the keyboard goes on from here then.
+            line.client.run_javascript(FOCUS_IF_LOST.replace("LINE", str(line.id)))
 
     @contextmanager
     def telling(self, done: str | Callable[[], str] = "") -> Iterator[None]:

@@ -210,8 +210,10 @@ def test_an_administrator_manages_people(people: People) -> None:
     expect(said).to_contain_text("can log in now")
     dora = people.person("dora").open()
     row = page.get_by_role("row").filter(has_text="dora")
-    row.get_by_role("button", name="Make administrator").click()
+    row.get_by_role("button", name="Make administrator").press("Enter")
     expect(row).to_contain_text("Administrator")
+    # The button has vanished; the keyboard goes on beside it.
+    expect(said).to_be_focused()
     # Her pages load again, and know it.
     dora.page.get_by_role("link", name="Account", exact=True).click()
     dora.page.get_by_role("link", name="Administration").click()
@@ -285,6 +287,8 @@ def test_tokens_a_day_are_limited_for_one_person_alone(people: People, program: 
     eve.box.press("Enter")
     expect(eve.alert.filter(has_text="The 5 tokens of a day are used up. Try again in 2")).to_be_visible()
     expect(eve.box).to_have_value("One more")
+    eve.page.get_by_role("link", name="Account", exact=True).click()
+    expect(eve.page.get_by_text(re.compile(r"You have used \d+ of 5 tokens today"))).to_be_visible()
     body = {"messages": [{"role": "user", "content": SHORT}]}
     refused = program.post("/v1/chat/completions", json=body, headers=people.key("eve"))
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "tokens_used_up")
