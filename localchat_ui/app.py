@@ -7,7 +7,7 @@ import logging
 
 from nicegui import App, app
 
-from localchat_ui.access import current_owner
+from localchat_ui.access import current_is_admin, current_owner
 from localchat_ui.access.guard import Guard
 from localchat_ui.api import chat_stream, documentation, health, openai
 from localchat_ui.api.backend import Backend
@@ -22,14 +22,15 @@ from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
-from localchat_ui.ui import chat_page, login_page
+from localchat_ui.ui import account_page, admin_page, chat_page, login_page
 
 logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
-    metered = MeteredEngine(engine or _llama(settings))
+    guard = Guard(settings)
+    metered = MeteredEngine(engine or _llama(settings), guard.quotas.spend)
     store = HistoryStore(settings.resolved_database_url, current_owner=current_owner)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
     models = ModelManager(
@@ -40,15 +41,17 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         download_name=settings.model_file,
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
         memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
+        is_admin=current_is_admin,
     )
-    chat = ChatService(metered, store, models, settings.chat_options())
+    chat = ChatService(metered, store, models, settings.chat_options(), guard.quotas)
 
     backend = Backend(metered, models, chat)
-    guard = Guard(settings)
 
     guard.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, guard)  # /login, /logout
-    chat_page.register(chat, models)  # / and /c/{conversation_id}
+    chat_page.register(chat, models, guard)  # / and /c/{conversation_id}
+    account_page.register(guard)  # /account
+    admin_page.register(guard, models)  # /admin
     chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
     health.register(app, metered, metered.metrics)  # /healthz, /metrics
@@ -58,6 +61,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         await guard.open()
         await store.open()
         await chat.start()
+        await models.open()
         models.start()
 
     async def stop() -> None:

@@ -13,6 +13,9 @@ from weakref import WeakValueDictionary
 
 from nicegui import Event
 
+from localchat_ui.access import acting_as, current_visitor
+from localchat_ui.access.quotas import Claim, Quotas
+from localchat_ui.access.refusal import Refusal
 from localchat_ui.conversation import (
     ChatOptions,
     Conversation,
@@ -28,7 +31,6 @@ from localchat_ui.engine.base import Engine, EngineError, GenerationRequest, Tur
 from localchat_ui.exchange import transfer
 from localchat_ui.exchange.transfer import ImportReport
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.history.owner import acting_for
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
@@ -38,10 +40,19 @@ logger = logging.getLogger(__name__)
 
 UNDO_TIME = timedelta(hours=1)
 DEFAULTS = "chat.defaults"
+MAX_WAITING = 256
 
 
 class ChatError(Exception):
     """Something the person at the page should read; nothing was changed."""
+
+
+class RefusedError(ChatError):
+    """Whoever asks has as much under way as one may have, or the engine has; nothing was changed."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,17 @@ class ChatService:
     options of one did.
     """
 
-    def __init__(self, engine: Engine, store: HistoryStore, models: ModelManager, defaults: ChatOptions) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: HistoryStore,
+        models: ModelManager,
+        defaults: ChatOptions,
+        quotas: Quotas | None = None,
+    ) -> None:
+        """Without `quotas` nobody is limited."""
         self.configured = defaults
+        self._quotas = quotas
         self._defaults: dict[str | None, ChatOptions] = {}
         self.list_changed: Event[[]] = Event()
         self.conversation_changed: Event[[str]] = Event()
@@ -367,21 +387,27 @@ class ChatService:
 
     async def _answer(self, conversation: Conversation, branch: Sequence[Message], question: Message) -> Reply:
         """Answer a question of the branch; what waited to be sent counts as sent now."""
-        for message in branch:
-            if message.state is MessageState.QUEUED:
-                await self._store.update_message(replace(message, state=MessageState.COMPLETE))
-        return await self._begin(conversation, self._reply_to(question))
+        waiting = [message for message in branch if message.state is MessageState.QUEUED]
+        return await self._begin(conversation, self._reply_to(question), waiting=waiting)
 
     def _reply_to(self, question: Message) -> Message:
         return Message(question.conversation_id, Role.ASSISTANT, "", parent_id=question.id)
 
-    async def _begin(self, conversation: Conversation, message: Message, *before: Message) -> Reply:
-        """Start to write a new reply, added together with the messages `before` it, or go on with an old one."""
+    async def _begin(
+        self, conversation: Conversation, message: Message, *before: Message, waiting: Sequence[Message] = ()
+    ) -> Reply:
+        """Start to write a new reply, added together with the messages `before` it, or go on with an old one.
+
+        Messages that were `waiting` count as sent now. Raises RefusedError.
+        """
+        claim = await self._claim()
         goes_on = bool(message.text or message.thinking)
         state_before, message.state, message.error = message.state, MessageState.WRITING, None
         reply = Reply(message, conversation.options)
         self._replies[conversation.id] = reply
         try:
+            for each in waiting:
+                await self._store.update_message(replace(each, state=MessageState.COMPLETE))
             if goes_on:
                 await self._store.update_message(message)
             else:
@@ -389,22 +415,38 @@ class ChatService:
         except BaseException:
             message.state = state_before
             del self._replies[conversation.id]
+            if claim:
+                claim.release()
             raise
         # Nobody's page or request says in these tasks for whom they work.
-        with acting_for(self._store.owner):
+        with acting_as(current_visitor()):
             reply.work = asyncio.create_task(self._generate(reply))
-            reply.task = asyncio.create_task(self._write(reply))
+            reply.task = asyncio.create_task(self._write(reply, claim))
         if before and not conversation.title:
             await self._give_title(conversation.id, title_of(before[0].text))
         self.conversation_changed.emit(conversation.id)
         self.list_changed.emit()
         return reply
 
+    async def _claim(self) -> Claim | None:
+        """The right to one more reply, for whoever asks; None where nobody is limited. Raises RefusedError."""
+        try:
+            if self._engine.figures.waiting >= MAX_WAITING:
+                raise Refusal(429, "queue_full", "Too many requests are waiting. Try again soon.", {"Retry-After": "5"})
+            visitor = current_visitor()
+            if self._quotas is None or visitor is None:
+                return None
+            claim = await self._quotas.claim(visitor)
+            claim.take()
+            return claim
+        except Refusal as refusal:
+            raise RefusedError(refusal) from None
+
     async def _generate(self, reply: Reply) -> GenerationStats:
         await self._models.ready()
         return await self._writer.write(reply)
 
-    async def _write(self, reply: Reply) -> None:
+    async def _write(self, reply: Reply, claim: Claim | None) -> None:
         """Wait for the reply to end, however it does, and keep it."""
         message = reply.message
         assert reply.work is not None
@@ -428,6 +470,8 @@ class ChatService:
             self._unsaved[message.id] = message
         reply.finished = True
         del self._replies[message.conversation_id]
+        if claim:
+            claim.release()
         reply.changed.emit()
         self.conversation_changed.emit(message.conversation_id)
         self.list_changed.emit()
@@ -441,8 +485,19 @@ class ChatService:
             if conversation is None or conversation_id in self._replies or self._closing:
                 return
             messages = await self._store.branch(conversation_id)
-            if messages and messages[-1].state is MessageState.QUEUED:
+            if not messages or messages[-1].state is not MessageState.QUEUED:
+                return
+            try:
                 await self._answer(conversation, messages, messages[-1])
+                return
+            except RefusedError as refused:
+                # Nobody waits for an answer who could be told; the place of the reply says it, and has a Retry.
+                for message in messages:
+                    if message.state is MessageState.QUEUED:
+                        await self._store.update_message(replace(message, state=MessageState.COMPLETE))
+                unanswered = replace(self._reply_to(messages[-1]), state=MessageState.FAILED, error=str(refused))
+                await self._store.add_message(unanswered)
+        self.conversation_changed.emit(conversation_id)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if self._closing:

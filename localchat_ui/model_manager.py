@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nicegui import Event
@@ -23,6 +24,7 @@ from localchat_ui.library.model_file import ModelFile, displayable
 logger = logging.getLogger(__name__)
 
 LAST_USED = "model.last_used"
+ADMINS_CHOOSE = "model.only_admins_choose"
 PROGRESS_SECONDS = 0.2
 # Of the progress shown for a file that is loaded for the first time, so much is its trial in a child process.
 TRIAL_SHARE = 0.5
@@ -58,6 +60,10 @@ class UnknownModelError(EngineError):
     """No installed model is called so."""
 
 
+class ChoiceRefusedError(EngineError):
+    """Whoever asks may not change the model that answers everybody."""
+
+
 class ModelManager:
     """Brings models into the engine, one at a time.
 
@@ -74,14 +80,20 @@ class ModelManager:
         download_name: str,
         new_download: Callable[[], Download],
         memory: MemoryCheck | None = None,
+        is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Without `memory` a model is loaded whether it fits or not: on a graphics card it is not ours to say."""
+        """Without `memory` a model is loaded whether it fits or not: on a graphics card it is not ours to say.
+
+        `is_admin` tells of whoever asks.
+        """
         self._engine = engine
         self._catalog = catalog
         self._store = store
         self._configured = configured
         self._new_download = new_download
         self._memory = memory
+        self._is_admin = is_admin
+        self.only_admins_choose = False
         self.download_name = download_name
         self._task: asyncio.Task[None] | None = None
         self._running_download: Download | None = None
@@ -110,12 +122,38 @@ class ModelManager:
         if await self._catalog.refresh() != before:
             self.changed.emit()
 
+    @property
+    def in_memory(self) -> tuple[Path, ...]:
+        """The files whose models are loaded, in use or kept warm."""
+        return self._engine.figures.models
+
+    @property
+    def may_choose(self) -> bool:
+        """Whether whoever asks may change the model that answers everybody."""
+        return self._is_admin() or not self.only_admins_choose
+
+    async def let_only_admins_choose(self, only_admins: bool) -> None:
+        """Keep who may change the model in use from now on. Raises HistoryError."""
+        await self._store.set_preference(ADMINS_CHOOSE, only_admins)
+        self.only_admins_choose = only_admins
+        self.changed.emit()
+
+    async def free_memory(self) -> None:
+        """Let all models leave memory that nobody needs at this moment; the one in use comes back on demand."""
+        await asyncio.to_thread(self._engine.make_room)
+        self.changed.emit()
+
+    async def open(self) -> None:
+        """Read what is kept of choices made before. Raises HistoryError."""
+        self.only_admins_choose = bool(await self._store.preference(ADMINS_CHOOSE, False))
+
     def start(self) -> None:
         """Load the model this installation starts with, in the background."""
         self._run(self._load_first)
 
     def choose(self, model: ModelFile) -> None:
-        """Load another model; the one in use goes on until that worked."""
+        """Load another model; the one in use goes on until that worked. Raises ChoiceRefusedError."""
+        self._require_choice()
         if model.error:
             # Its metadata could not even be read in a process of its own; loading it here could end the program.
             self._fail(model.error)
@@ -123,10 +161,20 @@ class ModelManager:
             self._run(partial(self._load, model))
 
     def download(self) -> None:
-        """Fetch the configured model, then load it. A partial file from before is continued."""
+        """Fetch the configured model, then load it; a partial file is continued. Raises ChoiceRefusedError."""
+        self._require_choice()
         self._run(self._fetch)
 
     def cancel_download(self) -> None:
+        """Raises ChoiceRefusedError."""
+        self._require_choice()
+        self._cancel_download()
+
+    def _require_choice(self) -> None:
+        if not self.may_choose:
+            raise ChoiceRefusedError("Only administrators choose the model here.")
+
+    def _cancel_download(self) -> None:
         if self._running_download is not None:
             self._running_download.cancel()
 
@@ -166,7 +214,7 @@ class ModelManager:
     async def close(self) -> None:
         """Give up what is under way. A load ends when the engine closes, so close that first."""
         self._number += 1
-        self.cancel_download()
+        self._cancel_download()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -174,7 +222,7 @@ class ModelManager:
     def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         """One thing at a time: a later choice replaces those that have not begun."""
         self._number += 1
-        self.cancel_download()
+        self._cancel_download()
         self._task = asyncio.create_task(self._follow(self._task, work, self._number))
 
     async def _follow(

@@ -81,8 +81,9 @@ class Settings(BaseSettings, ChatOptions):
         None, ge=0, description="of one person, key or address; 0 any number, empty is 300, or any while all is open"
     )
     generations_per_user: int | None = Field(
-        None, ge=0, description="replies at a time over the API; 0 any number, empty is 2, or any while all is open"
+        None, ge=0, description="replies one person has written at a time; empty is 2, or fewer than PARALLEL; as above"
     )
+    tokens_per_day: int = Field(0, ge=0, description="tokens one person may have read and written a day; 0 any number")
     session_days: float = Field(30, gt=0, le=3650, description="days until a login ends")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
 

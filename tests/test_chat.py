@@ -14,6 +14,8 @@ import pytest
 
 from localchat_ui import chat as chat_module
 from localchat_ui import reply as reply_module
+from localchat_ui.access import current_owner
+from localchat_ui.access.quotas import Quotas
 from localchat_ui.chat import ChatError, ChatService
 from localchat_ui.conversation import ChatOptions, Conversation, Message, MessageState, Role
 from localchat_ui.engine.base import Emit, Event, GenerationRequest, LoadedModel, PromptTooLongError
@@ -74,12 +76,12 @@ class SlowTaker(ScriptedEngine):
 class House:
     """A chat service with everything it needs, on one database file. Enter another on the same file for a restart."""
 
-    def __init__(self, folder: Path, engine: ScriptedEngine) -> None:
+    def __init__(self, folder: Path, engine: ScriptedEngine, quotas: Quotas | None = None) -> None:
         self.engine = engine
-        self.store = HistoryStore(f"sqlite+aiosqlite:///{folder / 'chat.sqlite3'}")
+        self.store = HistoryStore(f"sqlite+aiosqlite:///{folder / 'chat.sqlite3'}", current_owner=current_owner)
         catalog = Catalog(folder / "models", folder / "models.json", probe=["/no/such/program"])
         self.models = ModelManager(engine, catalog, self.store, download_name="", new_download=no_download)
-        self.chat = ChatService(engine, self.store, self.models, OPTIONS)
+        self.chat = ChatService(engine, self.store, self.models, OPTIONS, quotas)
 
     async def __aenter__(self) -> House:
         await self.store.open()

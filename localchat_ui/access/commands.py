@@ -1,4 +1,4 @@
-"""`python -m localchat_ui user …`: accounts are made where the program runs, never over the network."""
+"""`python -m localchat_ui user …`: the first account is made where the program runs, never over the network."""
 
 from __future__ import annotations
 

@@ -63,10 +63,10 @@ class Doorkeeper:
         raise unauthorized("Log in, or send an API key: Authorization: Bearer <key>.")
 
     async def is_still_in(self, visitor: Visitor) -> bool:
-        """Whether what let this visitor in would do so again."""
+        """Whether what let this visitor in would do so again, with the same rights."""
         exist = await self.accounts.exist()
         if visitor.way == "session":
-            return await self.accounts.user_of_session(visitor.session_id) is not None
+            return await self.accounts.user_of_session(visitor.session_id) == visitor.user
         if visitor.way == "token":
             is_token = bool(self.token) and visitor.session_id == fingerprint(self.token)
             return not exist and (is_token or self._is_token_session(visitor.session_id))

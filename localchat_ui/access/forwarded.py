@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,6 +40,15 @@ def path_of(scope: Scope) -> str:
 
 def address_of(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
+
+
+def network_of(address: str) -> str:
+    """Whoever has one IPv6 address has all of its /64."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network(f"{ip}/64", strict=False)) if ip.version == 6 else str(ip)
 
 
 def _take_host(app: ASGIApp) -> ASGIApp:

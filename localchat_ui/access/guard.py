@@ -7,12 +7,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from localchat_ui.access.accounts import Accounts
+from localchat_ui.access.administration import Administration
 from localchat_ui.access.body import BodyLimit
 from localchat_ui.access.entrance import Doorkeeper, Entrance
 from localchat_ui.access.forwarded import Forwarded
 from localchat_ui.access.headers import SecurityHeaders
-from localchat_ui.access.limits import Generations, Limits
+from localchat_ui.access.limits import Limits
 from localchat_ui.access.origins import Origins
+from localchat_ui.access.own_account import OwnAccount
+from localchat_ui.access.quotas import Quotas
 from localchat_ui.access.sockets import Sockets
 from localchat_ui.access.visitor import Visitor
 from localchat_ui.settings import Settings
@@ -25,13 +28,16 @@ class Guard:
         self.settings = settings
         self.accounts = Accounts(settings.resolved_database_url, settings.session_days)
         self.doorkeeper = Doorkeeper(settings, self.accounts)
-        self.generations = Generations(settings.generations_per_user)
+        self.quotas = Quotas(settings, self.accounts)
         self._sockets = Sockets(self.doorkeeper)
+        end_pages = self._sockets.end_what_is_over
+        self.own_account = OwnAccount(self.accounts, self.doorkeeper.guesses, end_pages)
+        self.administration = Administration(self.accounts, self.quotas, end_pages)
 
     def layers(self, app: ASGIApp) -> ASGIApp:
         """The app behind all checks; read from the bottom up, as a request does."""
         app = BodyLimit(app, int(self.settings.max_body_mb * 1_000_000))
-        app = Limits(app, self.settings, self.generations)
+        app = Limits(app, self.quotas)
         app = Entrance(app, self.doorkeeper)
         if self.settings.cors_origin_list:
             app = CORSMiddleware(
@@ -49,6 +55,7 @@ class Guard:
 
     async def open(self) -> None:
         """Raises HistoryError when the database cannot be used."""
+        self.quotas.open()
         await self.accounts.open()
         self._sockets.start()
 

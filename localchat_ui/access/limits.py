@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, Storage
@@ -15,16 +12,16 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localchat_ui.access.audit import audit
-from localchat_ui.access.forwarded import path_of
+from localchat_ui.access.forwarded import network_of, path_of
+from localchat_ui.access.quotas import Claim, Quotas
 from localchat_ui.access.refusal import Refusal
 from localchat_ui.access.visitor import Visitor, visitor_of_scope
-from localchat_ui.settings import Settings
+from localchat_ui.history.errors import HistoryError
 
-REQUESTS_PER_MINUTE = 300
-GENERATIONS_PER_USER = 2
 GUESSES_PER_MINUTE = 10  # of an address; of an account half as many
 UNCOUNTED = ("/_nicegui", "/favicon.ico", "/healthz")  # files and sockets of the page, and what watches the program
-GENERATING = ("/v1/", "/chat/")
+GENERATING = "/v1/"
+CLAIM = "claim"
 
 
 class Guesses:
@@ -52,44 +49,15 @@ class Guesses:
             yield self._of_account, "guesses of", account
 
 
-class Generations:
-    """Replies that are being written for each visitor."""
-
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._running: Counter[str] = Counter()
-
-    @contextmanager
-    def slot(self, visitor: Visitor) -> Iterator[None]:
-        """Hold it while a reply is written; raises Refusal when this visitor has as many as allowed."""
-        most = _limit(self._most, GENERATIONS_PER_USER, visitor)
-        name = visitor.limited_as
-        if most and self._running[name] >= most:
-            raise Refusal(
-                429,
-                "too_many_generations",
-                f"Only {most} replies at a time (GENERATIONS_PER_USER). Wait until one is finished.",
-                {"Retry-After": "5"},
-            )
-        self._running[name] += 1
-        try:
-            yield
-        finally:
-            self._running[name] -= 1
-            if not self._running[name]:
-                del self._running[name]
-
-
 class Limits:
-    """ASGI layer: 429 for too many requests a minute, and for too many replies at a time over the API.
+    """ASGI layer: 429 for too many requests a minute, and under /v1 for too many replies at a time or tokens a day.
 
-    Nobody is limited while everything is open on this machine: there is one person, and that one owns the machine.
+    Replies in conversations are counted where they begin, because the page begins them without a request.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, generations: Generations) -> None:
+    def __init__(self, app: ASGIApp, quotas: Quotas) -> None:
         self.app = app
-        self.generations = generations
-        self._per_minute = settings.requests_per_minute
+        self.quotas = quotas
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,19 +66,27 @@ class Limits:
         if visitor is None or path.startswith(UNCOUNTED):
             await self.app(scope, receive, send)
             return
+        claim: Claim | None = None
         try:
             await self._count(visitor)
             if scope["method"] == "POST" and path.startswith(GENERATING):
-                with self.generations.slot(visitor):
-                    await self.app(scope, receive, send)
-                return
+                claim = await self.quotas.claim(visitor)
+                claim.take()
         except Refusal as refusal:
             await refusal(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        except HistoryError as error:
+            await Refusal(503, "database_unavailable", str(error))(scope, receive, send)
+            return
+        scope["state"][CLAIM] = claim
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if claim is not None:
+                claim.release()
 
     async def _count(self, visitor: Visitor) -> None:
-        most = _limit(self._per_minute, REQUESTS_PER_MINUTE, visitor)
+        most = (await self.quotas.of(visitor)).requests_per_minute
         if not most:
             return
         item = RateLimitItemPerMinute(most)
@@ -119,19 +95,11 @@ class Limits:
             raise await _too_many(self._limiter, item, [name], f"More than {most} requests a minute")
 
 
-def network_of(address: str) -> str:
-    """Whoever has one IPv6 address has all of its /64."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network(f"{ip}/64", strict=False)) if ip.version == 6 else str(ip)
-
-
-def _limit(setting: int | None, default: int, visitor: Visitor) -> int:
-    if setting is not None:
-        return setting
-    return 0 if visitor.way == "open" else default
+def claim_more(scope: Scope, number: int) -> None:
+    """A request turns out to want so many replies at a time. Raises Refusal."""
+    claim: Claim | None = scope.get("state", {}).get(CLAIM)
+    if claim is not None:
+        claim.take_at_least(number)
 
 
 async def _too_many(

@@ -31,7 +31,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer rather than a mistake
         return {"error": {"message": self.message, "type": kind, "param": None, "code": self.code}}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = self._response(scope)
+        response = self.response(scope)
         if scope["type"] == "websocket":
             if "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008, "reason": self.message[:100]})
@@ -42,7 +42,8 @@ class Refusal(Exception):  # noqa: N818 - it is an answer rather than a mistake
         else:
             await response(scope, receive, send)
 
-    def _response(self, scope: Scope) -> Response:
+    def response(self, scope: Scope) -> Response:
+        """A page for a person, JSON for a program."""
         if scope["type"] == "http" and "text/html" in Headers(scope=scope).get("accept", ""):
             page = PAGE.format(title=f"Not possible ({self.status})", message=escape(self.message))
             return HTMLResponse(page, self.status, self.headers)

@@ -78,11 +78,12 @@ class Sockets:
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_SECONDS)
                 return
             try:
-                await self._end_what_is_over()
+                await self.end_what_is_over()
             except HistoryError as error:
                 logger.warning("Sessions could not be looked up: %s", error)
 
-    async def _end_what_is_over(self) -> None:
+    async def end_what_is_over(self) -> None:
+        """Close the pages of all sessions that have ended, and of people whose rights have changed."""
         visitors = {visitor_of_page(client) for client in list(Client.instances.values())}
         for visitor in visitors:
             if visitor and visitor.way != "nobody" and not await self._doorkeeper.is_still_in(visitor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from localchat_ui.history.tables import AnyText, Base, UtcDateTime
@@ -39,3 +39,14 @@ class ApiKeyRow(Base):
     label: Mapped[str] = mapped_column(AnyText)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class QuotaRow(Base):
+    __tablename__ = "quotas"
+
+    # Empty for everybody: a primary key has no NULL.
+    user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # Nothing: what the next wider rule says. 0: as much as they like.
+    requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    generations_per_user: Mapped[int | None] = mapped_column(BigInteger)
+    tokens_per_day: Mapped[int | None] = mapped_column(BigInteger)

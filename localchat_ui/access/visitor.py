@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nicegui import Client
 from nicegui.slot import Slot
+
+from localchat_ui.access.forwarded import network_of
 
 # What lets somebody in: nothing at all, the access token, a login, an API key; and nobody is at the login page.
 Way = Literal["open", "token", "session", "key", "nobody"]
@@ -36,6 +40,11 @@ class Visitor:
             return f"key {self.session_id}"
         return f"user {self.user.id}" if self.user else f"address {self.address}"
 
+    @property
+    def person(self) -> str:
+        """Whose replies and tokens are counted together: a person with all keys, or everybody at an address."""
+        return f"user {self.user.id}" if self.user else f"address {network_of(self.address)}"
+
     def is_at_home_in(self, page: Visitor | None) -> bool:
         """Whether a page that `page` opened belongs to the same session."""
         return page is not None and (self.way, self.session_id) == (page.way, page.session_id)
@@ -54,6 +63,16 @@ def current_visitor() -> Visitor | None:
     return VISITOR.get()
 
 
+@contextmanager
+def acting_as(visitor: Visitor | None) -> Iterator[None]:
+    """Tasks that are begun within this block work for that visitor for as long as they run."""
+    token = VISITOR.set(visitor)
+    try:
+        yield
+    finally:
+        VISITOR.reset(token)
+
+
 def current_user() -> User | None:
     """Who is logged in; None while nobody has to log in."""
     visitor = current_visitor()
@@ -68,6 +87,15 @@ def current_owner() -> str | None:
     """
     user = current_user()
     return user.id if user else None
+
+
+def current_is_admin() -> bool:
+    """Whether whoever acts may decide for all: an administrator, or whoever has come in while there are no accounts.
+
+    As the page was opened; a page whose rights have changed is closed within two seconds.
+    """
+    user = current_user()
+    return user is None or user.is_admin
 
 
 def visitor_of_page(client: Client) -> Visitor | None:

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from localchat_ui.api.closing import Closing
 from localchat_ui.api.errors import RETRY_SECONDS, SERVER, ApiError, api_error, no_model
-from localchat_ui.chat import ChatService
+from localchat_ui.chat import MAX_WAITING, ChatService
 from localchat_ui.engine.base import Engine, EngineError
 from localchat_ui.library.model_file import displayable
 from localchat_ui.model_manager import HOW_TO_ADD, ModelManager, UnknownModelError
-
-MAX_WAITING = 256
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from localchat_ui.chat import ChatError
+from localchat_ui.access.refusal import TYPES, Refusal
+from localchat_ui.chat import ChatError, RefusedError
 from localchat_ui.engine.base import (
     EngineError,
     GenerationFailed,
@@ -75,6 +76,8 @@ def api_error(error: Exception) -> ApiError:  # noqa: PLR0911 - a table
     """The answer to whatever the rooms below refuse. Anything unknown is raised again."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, (RefusedError, Refusal)):
+        return refused(error.refusal if isinstance(error, RefusedError) else error)
     if isinstance(error, PromptTooLongError):
         return ApiError(400, str(error), code="context_length_exceeded")
     if isinstance(error, UnknownModelError):
@@ -96,6 +99,18 @@ def failed(event: GenerationFailed) -> ApiError:
     if event.refused:
         return ApiError(400, event.message)
     return ApiError(500, event.message, kind=SERVER, code="generation_failed")
+
+
+def refused(refusal: Refusal) -> ApiError:
+    """The answer to somebody who has used up what one may have."""
+    seconds = refusal.headers.get("Retry-After")
+    return ApiError(
+        refusal.status,
+        refusal.message,
+        kind=TYPES.get(refusal.status, INVALID),
+        code=refusal.code,
+        retry_after=int(seconds) if seconds else None,
+    )
 
 
 def no_model(message: str) -> ApiError:

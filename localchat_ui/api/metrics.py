@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from localchat_ui.access import Visitor, current_visitor
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import (
     Embeddings,
@@ -24,6 +25,7 @@ from localchat_ui.engine.base import (
     PromptBuilt,
 )
 
+Spend = Callable[[Visitor | None, int], None]
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -70,8 +72,10 @@ class Metrics:
 class MeteredEngine:
     """An engine whose replies are counted, whoever asked for them: pages or programs."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, spend: Spend = lambda visitor, n_tokens: None) -> None:
+        """`spend` is told, on any thread, of the tokens that were computed for somebody; reused ones cost nothing."""
         self._engine = engine
+        self._spend = spend
         self.metrics = Metrics(engine)
 
     @property
@@ -86,8 +90,13 @@ class MeteredEngine:
         return self._engine.load(path, on_progress)
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
+        visitor = current_visitor()
+
         def count_and_emit(event: Event) -> None:
             self.metrics.count(event)
+            if isinstance(event, GenerationDone):
+                stats = event.stats
+                self._spend(visitor, stats.prompt_tokens - stats.reused_tokens + stats.reply_tokens)
             emit(event)
 
         self._engine.submit(request, count_and_emit)
@@ -96,7 +105,9 @@ class MeteredEngine:
         return self._engine.preview(request)
 
     def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
-        return self._engine.embed(texts, model)
+        made = self._engine.embed(texts, model)
+        self._spend(current_visitor(), made.n_tokens)
+        return made
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self._engine.change(request_id, sampling)

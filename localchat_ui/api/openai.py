@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
+from localchat_ui.access.limits import claim_more
 from localchat_ui.api.backend import Backend, name_of
 from localchat_ui.api.errors import ApiError, ErrorBody, failed, shutting_down
 from localchat_ui.api.generation import Generations
@@ -109,6 +110,7 @@ async def _answer(
     *,
     stream: bool,
 ) -> Response:
+    claim_more(request.scope, len(requests))
     generations = Generations(backend.engine, requests)
     try:
         await while_connected(request, backend.closing, generations.start())

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-
 from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
 from localchat_ui.history.tables import ConversationRow
 
-# Set while somebody is acted for in the background, where nobody's page or request says who it is.
-_ACTING_FOR: ContextVar[tuple[str | None] | None] = ContextVar("acting_for", default=None)
 OWNER = "owner"
 
 
@@ -27,18 +21,3 @@ def _only_of_the_owner(state: ORMExecuteState) -> None:
         state.statement = state.statement.options(
             with_loader_criteria(ConversationRow, is_theirs, include_aliases=True)
         )
-
-
-@contextmanager
-def acting_for(owner: str | None) -> Iterator[None]:
-    """Tasks that are begun within this block act for that owner for as long as they run."""
-    token = _ACTING_FOR.set((owner,))
-    try:
-        yield
-    finally:
-        _ACTING_FOR.reset(token)
-
-
-def acted_for() -> tuple[str | None] | None:
-    """The owner acted for in the background; None where nobody is."""
-    return _ACTING_FOR.get()

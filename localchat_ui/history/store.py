@@ -34,7 +34,7 @@ from localchat_ui.history.errors import (
     UnknownMessageError,
     explained,
 )
-from localchat_ui.history.owner import OWNER, OwnedSession, acted_for
+from localchat_ui.history.owner import OWNER, OwnedSession
 from localchat_ui.history.search import SearchHit, find
 from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
 
@@ -61,8 +61,7 @@ class HistoryStore:
     @property
     def owner(self) -> str | None:
         """Whose conversations are seen and made right now."""
-        acted = acted_for()
-        return acted[0] if acted else self._current_owner()
+        return self._current_owner()
 
     async def open(self) -> HistoryStore:
         """Open the database, create or upgrade its tables; raises HistoryError. Returns itself."""

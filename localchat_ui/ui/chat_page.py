@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from nicegui import ui
 
+from localchat_ui.access import current_owner
+from localchat_ui.access.guard import Guard
 from localchat_ui.chat import ChatError, ChatService, PromptView
 from localchat_ui.conversation import Conversation, Message, Role, Version
 from localchat_ui.engine.base import EngineError
@@ -18,6 +20,7 @@ from localchat_ui.history.errors import HistoryError
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.reply import Reply
 from localchat_ui.ui import design, icons
+from localchat_ui.ui.components.account_button import AccountButton
 from localchat_ui.ui.components.composer import Composer
 from localchat_ui.ui.components.context_dialog import ContextDialog
 from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_SIZE
@@ -57,16 +60,20 @@ class ChatPage:
         self,
         chat: ChatService,
         models: ModelManager,
+        guard: Guard,
         conversation: Conversation | None,
         recent: Sequence[Conversation],
     ) -> None:
         self.is_stored = conversation is not None
         self.chat = chat
         self.models = models
+        self.guard = guard
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
         self._wanted: str | None = None
         self._is_gone = False
+        # An id, which needs no escaping; the browser's own functions read it.
+        ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
         design.apply()
         with ui.element("div").classes("page") as self._frame:
             self.conversation_list = ConversationList(
@@ -146,6 +153,7 @@ class ChatPage:
             # Only there while the list, which has one too, is not.
             icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")
             HelpDialog()
+            AccountButton(self.guard)
             icon_button(icons.SETTINGS, "Settings", controls="settings")
 
     def _complain(self, error: str) -> None:
@@ -278,7 +286,7 @@ class ChatPage:
         await self.open(path.removeprefix("/c/") if path.startswith("/c/") else None, remember=False)
 
 
-def register(chat: ChatService, models: ModelManager) -> None:
+def register(chat: ChatService, models: ModelManager, guard: Guard) -> None:
     """The routes `/` and `/c/{conversation_id}`."""
 
     async def open_page(conversation_id: str | None) -> ChatPage:
@@ -287,7 +295,7 @@ def register(chat: ChatService, models: ModelManager) -> None:
         recent = await chat.conversations(LIST_PAGE_SIZE + 1)
         conversation = await chat.open(conversation_id) if conversation_id else None
         branch = await read_branch(chat, conversation.id, PAGE_SIZE) if conversation else Branch([], {}, None)
-        page = ChatPage(chat, models, conversation, recent)
+        page = ChatPage(chat, models, guard, conversation, recent)
         page.show(branch)
         return page
 

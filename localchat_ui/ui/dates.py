@@ -25,3 +25,12 @@ def age_of(moment: datetime, today: date) -> str:
 
 def local_today() -> date:
     return utc_now().astimezone().date()
+
+
+def day_of(moment: datetime) -> str:
+    """`today`, `yesterday`, or `3 March 2026`."""
+    day = moment.astimezone().date()
+    days = (local_today() - day).days
+    if days in (0, 1):
+        return ("today", "yesterday")[days]
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"

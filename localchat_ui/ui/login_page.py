@@ -30,27 +30,38 @@ HEADERS = {
 STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100dvh; display: grid; place-items: center; padding: 1.5rem; background: var(--page);
-  color: var(--text); font: 400 var(--body)/1.6 var(--font); }
-main { width: 100%; max-width: 22rem; background: var(--raised); border: 1px solid var(--line);
-  border-radius: var(--radius); box-shadow: var(--shadow); padding: 1.75rem; }
-h1 { font-size: var(--large); font-weight: 600; line-height: 1.25; letter-spacing: -0.015em; margin: 0 0 1.25rem; }
+  color: var(--text); font: 400 var(--body)/1.5 var(--font); }
+main { width: 100%; max-width: 23rem; background: var(--raised); border: 1px solid var(--line);
+  border-radius: 1rem; box-shadow: var(--shadow); padding: 2rem; }
+h1 { font-size: var(--large); font-weight: 600; line-height: 1.25; letter-spacing: -0.015em; margin: 0 0 0.4rem; }
 label { display: block; font-weight: 500; font-size: var(--small); margin-bottom: 1rem; }
-input { display: block; width: 100%; margin-top: 0.3rem; padding: 0.6rem 0.75rem; font: inherit; font-size: 1rem;
-  color: var(--text); background: var(--page); border: 1px solid var(--muted); border-radius: 0.6rem; }
-button { width: 100%; padding: 0.65rem; font: 500 1rem/1.4 var(--font); color: var(--on-accent);
+input { display: block; width: 100%; margin-top: 0.35rem; padding: 0.6rem 0.75rem; font: inherit; font-size: 1rem;
+  color: var(--text); background: var(--page); border: 1px solid color-mix(in srgb, var(--muted) 55%, var(--line));
+  border-radius: 0.6rem; }
+input:hover { border-color: var(--muted); }
+input:focus { outline: 2px solid var(--accent); outline-offset: -1px; border-color: var(--accent); }
+button { width: 100%; margin-top: 0.5rem; padding: 0.7rem; font: 500 1rem/1.4 var(--font); color: var(--on-accent);
   background: var(--accent); border: 0; border-radius: 0.6rem; cursor: pointer; }
+button:hover { background: color-mix(in srgb, var(--accent) 88%, var(--text)); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-p { margin: 0 0 1rem; }
-.hint { color: var(--muted); font-size: var(--small); }
-[role=alert] { color: var(--danger); background: var(--danger-soft); border-radius: 0.6rem; padding: 0.6rem 0.9rem; }
+p { margin: 0 0 1.25rem; font-size: 0.9rem; color: var(--muted); }
+[role=alert] { color: var(--danger); background: var(--danger-soft); border-radius: 0.6rem; margin-top: 0.9rem;
+  padding: 0.6rem 0.9rem; }
+@media (max-width: 28rem) {
+  body { padding: 1rem; align-items: start; padding-top: 12dvh; }
+  main { padding: 1.5rem; }
+}
 """
+# The focus goes to the first thing that has to be written.
 PERSON_FIELDS = """
-<label>Name <input name="name" required autofocus autocomplete="username" autocapitalize="none" spellcheck="false"
-  value="{name}"></label>
-<label>Password <input name="password" type="password" required autocomplete="current-password"></label>"""
+<label>Name <input name="name" required {name_first} autocomplete="username" autocapitalize="none" spellcheck="false"
+  maxlength="200" value="{name}"></label>
+<label>Password <input name="password" type="password" required {password_first}
+  autocomplete="current-password"></label>"""
 VISITOR_FIELDS = """
-<label>Access token <input name="token" type="password" required autofocus autocomplete="current-password"></label>
-<p class="hint">It is printed where the program was started.</p>"""
+<label>Access token <input name="token" type="password" required autofocus autocomplete="current-password"></label>"""
+PERSON_INVITATION = "Log in to chat with the models of this machine."
+VISITOR_INVITATION = "The access token lets you in. It is printed where the program was started."
 
 
 class LoginForm(BaseModel):
@@ -90,7 +101,7 @@ def register(app: App, guard: Guard) -> None:
             page.headers.update(refusal.headers)
             return page
         if cookie is None:
-            wrong = "That name and password do not go together." if form.name else "That is not the access token."
+            wrong = "This name and password do not go together." if form.name else "This is not the access token."
             return await _page(request, guard, form.next, wrong, status=401, name=form.name)
         response = _redirect(request, form.next)
         set_cookie(response, request.scope, SESSION, cookie, door.session_seconds)
@@ -110,9 +121,12 @@ async def _page(
     request: Request, guard: Guard, there: str, alert: str = "", *, status: int = 200, name: str = ""
 ) -> HTMLResponse:
     csrf = cookie_of(request.scope, CSRF) or secrets.token_urlsafe(16)
-    fields = PERSON_FIELDS.format(name=escape(name)) if await guard.accounts.exist() else VISITOR_FIELDS
-    said = f'<p role="alert">{escape(alert)}</p>' if alert else ""
-    body = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Log in – LocalChat</title>
+    fields, invitation = VISITOR_FIELDS, VISITOR_INVITATION
+    if await guard.accounts.exist():
+        first = {"name_first": "" if name else "autofocus", "password_first": "autofocus" if name else ""}
+        fields, invitation = PERSON_FIELDS.format(name=escape(name), **first), PERSON_INVITATION
+    said = f'<p role="alert">{escape(alert)}</p>' if alert else f"<p>{invitation}</p>"
+    body = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Log in · LocalChat</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <style>{_variables()}{STYLE}</style></head><body><main><h1>LocalChat</h1>{said}
 <form method="post" action="{escape(request.scope.get("root_path", ""))}/login">

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from localchat_ui.access.body import BodyLimit
-from localchat_ui.access.limits import Generations, network_of
-from localchat_ui.access.refusal import Refusal
-from localchat_ui.access.visitor import User, Visitor
+from localchat_ui.access.forwarded import network_of
 
 from .conftest import TOKEN, Door, OpenDoor
 
@@ -64,17 +61,6 @@ async def test_replies_at_a_time_are_limited_over_the_api(open_door: OpenDoor):
         assert (await first).text == "Once upon a time"
         assert (await me.post(**post)).status_code == 200
         assert (await other.post(**post)).status_code == 200
-
-
-def test_a_slot_is_given_back_after_an_error():
-    generations, alice = Generations(1), Visitor("session", user=User("1", "alice"))
-    elsewhere = Visitor("session", "elsewhere", user=User("1", "alice"))
-    with suppress(ValueError), generations.slot(alice):
-        with pytest.raises(Refusal):
-            generations.slot(elsewhere).__enter__()
-        raise ValueError
-    with generations.slot(elsewhere):
-        pass
 
 
 def test_a_whole_ipv6_network_is_one_address():

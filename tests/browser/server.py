@@ -72,6 +72,10 @@ class Server:
                 command, cwd=self.folder, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
 
+    def wait_for_health(self) -> None:
+        """Wait until it answers whoever has not come in."""
+        self._wait_until_it_answers("/healthz")
+
     def stop(self, number: signal.Signals = signal.SIGTERM, patience: float = 10) -> float:
         """Send a signal and wait for the end; returns the seconds it took."""
         assert self.process is not None
@@ -133,13 +137,13 @@ class Server:
         """What is stored of a conversation now."""
         return self.stored(lambda store: store.branch(conversation_id))
 
-    def _wait_until_it_answers(self) -> None:
+    def _wait_until_it_answers(self, path: str = "/") -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             assert self.process is not None
             assert self.process.poll() is None, self.output()
             try:
-                self.get()
+                self.get(path)
                 return
             except (http.client.HTTPException, OSError):
                 time.sleep(0.05)

@@ -10,7 +10,6 @@ import pytest
 
 from localchat_ui.conversation import ChatOptions, Conversation, Message, Role
 from localchat_ui.history.errors import HistoryError, UnknownConversationError, UnknownMessageError
-from localchat_ui.history.owner import acting_for
 from localchat_ui.history.store import HistoryStore
 
 
@@ -123,15 +122,6 @@ async def test_presets_are_each_ones_own(store: HistoryStore, door: Door) -> Non
     await store.delete_preset("Poet")
     door.owner = "anna"
     assert [preset.text for preset in await store.presets()] == ["You are a poet."]
-
-
-async def test_who_is_acted_for_in_the_background_counts(
-    store: HistoryStore, door: Door, annas: tuple[Conversation, Message]
-) -> None:
-    door.owner = None
-    with acting_for("anna"):
-        assert len(await store.conversations()) == 1
-    assert await store.conversations() == []
 
 
 async def test_old_deleted_conversations_of_everybody_are_purged(

@@ -1,11 +1,11 @@
 // Text files whose text joins the next message. They are read here; the server only counts their tokens.
 localchat.attachments = (() => {
-  const { box, complain, kilobytes } = localchat.page;
+  const { box, place, complain, kilobytes } = localchat.page;
 
   const MOST_BYTES = 300000;
 
   // Those of the conversation that is open: [{ id, name, note, text }]. They stay with its draft.
-  const key = (path = location.pathname) => "localchat.files:" + path;
+  const key = (path) => place("files", path);
   let attached = [];
   function add(files, count) {
     for (const file of files) read(file, count);
@@ -32,10 +32,10 @@ localchat.attachments = (() => {
 
   // The server's answer: how many tokens a file has, or why it is too long.
   function counted(id, note, refusal) {
-    const place = attached.findIndex((file) => file.id === id);
-    if (place < 0) return;
-    if (refusal) complain(`${attached.splice(place, 1)[0].name}: ${refusal}`);
-    else attached[place].note += ` · ${note}`;
+    const index = attached.findIndex((file) => file.id === id);
+    if (index < 0) return;
+    if (refusal) complain(`${attached.splice(index, 1)[0].name}: ${refusal}`);
+    else attached[index].note += ` · ${note}`;
     changed();
   }
 

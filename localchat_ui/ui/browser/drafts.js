@@ -1,8 +1,8 @@
 // What is being written survives a reload and a restart of the program, for each conversation by itself.
 localchat.drafts = (() => {
-  const { box } = localchat.page;
+  const { box, place } = localchat.page;
 
-  const key = (path = location.pathname) => "localchat.draft:" + path;
+  const key = (path) => place("draft", path);
 
   function keep() {
     const text = box().value;

@@ -7,6 +7,11 @@ localchat.page = (() => {
   const named = (name, within = document) =>
     [...within.querySelectorAll("button")].find((b) => (b.getAttribute("aria-label") ?? b.textContent.trim()) === name);
 
+  // Where the browser keeps something of a conversation. Of each person their own: several may use this browser one
+  // after the other.
+  const place = (kind, path = location.pathname) =>
+    `localchat.${kind}:${document.documentElement.dataset.owner ?? ""}${path}`;
+
   const kilobytes = (bytes) => `${Math.max(1, Math.round(bytes / 1000)).toLocaleString("en-US")} kB`;
 
   function complain(text) {
@@ -30,5 +35,5 @@ localchat.page = (() => {
     setTimeout(() => (status.textContent = text), 100);
   }
 
-  return { box, wide, touch, named, kilobytes, complain, say };
+  return { box, wide, touch, named, place, kilobytes, complain, say };
 })();

@@ -1,17 +1,16 @@
 // Messages that were handed over and not confirmed yet. One that is lost on its way, because the program ended or the
 // connection broke before either of them noticed, comes back into the box.
 localchat.sent = (() => {
-  const { box, complain } = localchat.page;
+  const { box, place, complain } = localchat.page;
 
-  const KEY = "localchat.sent";
   const SHOWN_AFTER = 500;
   const LOST_AFTER = 5000;
 
   // Of this tab alone, reloads included: [{ ticket, path, text }].
-  const all = () => JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
+  const all = () => JSON.parse(sessionStorage.getItem(place("sent", "")) ?? "[]");
   function keep(messages) {
     try {
-      sessionStorage.setItem(KEY, JSON.stringify(messages));
+      sessionStorage.setItem(place("sent", ""), JSON.stringify(messages));
     } catch {
       // Too much to be kept; it is on its way all the same.
     }

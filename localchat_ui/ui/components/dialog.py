@@ -44,6 +44,9 @@ class Dialog:
         button.props["aria-haspopup"] = "dialog"
         button.on("click", js_handler=f"() => localchat.focus.showDialog({self._element})")
 
+    def open(self) -> None:
+        ui.run_javascript(f"localchat.focus.showDialog({self._element})")
+
     def close(self) -> None:
         ui.run_javascript(f"{self._element}?.close()")
 

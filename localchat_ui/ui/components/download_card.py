@@ -31,8 +31,8 @@ class DownloadCard:
             downloading or (status.phase in (Phase.NONE, Phase.FAILED) and not self._has_usable())
         )
         self._bar.set_visibility(downloading)
-        self._cancel.set_visibility(downloading)
-        self._download.set_visibility(not downloading)
+        self._cancel.set_visibility(downloading and self._models.may_choose)
+        self._download.set_visibility(not downloading and self._models.may_choose)
         self._title.set_text(f"Downloading {self._models.download_name}" if downloading else "No model yet")
         if downloading and status.download is not None:
             share = _share(status.download)

@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ModelManager, Phase
+from localchat_ui.model_manager import ChoiceRefusedError, ModelManager, Phase
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE
 
@@ -44,7 +44,10 @@ class ModelPicker:
         if event.value is None or event.value == self._shown():
             return
         chosen = next(model for model in self._models.models if str(model.path) == event.value)
-        self._models.choose(chosen)
+        try:
+            self._models.choose(chosen)
+        except ChoiceRefusedError:
+            self._draw()  # as it was; the hint says why
 
     def _draw(self) -> None:
         options = {str(model.path): f"{model.name}\n{model.details}" for model in self._listed()}
@@ -55,8 +58,18 @@ class ModelPicker:
         elif "selected-item" not in self._select.slots:
             self._select.props.pop("display-value", None)
             self._select.add_slot("selected-item", SELECTED)
+        self._draw_right()
         if options != self._select.options or self._shown() != self._select.value:
             self._select.set_options(options, value=self._shown())
+
+    def _draw_right(self) -> None:
+        """Without the right to choose it only says which model answers; then it is no combobox any more."""
+        fixed = not self._models.may_choose
+        if fixed != bool(self._select.props.get("readonly")):
+            self._select.props["readonly"] = self._select.props["hide-dropdown-icon"] = fixed
+            self._select.props["role"] = "group" if fixed else None
+            self._select.props["title"] = "Administrators choose the model here." if fixed else None
+            self._select.update()
 
     def _listed(self) -> list[ModelFile]:
         """What was found, and what is in use even if its file has gone."""

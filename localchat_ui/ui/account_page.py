@@ -1,0 +1,95 @@
+"""A person's own account: who they are, their sessions, their password, the keys of their programs."""
+
+from __future__ import annotations
+
+from nicegui import ui
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from localchat_ui.access import User, current_user, current_visitor
+from localchat_ui.access.accounts import SHORTEST_PASSWORD
+from localchat_ui.access.guard import Guard
+from localchat_ui.access.own_account import OwnAccount
+from localchat_ui.ui import icons
+from localchat_ui.ui.components.api_keys import ApiKeys
+from localchat_ui.ui.components.element import text_button
+from localchat_ui.ui.desk import Outcome, desk, field, link, path_to, section
+from localchat_ui.ui.words import counted
+
+
+def register(guard: Guard) -> None:
+    """The route /account, for whoever has logged in to an account."""
+
+    @ui.page("/account")
+    async def account_page(request: Request) -> Response | None:
+        user = current_user()
+        visitor = current_visitor()
+        if user is None or visitor is None or visitor.way != "session":
+            return RedirectResponse(path_to("/"), 303, {"Cache-Control": "no-store"})
+        keys = await guard.own_account.keys()
+        quota, (used, _) = await guard.quotas.of(visitor), await guard.quotas.used_today(visitor)
+        with desk("Your account"):
+            _Sessions(guard, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
+            _Password(guard.own_account, user)
+            ApiKeys(guard.own_account, keys)
+        return None
+
+
+class _Sessions:
+    def __init__(self, guard: Guard, user: User, tokens: str) -> None:
+        self._guard = guard
+        with section("Logged in"):
+            with ui.element("p").classes("desk-text"):
+                role = ", an administrator" if user.is_admin else ""
+                ui.html(tag="span", sanitize=False, content="You are ")
+                ui.label(user.name).classes("strong").props("dir=auto")
+                ui.html(tag="span", sanitize=False, content=f"{role}.")
+            if tokens:
+                ui.label(f"You have used {tokens} tokens today.").classes("desk-text")
+            with ui.element("div").classes("desk-row"):
+                text_button("Log out", self._log_out, primary=True)
+                text_button("Log out everywhere else", self._log_out_elsewhere)
+                if user.is_admin:
+                    link(icons.SETTINGS, "Administration", "/admin").classes("text-button")
+            self._outcome = Outcome()
+
+    async def _log_out(self) -> None:
+        visitor = current_visitor()
+        if visitor is not None:
+            await self._guard.log_out(visitor)
+
+    async def _log_out_elsewhere(self) -> None:
+        ended = 0
+        with self._outcome.telling(
+            lambda: f"{counted(ended, 'other session')} ended." if ended else "You are logged in nowhere else."
+        ):
+            ended = await self._guard.own_account.log_out_elsewhere()
+
+
+class _Password:
+    def __init__(self, account: OwnAccount, user: User) -> None:
+        self._account = account
+        with section("Password", "A new one ends all other sessions. API keys go on to work until they are revoked."):
+            with ui.element("form").classes("fields") as form:
+                # For password managers, which want to know whose password it is.
+                ui.element("input").props("type=text autocomplete=username hidden").props["value"] = user.name
+                self._present = field("Present password", autocomplete="current-password", secret=True)
+                self._new = field(
+                    "New password",
+                    autocomplete="new-password",
+                    secret=True,
+                    hint=f"At least {SHORTEST_PASSWORD} characters; a sentence is easy to remember and hard to guess.",
+                )
+                self._again = field("New password once more", autocomplete="new-password", secret=True)
+                text_button("Change password", primary=True).props("type=submit")
+            form.on("submit", self._change, js_handler="(event) => { event.preventDefault(); emit(); }")
+            self._outcome = Outcome()
+
+    async def _change(self) -> None:
+        if self._new.value != self._again.value:
+            self._outcome.complain("The two new passwords differ.")
+            return
+        with self._outcome.telling("The password is changed, and all other sessions have ended."):
+            await self._account.change_password(self._present.value or "", self._new.value or "")
+            for box in (self._present, self._new, self._again):
+                box.set_value("")

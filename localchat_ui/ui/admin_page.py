@@ -1,0 +1,40 @@
+"""What an administrator sees: people, limits and models, and never what anybody has written."""
+
+from __future__ import annotations
+
+from nicegui import ui
+from starlette.requests import Request
+from starlette.responses import Response
+
+from localchat_ui.access.accounts import AccountError
+from localchat_ui.access.guard import Guard
+from localchat_ui.access.refusal import Refusal
+from localchat_ui.model_manager import ModelManager
+from localchat_ui.ui.components.limits_form import LimitsForm
+from localchat_ui.ui.components.models_table import ModelsTable
+from localchat_ui.ui.components.users_table import UsersTable
+from localchat_ui.ui.desk import desk
+
+REFUSAL = (
+    "This page is for administrators. Accounts of administrators are made where the program runs: "
+    "python -m localchat_ui user add NAME --admin"
+)
+
+
+def register(guard: Guard, models: ModelManager) -> None:
+    """The route /admin. What is behind its buttons asks once more who presses them."""
+    office = guard.administration
+
+    @ui.page("/admin")
+    async def admin_page(request: Request) -> Response | None:
+        try:
+            users, quotas = await office.users(), await office.quotas()
+        except AccountError:
+            return Refusal(403, "not_admin", REFUSAL).response(request.scope)
+        await models.refresh()
+        with desk("Administration", back=("/account", "Your account")):
+            table = UsersTable(office, users)
+            limits = LimitsForm(office, users, quotas)
+            table.changed.subscribe(limits.refresh)
+            ModelsTable(office, models)
+        return None

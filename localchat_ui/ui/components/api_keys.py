@@ -1,0 +1,91 @@
+"""The keys of a person's programs: made, shown once, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from nicegui import ui
+
+from localchat_ui.access.accounts import LONGEST_LABEL, ApiKey
+from localchat_ui.access.own_account import OwnAccount
+from localchat_ui.ui import icons
+from localchat_ui.ui.components.confirm import Confirm
+from localchat_ui.ui.components.element import icon_button, text_button
+from localchat_ui.ui.dates import day_of
+from localchat_ui.ui.desk import Outcome, copy_button, field, section
+
+HINT = "For programs that act for you. They send it as “Authorization: Bearer …”."
+
+
+class ApiKeys:
+    def __init__(self, account: OwnAccount, keys: Sequence[ApiKey]) -> None:
+        self._account = account
+        with section("API keys", HINT):
+            self._table = ui.element("div")
+            with ui.element("form").classes("fields inline") as form:
+                self._label = field("Label of the new key", autocomplete="off")
+                self._label.props["maxlength"] = LONGEST_LABEL
+                self._label.props["placeholder"] = "laptop, notebook, editor …"
+                text_button("Make a key", primary=True).props("type=submit")
+            form.on("submit", self._make, js_handler="(event) => { event.preventDefault(); emit(); }")
+            with ui.element("div").classes("new-key").props("role=status") as self._shown:
+                ui.label("This is the new key. Copy it now: it is never shown again.")
+                with ui.element("div").classes("desk-row"):
+                    self._key = ui.html(sanitize=False, tag="code")
+                    copy_button(self._key)
+                    icon_button(icons.CLOSE, "Dismiss", self._forget)
+            self._shown.set_visibility(False)
+            self._outcome = Outcome()
+            self._confirm = Confirm()
+        self._draw(keys)
+
+    def _draw(self, keys: Sequence[ApiKey]) -> None:
+        self._table.clear()
+        if not keys:
+            with self._table:
+                ui.label("You have none yet.").classes("desk-text")
+            return
+        with self._table, ui.element("table").classes("desk-table"):
+            with ui.element("thead"), ui.element("tr"):
+                for name in ("Label", "Made", "Last used"):
+                    ui.html(name, sanitize=False, tag="th")
+                ui.html("", sanitize=False, tag="td")
+            with ui.element("tbody"):
+                for key in keys:
+                    self._row(key)
+
+    def _row(self, key: ApiKey) -> None:
+        name = key.label or "no label"
+        with ui.element("tr"):
+            with ui.element("td").classes("name"):
+                ui.label(name).props("dir=auto")
+            with ui.element("td").props('data-name="Made"'):
+                ui.label(day_of(key.created_at))
+            with ui.element("td").props('data-name="Last used"'):
+                ui.label(day_of(key.last_used_at) if key.last_used_at else "never")
+            with ui.element("td").classes("actions-cell"):
+                button = text_button("Revoke…", partial(self._ask, key)).classes("danger")
+                button.props["aria-label"] = f"Revoke {name}"
+
+    async def _make(self) -> None:
+        with self._outcome.telling():
+            self._key.set_content("")
+            self._key.set_content(await self._account.make_key(self._label.value or ""))
+            self._shown.set_visibility(True)
+            self._label.set_value("")
+            self._draw(await self._account.keys())
+
+    def _ask(self, key: ApiKey) -> None:
+        text = f"Programs that use “{key.label or 'no label'}” cannot come in any more. This cannot be undone."
+        self._confirm.ask("Revoke this key?", text, "Revoke", partial(self._revoke, key))
+
+    async def _revoke(self, key: ApiKey) -> None:
+        with self._outcome.telling(f"The key “{key.label or 'no label'}” is worth nothing now."):
+            await self._account.revoke_key(key.id)
+            self._forget()
+            self._draw(await self._account.keys())
+
+    def _forget(self) -> None:
+        self._key.set_content("")
+        self._shown.set_visibility(False)

@@ -1,0 +1,35 @@
+"""Asks before something that cannot be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from nicegui import ui
+
+from localchat_ui.ui.components.dialog import Dialog
+from localchat_ui.ui.components.element import text_button
+
+
+class Confirm:
+    """Stands where it is made; one dialog at a time."""
+
+    def __init__(self) -> None:
+        self._place = ui.element("div")
+
+    def ask(self, title: str, text: str, yes: str, then: Callable[[], Awaitable[None]]) -> None:
+        """`yes` is the button that goes on; it names what happens."""
+
+        async def go_on() -> None:
+            dialog.close()
+            with self._place:
+                await then()
+
+        self._place.clear()
+        with self._place:
+            dialog = Dialog(title, close="Close")
+            with dialog.body:
+                ui.label(text).classes("dialog-text")
+                with ui.element("div").classes("dialog-actions"):
+                    text_button("Cancel", dialog.close)
+                    text_button(yes, go_on).classes("danger")
+        dialog.open()

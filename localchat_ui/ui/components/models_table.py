@@ -1,0 +1,99 @@
+"""The installed models, for administrators: which are in memory, which answers, and who may change that."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import ValueChangeEventArguments
+
+from localchat_ui.access.administration import Administration
+from localchat_ui.library.model_file import ModelFile
+from localchat_ui.model_manager import ModelManager, Phase
+from localchat_ui.ui.components.element import text_button
+from localchat_ui.ui.desk import Outcome, section
+
+LOOK_SECONDS = 2.0
+HINT = "One model answers everybody in the page. Programs may name another, which is loaded beside it."
+
+
+class ModelsTable:
+    def __init__(self, office: Administration, models: ModelManager) -> None:
+        self._office = office
+        self._models = models
+        self._drawn: object = None
+        with section("Models", HINT):
+            self._table = ui.element("div")
+            self._only_admins = ui.checkbox(
+                "Only administrators change the model in use", value=models.only_admins_choose, on_change=self._restrict
+            )
+            with ui.element("div").classes("desk-row"):
+                text_button("Free memory", self._free)
+            self._outcome = Outcome()
+        self._draw()
+        models.changed.subscribe(self._draw)
+        models.failed.subscribe(self._outcome.complain)
+        # Models leave memory by themselves when they were idle for long.
+        ui.timer(LOOK_SECONDS, self._draw)
+
+    def _draw(self) -> None:
+        shown = [(model, self._state(model)) for model in self._models.models]
+        if shown == self._drawn:
+            return
+        self._drawn = shown
+        self._table.clear()
+        with self._table, ui.element("table").classes("desk-table"):
+            with ui.element("thead"), ui.element("tr"):
+                for name in ("Model", "State"):
+                    ui.html(name, sanitize=False, tag="th")
+                ui.html("", sanitize=False, tag="td")
+            with ui.element("tbody"):
+                for model, state in shown:
+                    self._row(model, state)
+        self._only_admins.set_value(self._models.only_admins_choose)
+
+    def _row(self, model: ModelFile, state: str) -> None:
+        with ui.element("tr"):
+            with ui.element("td").classes("name"):
+                ui.label(model.name)
+                ui.label(model.details).classes("hint")
+            with ui.element("td"):
+                ui.label(state)
+            with ui.element("td").classes("actions-cell"):
+                if not model.error and model != self._in_use:
+                    button = text_button("Use", partial(self._choose, model))
+                    button.props["aria-label"] = f"Use {model.name}"
+
+    @property
+    def _in_use(self) -> ModelFile | None:
+        return self._models.status.target or self._models.status.model
+
+    def _state(self, model: ModelFile) -> str:
+        if model.error:
+            return "Cannot be loaded"
+        status = self._models.status
+        if model == status.target and status.phase is Phase.LOADING:
+            return "Loading"
+        in_memory = model.path in self._models.in_memory
+        if model == status.model:
+            return "In use" if in_memory else "In use, loads with the next message"
+        return "In memory" if in_memory else "On disk"
+
+    async def _choose(self, model: ModelFile) -> None:
+        with self._outcome.telling():
+            async with self._office.acting("model chosen", model=model.name):
+                self._models.choose(model)
+
+    async def _restrict(self, event: ValueChangeEventArguments[Any]) -> None:
+        only_admins = bool(event.value)
+        if only_admins == self._models.only_admins_choose:
+            return
+        with self._outcome.telling("Saved."):
+            async with self._office.acting("model choice set", only_admins=only_admins):
+                await self._models.let_only_admins_choose(only_admins)
+
+    async def _free(self) -> None:
+        with self._outcome.telling("What nobody needs at this moment has left memory."):
+            async with self._office.acting("memory freed"):
+                await self._models.free_memory()
