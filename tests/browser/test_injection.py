@@ -17,13 +17,13 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, expect
 
-from localchat_ui.conversation import ChatOptions, Conversation, Message, Preset, Role, utc_now
+from localchat_ui.conversation import ChatOptions, Conversation, Message, Role, utc_now
 from localchat_ui.history.store import HistoryStore
 
 from .conftest import Visit
 from .parrot import FAIL
 from .payloads import PAYLOADS, file_names, on_one_line
-from .server import Server, clean_environment, starter
+from .server import Server, starter
 from .visitor import Visitor
 from .witness import Witness, landmarks
 

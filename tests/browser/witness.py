@@ -1,8 +1,7 @@
-"""Watches pages for what no text may make them do: run a script, call somebody, go elsewhere, touch what is around it."""
+"""Watches pages for what no text may make them do: run a script, call somebody, leave, touch what is around it."""
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Frame, Page, Request, Route, WebSocket
@@ -21,7 +20,7 @@ addEventListener("securitypolicyviolation", (event) =>
 # What handlers in attributes wait for, sent to every element that holds somebody's words; and what they look like.
 PROVOKE = """() => {
   const found = [];
-  const words = "[role=log] article, nav[aria-label=Conversations], [role=alert], [role=dialog], dialog, [role=menu], header";
+  const words = "header, nav, [role=log] article, [role=alert], [role=dialog], dialog, [role=menu]";
   const events = ["load", "error", "focus", "mouseover", "mouseenter", "pointerover", "pointerenter", "animationstart",
     "animationend", "transitionend", "toggle", "beforetoggle", "begin", "start", "scroll", "loadstart", "pageshow"];
   for (const place of document.querySelectorAll(words)) {
@@ -34,11 +33,13 @@ PROVOKE = """() => {
       }
     }
   }
-  const never = "script, style, link, meta, base, iframe, object, embed, img, image, picture, video, audio, form, dialog," +
-    "input:not([disabled]), select, textarea, template, slot, canvas, svg, marquee, [contenteditable], [tabindex]," +
-    "[autofocus], [popover], [accesskey], [name], [ping], [is], a:not([rel~=noopener][target=_blank])";
-  for (const element of document.querySelectorAll(".words *"))
-    if (element.matches(never) || (element.id && !/^c\\d+$/.test(element.id))) found.push(`in a message: ${element.outerHTML.slice(0, 200)}`);
+  const never = "script, style, link, meta, base, iframe, object, embed, img, image, picture, video, audio, canvas," +
+    "svg, form, input:not([disabled]), select, textarea, dialog, template, slot, marquee, [contenteditable]," +
+    "[tabindex], [autofocus], [popover], [accesskey], [name], [ping], [is], a:not([rel~=noopener][target=_blank])";
+  for (const element of document.querySelectorAll(".words *")) {
+    const takesAName = element.id && !/^c\\d+$/.test(element.id);
+    if (takesAName || element.matches(never)) found.push(`in a message: ${element.outerHTML.slice(0, 200)}`);
+  }
   return found;
 }"""
 
@@ -75,7 +76,9 @@ LANDMARKS = """(texts) => {
     return { size, style: Object.fromEntries(values.map((name) => [name, style.getPropertyValue(name)])) };
   };
   const seen = {};
-  const keep = (name, told) => Object.entries({ ...told.style, size: String(told.size) }).forEach(([key, value]) => (seen[`${name}: ${key}`] = value));
+  const keep = (name, { size, style }) => {
+    for (const [key, value] of Object.entries({ ...style, size: String(size) })) seen[`${name}: ${key}`] = value;
+  };
   const landmarks = { page: "body", header: "header", list: "nav[aria-label=Conversations]", view: "main",
     box: "textarea[aria-label=Message]", send: "button[aria-label=Send]" };
   for (const [name, selector] of Object.entries(landmarks)) keep(name, look(document.querySelector(selector), true));
