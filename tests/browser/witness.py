@@ -48,7 +48,8 @@ PROVOKE = """() => {
 LOOK = """() => {
   const found = [];
   const log = document.querySelector("[role=log]");
-  const view = document.querySelector("main").getBoundingClientRect();
+  const main = [...document.querySelectorAll("main")].at(-1);
+  const view = main.getBoundingClientRect();
   const dialog = document.querySelector("dialog[open], .q-dialog, .q-menu");
   for (let x = 8; x < innerWidth && !dialog; x += innerWidth / 24) {
     for (let y = 4; y < innerHeight; y += innerHeight / 24) {
@@ -61,9 +62,14 @@ LOOK = """() => {
         found.push(`words lie outside of their message at ${x}, ${y}: ${hit.outerHTML.slice(0, 200)}`);
     }
   }
-  for (const element of [document.documentElement, document.body, document.querySelector("main")])
+  for (const element of [document.documentElement, document.body, main])
     if (element.scrollWidth > element.clientWidth) found.push(`${element.tagName} got ${element.scrollWidth} wide`);
   return found;
+}"""
+
+SCROLL = """(share) => {
+  const main = [...document.querySelectorAll("main")].at(-1);
+  main.scrollTop = share * main.scrollHeight;
 }"""
 
 # How everything around the messages looks, and a message that is always there: to be compared between two pages.
@@ -79,8 +85,8 @@ LANDMARKS = """(texts) => {
   const keep = (name, { size, style }) => {
     for (const [key, value] of Object.entries({ ...style, size: String(size) })) seen[`${name}: ${key}`] = value;
   };
-  const landmarks = { page: "body", header: "header", list: "nav[aria-label=Conversations]", view: "main",
-    box: "textarea[aria-label=Message]", send: "button[aria-label=Send]" };
+  const landmarks = { page: "body", header: "header", list: "nav[aria-label=Conversations]",
+    view: "main:not(:has(main))", box: "textarea[aria-label=Message]", send: "button[aria-label=Send]" };
   for (const [name, selector] of Object.entries(landmarks)) keep(name, look(document.querySelector(selector), true));
   const articles = [...document.querySelectorAll("[role=log] article")];
   for (const text of texts) {
@@ -110,10 +116,8 @@ class Witness:
         """Provoke what sleeps in the page, look at it from top to bottom, and see that nobody did anything."""
         page = person.page
         found: list[str] = page.evaluate(PROVOKE)
-        for place in (0, 0.33, 0.66, 1):
-            page.evaluate(
-                "(s) => { const m = document.querySelector('main'); m.scrollTop = s * m.scrollHeight; }", place
-            )
+        for share in (0, 0.25, 0.5, 0.75, 1):
+            page.evaluate(SCROLL, share)
             found += page.evaluate(LOOK)
         found += self.accusations
         assert not found, "\n".join([at, *found[:20]])
