@@ -31,11 +31,18 @@ T = TypeVar("T")
 class Server:
     """`python -m localchat_ui` with its data below `folder`; `url` answers once it was entered."""
 
-    def __init__(self, folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+        program: str = "localchat_ui",
+    ) -> None:
         self.folder = folder
         self.models = folder / "models"
         self.models.mkdir(parents=True, exist_ok=True)
         self.flags = flags
+        self.program = program
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
@@ -63,7 +70,7 @@ class Server:
 
     def launch(self) -> None:
         """Start it without waiting for it."""
-        command = [sys.executable, "-m", "localchat_ui", "--port", str(self.port), "--open-browser", "false"]
+        command = [sys.executable, "-m", self.program, "--port", str(self.port), "--open-browser", "false"]
         command += ["--models-dir", str(self.models), "--data-dir", str(self.folder / "data"), *self.flags]
         # In a folder of its own, so that nobody's settings.env takes part; in a process group of its own, so that
         # whatever it leaves behind can be found.

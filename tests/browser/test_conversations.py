@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from localchat_ui.conversation import Conversation, Message, Role
+from localchat_ui.conversation import TITLE_LENGTH, Conversation, Message, Role
 from localchat_ui.history.store import HistoryStore
 
 from .conftest import STEADY, Visit
@@ -158,6 +158,25 @@ def test_renaming_with_enter_keeps_the_new_title_and_with_escape_the_old_one(vis
     expect(anna.listed()).to_have_text(["Red <b>roses</b>"])
     anna.page.reload()
     expect(anna.listed()).to_have_text(["Red <b>roses</b>"])
+
+
+def test_a_title_is_as_long_as_one_may_type_and_a_longer_one_stays_whole(visit: Visit, server: Server) -> None:
+    long = "Roses " * 20 + "and thorns"
+    talk(server, long)
+    anna = visit().open()
+
+    anna.act(long, "Rename")
+    field = anna.conversations.get_by_role("textbox", name=f"Title of {long}")
+    expect(field).to_be_focused()
+    anna.page.keyboard.press("Enter")
+    expect(anna.listed()).to_have_text([long])
+
+    anna.act(long, "Rename")
+    expect(field).to_be_focused()
+    anna.page.keyboard.type("T" * 100)
+    anna.page.keyboard.press("Enter")
+    expect(anna.listed()).to_have_text(["T" * TITLE_LENGTH])
+    assert server.stored(lambda store: store.conversations())[0].title == "T" * TITLE_LENGTH
 
 
 def test_deleting_can_be_undone(visit: Visit, server: Server) -> None:

@@ -205,6 +205,18 @@ def test_one_talks_on_in_a_long_conversation(visit: Visit, endless: str) -> None
     expect(sheet).to_be_hidden()
 
 
+def test_the_exact_prompt_is_opened_and_put_away_with_the_mouse(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    anna.reply()
+    anna.page.get_by_role("button", name=re.compile("^Context")).click()
+    sheet = anna.page.get_by_role("dialog")
+    sheet.get_by_text("The exact prompt").click()
+    expect(sheet.get_by_text(f"<|im_start|>user\n{SHORT}")).to_be_visible()
+    sheet.get_by_role("button", name="Close").click()
+    expect(sheet).to_be_hidden()
+
+
 def _distance_to_end(person: Visitor) -> float:
     return float(
         person.page.evaluate(

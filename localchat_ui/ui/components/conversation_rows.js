@@ -12,7 +12,7 @@ const Group = {
       <ul>
         <li v-for="row in rows" :key="row.id" v-memo="[row, selected === row.id, renaming === row.id && draft]"
             class="conversation" :class="{ selected: selected === row.id }" :data-id="row.id">
-          <input v-if="renaming === row.id" class="rename" type="text" maxlength="200" :aria-label="'Title of ' + row.title"
+          <input v-if="renaming === row.id" class="rename" type="text" maxlength="80" :aria-label="'Title of ' + row.title"
                  :value="draft" @input="$emit('draft', $event.target.value)" />
           <template v-else>
             <a class="conversation-link" :href="'/c/' + row.id" :title="row.title"
@@ -190,7 +190,8 @@ export default {
       event.preventDefault();
       const id = this.renaming;
       const title = event.target.value.trim();
-      if (event.key === "Enter" && title) this.$emit("act", { id, action: "rename", title });
+      const before = this.shown.find((row) => row.id === id)?.title;
+      if (event.key === "Enter" && title && title !== before) this.$emit("act", { id, action: "rename", title });
       this.renaming = null;
       await this.$nextTick();
       this.find(id, ".conversation-link")?.focus();
