@@ -77,7 +77,12 @@ class ChatPage:
         design.apply()
         with ui.element("div").classes("page") as self._frame:
             self.conversation_list = ConversationList(
-                chat, recent, on_open=self.open, on_delete=self._left, on_error=self._complain
+                chat,
+                recent,
+                on_open=self.open,
+                on_reach=self.reach,
+                on_delete=self._left,
+                on_error=self._complain,
             )
             with ui.element("div").classes("main"):
                 self._header()
@@ -121,6 +126,15 @@ class ChatPage:
         await self.sync()
         if arrive:
             ui.run_javascript("localchat.start.arrive()")
+
+    async def reach(self, message_id: str) -> None:
+        """Go to a message of the conversation that is open, however far up it stands."""
+        conversation_id = self.conversation.id
+        while self.transcript.log.view(message_id) is None and self.transcript.has_earlier:
+            await self._show_earlier()
+            if conversation_id != self.conversation.id:
+                return  # somebody opened another one meanwhile
+        ui.run_javascript(f"localchat.scrolling.reach({json.dumps(message_id)})")
 
     async def sync(self) -> None:
         """Show what the conversation is now; cheap when little has changed."""

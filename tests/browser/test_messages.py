@@ -122,6 +122,28 @@ def test_a_stopped_reply_goes_on_where_it_was(visit: Visit) -> None:
     expect(anna.replies).to_have_count(1)
 
 
+def test_an_unfinished_edit_survives_another_version_and_a_reload(visit: Visit) -> None:
+    anna, ben = visit().open(), visit()
+    anna.ask(SHORT)
+    anna.reply()
+    ben.open(f"/c/{anna.conversation_id}")
+    ben.replies.last.get_by_role("button", name="Edit").click()
+    box = ben.page.get_by_role("textbox", name="Edit message")
+    box.fill("In my own words")
+    anna.replies.last.get_by_role("button", name="Regenerate").click()
+    expect(ben.replies.last).to_contain_text("2 / 2")
+    expect(ben.alert.filter(has_text="Your unfinished edit is kept")).to_be_visible()
+    anna.reply()
+    ben.page.reload()
+    ben.replies.last.get_by_role("button", name="Previous version").click()
+    expect(ben.replies.last).to_contain_text("1 / 2")
+    ben.replies.last.get_by_role("button", name="Edit").click()
+    expect(box).to_have_value("In my own words")
+    box.press("Escape")
+    ben.replies.last.get_by_role("button", name="Edit").click()
+    expect(box).not_to_have_value("In my own words")
+
+
 def test_an_edit_left_with_escape_changes_nothing_and_gives_the_focus_back(visit: Visit) -> None:
     anna = visit().open()
     anna.ask(SHORT)
@@ -189,6 +211,19 @@ def test_a_long_conversation_opens_at_its_end_and_shows_more_on_the_way_up(visit
     assert reading.evaluate("e => { const r = e.getBoundingClientRect(); return r.bottom > 0 && r.top < 800 }"), (
         "what was being read is still in sight"
     )
+
+
+def test_a_hit_far_up_in_a_long_conversation_is_reached(visit: Visit, endless: str) -> None:
+    anna = visit().open()
+    anna.page.get_by_role("searchbox", name="Search conversations").fill('"Message 700"')
+    anna.conversations.get_by_role("link", name=re.compile("Endless")).first.click()
+    hit = anna.log.get_by_text("Message 700.", exact=False).first
+    expect(hit).to_be_in_viewport()
+    assert anna.log.get_by_role("article").count() >= 300
+
+
+def test_the_page_has_one_main_part(visit: Visit) -> None:
+    expect(visit().open().page.get_by_role("main")).to_have_count(1)
 
 
 def test_one_talks_on_in_a_long_conversation(visit: Visit, endless: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -29,11 +28,13 @@ class ConversationList:
         recent: Sequence[Conversation],
         *,
         on_open: Callable[[str | None], Awaitable[None]],
+        on_reach: Callable[[str], Awaitable[None]],
         on_delete: Callable[[str], Awaitable[None]],
         on_error: Callable[[str], None],
     ) -> None:
         self._chat = chat
         self._on_open = on_open
+        self._on_reach = on_reach
         self._on_delete = on_delete
         self._on_error = on_error
         self._shown = PAGE_SIZE
@@ -113,7 +114,7 @@ class ConversationList:
         if problem:
             self._on_error(problem)
         elif message_id:
-            ui.run_javascript(f"localchat.scrolling.reach({json.dumps(message_id)})")
+            await self._on_reach(message_id)
 
     async def _on_act(self, event: GenericEventArguments) -> None:
         """Something in the menu of a row was chosen."""

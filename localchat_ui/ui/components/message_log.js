@@ -27,8 +27,11 @@ export default {
       const article = find(this.$el, id);
       if (!article || article.querySelector(".editor")) return;
       const box = make("textarea", { "aria-label": "Edit message", dir: "auto" });
-      box.value = text;
+      const kept = localchat.page.place("edit", id);
+      box.value = localStorage.getItem(kept) ?? text;
+      box.addEventListener("input", () => localStorage.setItem(kept, box.value));
       const close = () => {
+        localStorage.removeItem(kept);
         editor.remove();
         article.classList.remove("editing");
       };
@@ -74,7 +77,10 @@ const changes = {
     changes.waiting(log, id, waiting);
   },
   drop(log, id) {
-    find(log, id)?.remove();
+    const article = find(log, id);
+    article?.remove();
+    if (!article?.querySelector(".editor") || !localStorage.getItem(localchat.page.place("edit", id))) return;
+    localchat.page.complain("Your unfinished edit is kept: edit that message again to go on with it.");
   },
   footer(log, id, html) {
     find(log, id).querySelector(":scope > .footer").innerHTML = html;

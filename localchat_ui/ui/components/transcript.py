@@ -58,20 +58,22 @@ class Transcript:
     def first_id(self) -> str | None:
         return self.log.views[0].message.id if self.log.views else None
 
+    @property
+    def has_earlier(self) -> bool:
+        """Whether there are messages above the first one shown."""
+        return bool(self.log.views) and self.log.views[0].message.parent_id is not None
+
     def show(self, messages: Sequence[Message], versions: Mapping[str, Version], reply: Reply | None) -> None:
         """Bring what is shown in line with the end of the branch."""
         messages = self._from_first_shown(messages)
         self.log.show(messages, versions, reply)
         self.welcome.set_visibility(not messages)
-        self._show_whether_there_are_more(messages)
+        self._earlier.set_visibility(self.has_earlier)
 
     def show_earlier(self, messages: Sequence[Message], versions: Mapping[str, Version]) -> None:
         """Put messages above those that are shown."""
         self.log.show_above(messages, versions)
-        self._show_whether_there_are_more(messages)
-
-    def _show_whether_there_are_more(self, messages: Sequence[Message]) -> None:
-        self._earlier.set_visibility(bool(messages) and messages[0].parent_id is not None)
+        self._earlier.set_visibility(self.has_earlier)
 
     def _from_first_shown(self, messages: Sequence[Message]) -> Sequence[Message]:
         """What was read above the first message shown stays away until somebody asks for it."""
