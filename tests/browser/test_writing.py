@@ -131,11 +131,12 @@ def test_a_message_whose_connection_is_dead_comes_back_into_the_box(browser: Bro
 
 
 def test_a_message_that_arrived_does_not_come_back(visit: Visit) -> None:
-    anna = visit().open()
-    anna.ask(SHORT)
+    # Sent as soon as the page stands, and so before its connection does.
+    anna = visit().open().ask(SHORT)
     anna.page.wait_for_function("sessionStorage.getItem('localchat.sent:') === '[]'")
     expect(anna.page.get_by_role("status", name="Sending")).to_be_hidden()
     anna.reply()
+    expect(anna.box).to_have_value("")
 
 
 def test_a_conversation_that_is_deleted_in_another_tab_says_so(visit: Visit) -> None:

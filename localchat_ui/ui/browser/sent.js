@@ -16,8 +16,12 @@ localchat.sent = (() => {
     }
   }
 
+  // What was sent since this page was loaded. Before its first connection stands, NiceGUI keeps it.
+  const ours = new Set();
+
   function add(text) {
     const ticket = String(Math.random());
+    ours.add(ticket);
     keep([...all(), { ticket, path: location.pathname, text }]);
     setTimeout(show, SHOWN_AFTER);
     return ticket;
@@ -35,9 +39,9 @@ localchat.sent = (() => {
     document.querySelector(".sending").textContent = first ? `Sending “${first.text.slice(0, 80)}”…` : "";
   }
 
-  // The page has a connection, for the first time or again: what was handed over before it is not coming any more.
+  // The page has its first connection: what was handed over before a reload does not arrive any more.
   function begin() {
-    giveBack(all());
+    giveBack(all().filter(({ ticket }) => !ours.has(ticket)));
     window.socket.on("connect", () => {
       const before = all();
       const stillLost = () => before.filter(({ ticket }) => all().some((message) => message.ticket === ticket));
