@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -185,8 +186,10 @@ class ChatService:
 
     # Talking
 
-    async def send(self, conversation: Conversation, text: str, *, queue: bool = False) -> Reply | None:
-        """Add a message and start the reply.
+    async def send(
+        self, conversation: Conversation, text: str, *, queue: bool = False, model: Path | None = None
+    ) -> Reply | None:
+        """Add a message and start the reply, with this `model` instead of the one in use.
 
         While another reply is written that is an error; with `queue` the message is kept and answered after it.
         """
@@ -200,7 +203,7 @@ class ChatService:
             stored = await self._keep(conversation)
             question.parent_id = stored.head_id
             if not writing:
-                return await self._begin(stored, self._reply_to(question), question)
+                return await self._begin(stored, self._reply_to(question), question, model=model)
             question.state = MessageState.QUEUED
             await self._store.add_message(question)
         self.conversation_changed.emit(conversation.id)
@@ -373,11 +376,13 @@ class ChatService:
     def _reply_to(self, question: Message) -> Message:
         return Message(question.conversation_id, Role.ASSISTANT, "", parent_id=question.id)
 
-    async def _begin(self, conversation: Conversation, message: Message, *before: Message) -> Reply:
+    async def _begin(
+        self, conversation: Conversation, message: Message, *before: Message, model: Path | None = None
+    ) -> Reply:
         """Start to write a new reply, added together with the messages `before` it, or go on with an old one."""
         goes_on = bool(message.text or message.thinking)
         state_before, message.state, message.error = message.state, MessageState.WRITING, None
-        reply = Reply(message, conversation.options)
+        reply = Reply(message, conversation.options, model)
         self._replies[conversation.id] = reply
         try:
             if goes_on:
@@ -399,7 +404,8 @@ class ChatService:
         return reply
 
     async def _generate(self, reply: Reply) -> GenerationStats:
-        await self._models.ready()
+        if reply.model is None:
+            await self._models.ready()
         return await self._writer.write(reply)
 
     async def _write(self, reply: Reply) -> None:
