@@ -66,6 +66,7 @@ class ChatPage:
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
         self._wanted: str | None = None
+        self._root = ui.context.client.request.scope.get("root_path", "")
         design.apply()
         with ui.element("div").classes("page") as self._frame:
             self.conversation_list = ConversationList(
@@ -103,7 +104,7 @@ class ChatPage:
         self.conversation = conversation or self.chat.new_conversation()
         self.is_stored = conversation is not None
         if remember:
-            ui.navigate.history.push(f"/c/{conversation.id}" if conversation else "/")
+            ui.navigate.history.push(self._root + (f"/c/{conversation.id}" if conversation else "/"))
         if conversation_id and conversation is None:
             self.say_that_it_is_gone()
         else:
@@ -243,7 +244,7 @@ class ChatPage:
         if conversation is not None:
             self.conversation = conversation
             if not self.is_stored:
-                ui.navigate.history.replace(f"/c/{conversation_id}")
+                ui.navigate.history.replace(f"{self._root}/c/{conversation_id}")
                 ui.run_javascript("localchat.settleDraft()")
             self.is_stored = True
         await self.sync()
@@ -253,7 +254,8 @@ class ChatPage:
             await self.open(None, arrive=False)  # the person stays at the list, where Undo is
 
     async def _navigate(self, path: str) -> None:
-        await self.open(path.removeprefix("/c/") if path.startswith("/c/") else None, remember=False)
+        page = path.removeprefix(self._root)
+        await self.open(page.removeprefix("/c/") if page.startswith("/c/") else None, remember=False)
 
 
 def register(chat: ChatService, models: ModelManager) -> None:
