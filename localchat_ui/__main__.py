@@ -12,6 +12,7 @@ from nicegui import ui
 
 from localchat_ui.access import commands
 from localchat_ui.access.accounts import AccountError, Accounts
+from localchat_ui.access.connection import Connection
 from localchat_ui.access.entrance import needs_token
 from localchat_ui.app import create_app
 from localchat_ui.history.errors import HistoryError
@@ -94,6 +95,7 @@ def run(settings: Settings, *, with_token: bool = False) -> None:
         show=path if opens_browser else False,
         reconnect_timeout=30,
         timeout_graceful_shutdown=2,
+        http=Connection,
         # localchat_ui/access believes proxies that are listed, uvicorn would believe any on this machine.
         proxy_headers=False,
         server_header=False,

@@ -77,8 +77,8 @@ class Proxy:
             "Caddyfile",
             (DEPLOY / "Caddyfile").read_text(),
             {
-                "\nchat.example.org {": f"\n{{\n\tadmin off\n\thttp_port {proxy.http_port}\n\thttps_port {proxy.port}\n}}\n"
-                f"\nchat.example.org {{\n\tbind 127.0.0.1\n\ttls {certificate} {key}",
+                "\nchat.example.org {": f"\n{{\nadmin off\nhttp_port {proxy.http_port}\nhttps_port {proxy.port}\n}}\n"
+                f"chat.example.org {{\nbind 127.0.0.1\ntls {certificate} {key}",
                 "reverse_proxy 127.0.0.1:8080 {\n\t\tflush": f"reverse_proxy 127.0.0.1:{upstream} {{\n\t\tflush",
             },
         )
