@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from localchat_ui.conversation import ChatOptions
+from localchat_ui.logs import LogFormat
 
 PREFIX = "LOCALCHAT_"
 ENV_FILE = "settings.env"
@@ -85,6 +86,7 @@ class Settings(BaseSettings, ChatOptions):
     )
     session_days: float = Field(30, gt=0, le=3650, description="days until a login ends")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
+    log_format: LogFormat = Field("text", description="text for people, json for programs that collect logs")
 
     @model_validator(mode="before")
     @classmethod
