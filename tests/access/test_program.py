@@ -216,7 +216,7 @@ def see_that_pages_belong_to_their_session(people: People) -> None:
         assert refused.value.response.status_code == 401
         with alice.socket(page) as own:
             assert own.is_welcome
-        upload = re.search("/_nicegui/client/[^\"]+/upload/[0-9]+", alice.get("/").text)
+        upload = re.search('/_nicegui/client/[^"]+/upload/[0-9]+', alice.get("/").text)
         assert upload
         for browser, status in ((bob, 403), (nobody, 401), (alice, 200)):
             assert browser.post(upload[0], files={"file": b"Hello"}).status_code == status
