@@ -134,7 +134,7 @@ class ChatPage:
 
     def say_that_it_is_gone(self) -> None:
         self.notices.show("There is no such conversation here. It may have been deleted.")
-        ui.navigate.history.replace("/")
+        ui.navigate.history.replace(f"{self._root}/")
 
     def _header(self) -> None:
         with ui.element("header").classes("header"):
