@@ -126,6 +126,17 @@ def test_a_stranger_reaches_nothing_but_the_door(guarded: Server, routes: dict[s
         assert stranger.head("/healthz").status_code == 200
 
 
+def test_a_program_on_this_machine_is_not_believed_to_be_elsewhere(guarded: Server) -> None:
+    """uvicorn would believe it: it takes whatever is on this machine for a proxy."""
+    forged = {"Authorization": "Bearer a-guess", "X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https"}
+    with httpx.Client(base_url=guarded.url, trust_env=False) as liar:
+        assert liar.get("/v1/models", headers=forged).status_code == 401
+        cookie = liar.get("/", params={"token": TOKEN}, headers={"Accept": "text/html"} | forged).headers["set-cookie"]
+    wait_until(lambda: 'token refused address="127.0.0.1"' in guarded.output())
+    assert "9.9.9.9" not in guarded.output()
+    assert "Secure" not in cookie
+
+
 def test_two_megabytes_are_too_much_for_every_route(guarded: Server, routes: dict[str, list[str]]) -> None:
     large = b'{"user_input": "' + b"x" * 2_000_000 + b'"}'
     headers = BEARER | {"Content-Type": "application/json"}
