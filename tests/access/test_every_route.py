@@ -199,6 +199,21 @@ def test_a_body_that_is_none_is_a_bad_request(me: httpx.Client, routes: dict[str
             assert len(answer.content) < 10_000
 
 
+@pytest.mark.parametrize("field", ["chat_template_kwargs", "json_schema", "tools", "response_format"])
+def test_a_value_without_bottom_is_refused_where_values_may_have_any_shape(me: httpx.Client, field: str) -> None:
+    """Templates and grammars walk through them, and would not come back."""
+    deep = b'{"a":' * 400 + b"1" + b"}" * 400
+    inside = {
+        "tools": b'[{"type": "function", "function": {"name": "f", "parameters": %b}}]' % deep,
+        "response_format": b'{"type": "json_schema", "json_schema": {"name": "x", "schema": %b}}' % deep,
+    }
+    body = b'{"messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "%b": %b}'
+    data = body % (field.encode(), inside.get(field, deep))
+    answer = me.post("/v1/chat/completions", content=data, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "nested deeper" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     "kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "application/jsonx"]
 )

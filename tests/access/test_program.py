@@ -300,8 +300,10 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    see_refusal(run("--ssl-certfile", "cert.pem", folder=tmp_path), "SSL_CERTFILE", "SSL_KEYFILE")
-    see_refusal(run("--ssl-certfile", "a.pem", "--ssl-keyfile", "b.pem", folder=tmp_path), "SSL_CERTFILE", "a.pem")
+    data = ("--data-dir", str(tmp_path / "data"))
+    see_refusal(run("--ssl-certfile", "cert.pem", *data, folder=tmp_path), "SSL_CERTFILE", "SSL_KEYFILE")
+    both = ("--ssl-certfile", "a.pem", "--ssl-keyfile", "b.pem")
+    see_refusal(run(*both, *data, folder=tmp_path), "SSL_CERTFILE", "a.pem")
 
 
 def wait_until(condition: Callable[[], object]) -> None:
