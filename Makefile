@@ -9,7 +9,7 @@ ARGS ?=
 run: $(VENV)/.run  ## set up what is missing and open the chat; ARGS="--port 9000" passes flags
 	$(BIN)/python -m localchat_ui $(ARGS)
 
-test: $(VENV)/.dev browser  ## set up what is missing and run all tests
+test: $(VENV)/.dev browser deployment  ## set up what is missing and run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev
@@ -39,6 +39,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 $(BIN)/python:
 	@sh scripts/create-venv.sh $(PYTHON) $(VENV)
 
-.PHONY: browser
+.PHONY: browser deployment
 browser:
 	@sh scripts/ensure-chromium.sh
+
+deployment:
+	@sh scripts/ensure-deployment.sh

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import socket
 import sys
 
 from nicegui import ui
 
+from localchat_ui import logs
 from localchat_ui.access import commands
 from localchat_ui.access.accounts import AccountError, Accounts
+from localchat_ui.access.connection import Connection
 from localchat_ui.access.entrance import needs_token
 from localchat_ui.app import create_app
 from localchat_ui.history.errors import HistoryError
@@ -29,13 +30,13 @@ def main() -> None:
         _check_address(settings)
     except (BadSettingError, HistoryError, AccountError, OSError) as error:
         sys.exit(f"localchat_ui: {error}")
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    if needs_token(settings) and not settings.access_token:
+    logs.set_up(settings.log_level, settings.log_format)
+    makes_token = needs_token(settings) and not settings.access_token
+    if makes_token:
         settings = settings.model_copy(update={"access_token": secrets.token_urlsafe(32)})
     create_app(settings)
     try:
-        run(settings, with_token=bool(settings.access_token) and not has_accounts)
+        run(settings, with_token=bool(settings.access_token) and not has_accounts, prints_token=makes_token)
     except KeyboardInterrupt:
         # uvicorn has shut everything down by now and raises Ctrl+C once more.
         sys.exit(130)
@@ -74,13 +75,14 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def run(settings: Settings, *, with_token: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM."""
+def run(settings: Settings, *, with_token: bool = False, prints_token: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM. What is printed may be kept in a log: a token that somebody chose is not."""
     opens_browser = sys.stdout.isatty() if settings.open_browser is None else settings.open_browser
     path = f"/?token={settings.access_token}" if with_token else "/"
     if with_token:
-        sys.stdout.write("Open one of these; the token is needed once in each browser.\n")
-        sys.stdout.writelines(f"    {url}{path}\n" for url in _urls(settings))
+        what = "the token" if prints_token else "ACCESS_TOKEN"
+        sys.stdout.write(f"Open one of these; {what} is needed once in each browser.\n")
+        sys.stdout.writelines(f"    {url}{path if prints_token else '/'}\n" for url in _urls(settings))
         sys.stdout.flush()
     ui.run(
         host=settings.host,
@@ -94,9 +96,11 @@ def run(settings: Settings, *, with_token: bool = False) -> None:
         show=path if opens_browser else False,
         reconnect_timeout=30,
         timeout_graceful_shutdown=2,
+        http=Connection,
         # localchat_ui/access believes proxies that are listed, uvicorn would believe any on this machine.
         proxy_headers=False,
         server_header=False,
+        log_config=None,  # uvicorn's records look like ours
         root_path=settings.root_path,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,

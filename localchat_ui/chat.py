@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -205,8 +206,10 @@ class ChatService:
 
     # Talking
 
-    async def send(self, conversation: Conversation, text: str, *, queue: bool = False) -> Reply | None:
-        """Add a message and start the reply.
+    async def send(
+        self, conversation: Conversation, text: str, *, queue: bool = False, model: Path | None = None
+    ) -> Reply | None:
+        """Add a message and start the reply, with this `model` instead of the one in use.
 
         While another reply is written that is an error; with `queue` the message is kept and answered after it.
         """
@@ -220,7 +223,7 @@ class ChatService:
             stored = await self._keep(conversation)
             question.parent_id = stored.head_id
             if not writing:
-                return await self._begin(stored, self._reply_to(question), question)
+                return await self._begin(stored, self._reply_to(question), question, model=model)
             question.state = MessageState.QUEUED
             await self._store.add_message(question)
         self.conversation_changed.emit(conversation.id)
@@ -394,7 +397,12 @@ class ChatService:
         return Message(question.conversation_id, Role.ASSISTANT, "", parent_id=question.id)
 
     async def _begin(
-        self, conversation: Conversation, message: Message, *before: Message, waiting: Sequence[Message] = ()
+        self,
+        conversation: Conversation,
+        message: Message,
+        *before: Message,
+        waiting: Sequence[Message] = (),
+        model: Path | None = None,
     ) -> Reply:
         """Start to write a new reply, added together with the messages `before` it, or go on with an old one.
 
@@ -403,7 +411,7 @@ class ChatService:
         claim = await self._claim()
         goes_on = bool(message.text or message.thinking)
         state_before, message.state, message.error = message.state, MessageState.WRITING, None
-        reply = Reply(message, conversation.options)
+        reply = Reply(message, conversation.options, model)
         self._replies[conversation.id] = reply
         try:
             for each in waiting:
@@ -443,7 +451,8 @@ class ChatService:
             raise RefusedError(refusal) from None
 
     async def _generate(self, reply: Reply) -> GenerationStats:
-        await self._models.ready()
+        if reply.model is None:
+            await self._models.ready()
         return await self._writer.write(reply)
 
     async def _write(self, reply: Reply, claim: Claim | None) -> None:

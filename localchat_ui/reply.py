@@ -6,7 +6,8 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from nicegui import Event
 
@@ -32,10 +33,14 @@ JOURNAL_SECONDS = 0.5
 
 @dataclass(eq=False)
 class Reply:
-    """A reply being written. `changed` fires at most about 20 times a second, and once more at the end."""
+    """A reply being written. `changed` fires at most about 20 times a second, and once more at the end.
+
+    `model` is the file that writes it; None is the model in use.
+    """
 
     message: Message
     options: ChatOptions
+    model: Path | None = None
     request_id: str = field(default_factory=new_id)
     changed: Event[[]] = field(default_factory=Event)
     n_tokens: int = 0
@@ -91,8 +96,10 @@ class ReplyWriter:
         message = reply.message
         branch = await self._store.branch(message.conversation_id)
         messages = up_to(branch, message)
-        message.model = self._engine.model.path.stem if self._engine.model else None
+        path = reply.model or (self._engine.model.path if self._engine.model else None)
+        message.model = path.stem if path else None
         request, owners = request_for(reply.options, messages, request_id=reply.request_id)
+        request = replace(request, model=reply.model)
         submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
         try:
             await asyncio.shield(submitting)

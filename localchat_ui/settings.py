@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from localchat_ui.conversation import ChatOptions
+from localchat_ui.logs import LogFormat
 
 PREFIX = "LOCALCHAT_"
 ENV_FILE = "settings.env"
@@ -86,6 +87,7 @@ class Settings(BaseSettings, ChatOptions):
     tokens_per_day: int = Field(0, ge=0, description="tokens one person may have read and written a day; 0 any number")
     session_days: float = Field(30, gt=0, le=3650, description="days until a login ends")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
+    log_format: LogFormat = Field("text", description="text for people, json for programs that collect logs")
 
     @model_validator(mode="before")
     @classmethod

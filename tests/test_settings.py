@@ -47,7 +47,14 @@ def test_flags_win_over_environment_over_file_over_defaults(folder: Path, monkey
 def test_every_setting_is_a_flag_a_variable_and_a_line_of_the_file(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    others = {"open_browser": "true", "log_level": "debug", "n_ctx": "300", "n_batch": "16", "model_memory": "1GB"}
+    others = {
+        "open_browser": "true",
+        "log_level": "debug",
+        "log_format": "json",
+        "n_ctx": "300",
+        "n_batch": "16",
+        "model_memory": "1GB",
+    }
     others |= {"access_token": "0123456789abcdef", "cors_origins": "https://a.example", "root_path": "/chat"}
     others |= {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}
     text = others.get(name, "1" if name != "repeat_penalty" else "2")

@@ -11,4 +11,6 @@ logger.setLevel(logging.INFO)  # also when LOG_LEVEL asks for less: these lines 
 
 def audit(event: str, **details: object) -> None:
     """One line, whatever the details hold: line breaks in a name cannot forge a second one."""
-    logger.info("%s", " ".join([event, *(f"{name}={json.dumps(str(value))}" for name, value in details.items())]))
+    texts = {name: str(value) for name, value in details.items()}
+    line = " ".join([event, *(f"{name}={json.dumps(text)}" for name, text in texts.items())])
+    logger.info("%s", line, extra={"details": {"event": event, **texts}})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from getpass import getpass
 
+from localchat_ui import logs
 from localchat_ui.access.accounts import AccountError, Accounts
 from localchat_ui.access.audit import audit
 from localchat_ui.settings import load_settings
@@ -19,8 +19,7 @@ def run(arguments: list[str]) -> None:
     """Do what the arguments say. Raises AccountError, BadSettingError or HistoryError; argparse may leave by itself."""
     options, settings = _parser().parse_known_args(arguments)
     loaded = load_settings(settings)
-    logging.basicConfig(level=loaded.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.set_up(loaded.log_level, loaded.log_format)
     for line in asyncio.run(_with_accounts(options, loaded.resolved_database_url)):
         sys.stdout.write(f"{line}\n")
 

@@ -23,10 +23,13 @@ class Forwarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-        elif scope.get("client") and scope["client"][0] in self._trusted:
+            return
+        # NiceGUI would put it before ROOT_PATH, in every page.
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"x-forwarded-prefix"]
+        if scope.get("client") and scope["client"][0] in self._trusted:
             await self._believing(cast(Any, scope), cast(Any, receive), cast(Any, send))
         else:
-            # NiceGUI would write X-Forwarded-Prefix into the page, and python-engineio would believe the rest.
+            # python-engineio would believe them.
             scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarded(name)]
             await self.app(scope, receive, send)
 

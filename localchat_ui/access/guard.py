@@ -16,7 +16,7 @@ from localchat_ui.access.limits import Limits
 from localchat_ui.access.origins import Origins
 from localchat_ui.access.own_account import OwnAccount
 from localchat_ui.access.quotas import Quotas
-from localchat_ui.access.sockets import Sockets
+from localchat_ui.access.sockets import OwnPages, Sockets
 from localchat_ui.access.visitor import Visitor
 from localchat_ui.settings import Settings
 
@@ -37,6 +37,7 @@ class Guard:
     def layers(self, app: ASGIApp) -> ASGIApp:
         """The app behind all checks; read from the bottom up, as a request does."""
         app = BodyLimit(app, int(self.settings.max_body_mb * 1_000_000))
+        app = OwnPages(app)
         app = Limits(app, self.quotas)
         app = Entrance(app, self.doorkeeper)
         if self.settings.cors_origin_list:

@@ -1,13 +1,14 @@
-"""Pages belong to the session that opened them: the id of somebody else's page is worth nothing on a socket.
+"""Pages belong to the session that opened them: the id of somebody else's page is worth nothing.
 
-NiceGUI takes a page's events from any socket that knows its id (3.18), so its handlers are put behind checks here. A
-test fails when a later version names them differently.
+NiceGUI takes a page's events from any socket that knows its id, and its files from any request (3.18), so both are put
+behind checks here. A test fails when a later version names its handlers differently.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,12 +16,16 @@ from urllib.parse import parse_qs
 
 from nicegui import Client, core
 from socketio.exceptions import ConnectionRefusedError as SocketRefusedError  # type: ignore[import-untyped]
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localchat_ui.access.audit import audit
 from localchat_ui.access.entrance import Doorkeeper
+from localchat_ui.access.forwarded import path_of
+from localchat_ui.access.refusal import Refusal
 from localchat_ui.access.visitor import Visitor, visitor_of_page, visitor_of_scope
 from localchat_ui.history.errors import HistoryError
 
+PAGE_PATH = re.compile("/_nicegui/client/([^/]+)/")
 OF_A_PAGE = ("event", "javascript_response", "ack", "log")
 SWEEP_SECONDS = 2.0
 
@@ -89,6 +94,20 @@ class Sockets:
             if visitor and visitor.way != "nobody" and not await self._doorkeeper.is_still_in(visitor):
                 audit("pages ended", user=visitor.user.name if visitor.user else "", address=visitor.address)
                 await self.end(visitor)
+
+
+class OwnPages:
+    """ASGI layer: files reach a page over HTTP, and only from the session that opened it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match = PAGE_PATH.match(path_of(scope)) if scope["type"] == "http" else None
+        if match and match[1] in Client.instances and not _is_own_page(scope, match[1]):
+            await Refusal(403, "foreign_page", "This page belongs to another session.")(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
 
 
 def _only_from_its_socket(handler: Callable[..., Any]) -> Callable[..., Any]:

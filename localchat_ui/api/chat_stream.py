@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from localchat_ui.access import current_owner
 from localchat_ui.api.backend import Backend, name_of
 from localchat_ui.api.errors import SERVER, ApiError, ErrorBody, failed, shutting_down
 from localchat_ui.api.metrics import Metrics
-from localchat_ui.api.routes import ERRORS, router
+from localchat_ui.api.routes import ERRORS, router, while_connected
 from localchat_ui.api.schemas import Body, PromptTokensDetails, Usage
 from localchat_ui.api.sse import EventStream, event
 from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role
@@ -37,6 +39,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
     }
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "No such conversation"}}
+NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "No such conversation or model"}}
 BUSY: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody, "description": "A reply is still being written"}}
 
 
@@ -47,7 +50,7 @@ class ChatRequest(Body, ChatOptions):
 
     user_input: str | None = Field(None, min_length=1, max_length=LONGEST_INPUT, description="what the person says")
     conversation_id: str | None = Field(None, description="left out, a new conversation begins", examples=[None])
-    model: str | None = Field(None, description="may only name the model in use", examples=[None])
+    model: str | None = Field(None, description="an installed model; left out, the model in use", examples=[None])
     keep_going: bool = Field(False, description="write the reply to its end even if the client leaves")
 
 
@@ -96,11 +99,15 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     """POST and GET /chat/stream, POST /reset, GET /conversations, GET and DELETE /conversations/{conversation_id}"""
     chat = backend.chat
     routes = router(metrics, "Chat", before=chat.started)
-    last: list[str] = []
+    last: dict[str | None, str] = {}  # by owner
 
-    @routes.post("/chat/stream", response_class=Response, responses={**STREAM, **ERRORS, **BUSY})
-    async def send(body: ChatRequest, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    @routes.post("/chat/stream", response_class=Response, responses={**STREAM, **ERRORS, **NO_SUCH, **BUSY})
+    async def send(
+        body: ChatRequest, request: Request, last_event_id: Annotated[str | None, Header()] = None
+    ) -> Response:
         """Say something; the reply comes as server-sent events, and the turn appears in every open page.
+
+        Another installed `model` is loaded beside the one in use and answers this message; the page stays with its own.
 
         A client that leaves stops the reply, unless `keep_going` is set. With `Last-Event-ID` and `conversation_id`
         nothing is sent: the events of that reply go on behind that one, as with GET.
@@ -110,20 +117,20 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         if body.user_input is None or not body.user_input.strip():
             raise ApiError(400, "user_input is empty.", param="user_input", code="invalid_value")
         backend.admit()
-        _check_model(backend, body.model)
+        model = await while_connected(request, backend.closing, _model_of(backend, body.model))
         conversation = await _conversation(backend, body)
         if chat.is_writing(conversation.id):
             raise ApiError(409, "A reply is still being written in this conversation.", code="busy")
-        reply = await chat.send(conversation, body.user_input)
+        reply = await chat.send(conversation, body.user_input, model=model)
         assert reply is not None
-        last[:] = [conversation.id]
+        last[current_owner()] = conversation.id
 
         def stop() -> None:
             # At the program's end it is kept as interrupted.
             if not (body.keep_going or reply.finished or backend.closing.begun):
                 chat.stop(conversation.id)
 
-        events = _events(_Place(reply.message, reply), model=_model_name(backend))
+        events = _events(_Place(reply.message, reply), model=_name_of_writer(backend, reply))
         return EventStream(events, backend.closing, FAREWELL, on_end=stop)
 
     @routes.get("/chat/stream", response_class=Response, responses={**STREAM, **NOT_FOUND})
@@ -144,7 +151,8 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """
         wanted = body.conversation_id if body else None
         if wanted is None:
-            forgotten = [each for each in last if await chat.open(each) is not None]
+            recent = last.get(current_owner())
+            forgotten = [recent] if recent and await chat.open(recent) is not None else []
         else:
             await _find(backend, wanted)
             forgotten = [wanted]
@@ -313,20 +321,18 @@ async def _find(backend: Backend, conversation_id: str) -> Conversation:
     return conversation
 
 
-def _check_model(backend: Backend, name: str | None) -> None:
-    """Raises ApiError: conversations are answered by the model in use, and only people choose another for all."""
-    current = backend.engine.model
-    if current is None and not backend.models.settling:
+async def _model_of(backend: Backend, name: str | None) -> Path | None:
+    """The file that answers; None is the model in use, or on its way. Raises ApiError."""
+    if name:
+        return await backend.file_of(name)
+    if backend.engine.model is None and not backend.models.settling:
         raise backend.no_model()
-    if name and current is not None and name not in (current.path.name, name_of(current.path)):
-        message = (
-            f"The model in use is {name_of(current.path)}. Choose another in the page, or use /v1/chat/completions."
-        )
-        raise ApiError(409, message, param="model", code="model_not_in_use")
+    return None
 
 
-def _model_name(backend: Backend) -> str | None:
-    return name_of(backend.engine.model.path) if backend.engine.model else None
+def _name_of_writer(backend: Backend, reply: Reply) -> str | None:
+    path = reply.model or (backend.engine.model.path if backend.engine.model else None)
+    return name_of(path) if path else None
 
 
 def _summary(conversation: Conversation) -> ConversationSummary:

@@ -24,6 +24,7 @@ def register(app: FastAPI, engine: Engine, metrics: Metrics) -> None:
     """GET /healthz, GET /metrics"""
     routes = router(metrics, "Operation")
 
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get(
         "/healthz", response_model=Health, responses={503: {"model": Health, "description": "Not ready, if asked for"}}
     )

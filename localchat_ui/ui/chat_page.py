@@ -71,6 +71,7 @@ class ChatPage:
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
         self._wanted: str | None = None
+        self._root = ui.context.client.request.scope.get("root_path", "")
         self._is_gone = False
         # An id, which needs no escaping; the browser's own functions read it.
         ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
@@ -118,7 +119,7 @@ class ChatPage:
         self.conversation = conversation or self.chat.new_conversation()
         self.is_stored = conversation is not None
         if remember:
-            ui.navigate.history.push(f"/c/{conversation.id}" if conversation else "/")
+            ui.navigate.history.push(self._root + (f"/c/{conversation.id}" if conversation else "/"))
         if conversation_id and conversation is None:
             self.say_that_it_is_gone()
         else:
@@ -157,7 +158,7 @@ class ChatPage:
 
     def say_that_it_is_gone(self) -> None:
         self.notices.show("There is no such conversation here. It may have been deleted.")
-        ui.navigate.history.replace("/")
+        ui.navigate.history.replace(f"{self._root}/")
 
     def _header(self) -> None:
         with ui.element("header").classes("header"):
@@ -280,8 +281,8 @@ class ChatPage:
         if conversation is not None:
             self.conversation = conversation
             if not self.is_stored:
-                ui.navigate.history.replace(f"/c/{conversation_id}")
-                ui.run_javascript("localchat.drafts.settle()")
+                ui.navigate.history.replace(f"{self._root}/c/{conversation_id}")
+                ui.run_javascript(f"localchat.drafts.settle({json.dumps(self._root + '/')})")
             self.is_stored = True
             if self._is_gone:
                 self.notices.clear()
@@ -297,7 +298,8 @@ class ChatPage:
             await self.open(None, arrive=False)  # the person stays at the list, where Undo is
 
     async def _navigate(self, path: str) -> None:
-        await self.open(path.removeprefix("/c/") if path.startswith("/c/") else None, remember=False)
+        page = path.removeprefix(self._root)
+        await self.open(page.removeprefix("/c/") if page.startswith("/c/") else None, remember=False)
 
 
 def register(chat: ChatService, models: ModelManager, guard: Guard) -> None:

@@ -114,6 +114,17 @@ async def test_a_cookie_kept_from_before_a_logout_is_worth_nothing(door: Door):
     assert await status(door, kept) == 401
 
 
+async def test_a_cookie_kept_beyond_its_time_is_worth_nothing(open_door: OpenDoor):
+    """A browser would forget it by itself; a thief does not."""
+    door = await open_door(session_days=1e-9)
+    await door.accounts.add("alice", PASSWORD)
+    async with door.browser() as me:
+        answer = await log_in(me, "alice", PASSWORD)
+    kept = answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    assert len(kept) > 30
+    assert await status(door, kept) == 401
+
+
 async def status(door: Door, cookie: str) -> int:
     async with door.browser() as thief:
         return (await thief.get("/", headers={"Cookie": f"localchat_8080={cookie}"})).status_code

@@ -53,7 +53,7 @@ async def test_replies_at_a_time_are_limited_over_the_api(open_door: OpenDoor):
         post = {"url": "/v1/chat/completions", "json": {}, "headers": BEARER}
         first = asyncio.create_task(me.post(**post))
         await asyncio.wait_for(door.writing.wait(), 5)
-        second = await me.post(**post)
+        second = await asyncio.wait_for(me.post(**post), 5)
         assert second.status_code == 429
         assert second.json()["error"]["code"] == "too_many_generations"
         assert second.headers["retry-after"]

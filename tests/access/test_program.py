@@ -216,6 +216,10 @@ def see_that_pages_belong_to_their_session(people: People) -> None:
         assert refused.value.response.status_code == 401
         with alice.socket(page) as own:
             assert own.is_welcome
+        upload = re.search('/_nicegui/client/[^"]+/upload/[0-9]+', alice.get("/").text)
+        assert upload
+        for browser, status in ((bob, 403), (nobody, 401), (alice, 200)):
+            assert browser.post(upload[0], files={"file": b"Hello"}).status_code == status
 
 
 def see_that_a_logout_ends_live_pages(people: People) -> None:
@@ -296,8 +300,10 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    see_refusal(run("--ssl-certfile", "cert.pem", folder=tmp_path), "SSL_CERTFILE", "SSL_KEYFILE")
-    see_refusal(run("--ssl-certfile", "a.pem", "--ssl-keyfile", "b.pem", folder=tmp_path), "SSL_CERTFILE", "a.pem")
+    data = ("--data-dir", str(tmp_path / "data"))
+    see_refusal(run("--ssl-certfile", "cert.pem", *data, folder=tmp_path), "SSL_CERTFILE", "SSL_KEYFILE")
+    both = ("--ssl-certfile", "a.pem", "--ssl-keyfile", "b.pem")
+    see_refusal(run(*both, *data, folder=tmp_path), "SSL_CERTFILE", "a.pem")
 
 
 def wait_until(condition: Callable[[], object]) -> None:

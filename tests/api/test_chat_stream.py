@@ -53,6 +53,23 @@ async def test_a_conversation_goes_on_and_keeps_what_was_chosen(client: httpx.As
     assert [(each["id"], each["title"]) for each in listed] == [(first.data["conversation_id"], "One")]
 
 
+async def test_another_model_may_be_named_for_one_message(client: httpx.AsyncClient, running: Program):
+    [first, *_] = await said(client, "One")
+    again = {"conversation_id": first.data["conversation_id"]}
+    events = await said(client, "Two", model="second", **again)
+    assert (events[0].data["model"], events[-1].name) == ("second", "done")
+    assert events[0].data["conversation_id"] == first.data["conversation_id"]
+    request = running.engine.requests[-1]
+    assert request.model == running.models / "second.gguf"
+    assert [turn.text for turn in request.turns][-3:] == ["One", "One", "Two"]
+    assert (await client.get("/healthz")).json()["model"] == "first", "the page stays with its own"
+    assert (await said(client, "Three", model="first.gguf", **again))[0].data["model"] == "first"
+    assert (await said(client, "Four", **again))[0].data["model"] == "first"
+    assert running.engine.requests[-1].model is None
+    messages = (await client.get(f"/conversations/{first.data['conversation_id']}")).json()["messages"]
+    assert [message["model"] for message in messages[1::2]] == ["first", "second", "first", "first"]
+
+
 async def test_a_failure_is_an_event(client: httpx.AsyncClient, running: Program):
     running.engine.enqueue("Well", error="The model failed.")
     *_, last = await said(client)
@@ -113,7 +130,7 @@ async def test_what_cannot_be_said_is_refused(client: httpx.AsyncClient):
         ({"user_input": " \n"}, 400, "user_input"),
         ({"user_input": "x", "top_p": 2}, 400, "top_p"),
         ({"user_input": "x", "conversation_id": "none"}, 404, "conversation_id"),
-        ({"user_input": "x", "model": "second"}, 409, "model"),
+        ({"user_input": "x", "model": "third"}, 404, "model"),
         ({"user_input": "x", "colour": "red"}, 400, "colour"),
     ):
         response = await client.post("/chat/stream", json=body)

@@ -204,6 +204,27 @@ def test_keep_going_writes_the_reply_to_its_end(server: Server):
     assert last.data["usage"]["completion_tokens"] >= 30
 
 
+def test_another_model_answers_one_message_of_a_conversation(tmp_path: Path, gemma: Path):
+    with Server(tmp_path, *FLAGS, "--model", MODEL) as server:
+        (server.models / gemma.name).symlink_to(gemma)
+        wait_until_ready(server)
+
+        def say(text: str, **more: str) -> Any:
+            body = {"user_input": text, "max_tokens": 12, **more}
+            answer = httpx.post(f"{server.url}/chat/stream", json=body, timeout=120)
+            return list(events_in(answer.text.split("\n")))
+
+        first, *_ = say("What is 2 + 2?")
+        again = {"conversation_id": first.data["conversation_id"]}
+        for model in (gemma.stem, MODEL):
+            events = say("And 3 + 3?", model=model, **again)
+            assert events[0].data["model"] == model
+            assert events[-1].data["usage"]["completion_tokens"] > 1
+        messages = httpx.get(f"{server.url}/conversations/{again['conversation_id']}").json()["messages"]
+        assert [each["model"] for each in messages[1::2]] == [MODEL, gemma.stem, MODEL]
+        assert httpx.get(f"{server.url}/healthz").json()["model"] == MODEL
+
+
 async def test_a_hundred_clients_at_once_all_finish(server: Server):
     assert server.process is not None
     process = psutil.Process(server.process.pid)

@@ -99,8 +99,8 @@ localchat.attachments = (() => {
     show();
   }
 
-  function settle() {
-    localStorage.removeItem(key("/"));
+  function settle(path) {
+    localStorage.removeItem(key(path));
     changed();
   }
 

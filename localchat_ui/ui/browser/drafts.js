@@ -18,11 +18,11 @@ localchat.drafts = (() => {
     localchat.attachments.load();
   }
 
-  // A new conversation got its own address; what is being written now belongs there.
-  function settle() {
-    localStorage.removeItem(key("/"));
+  // A new conversation, begun at this path, got its own address; what is being written now belongs there.
+  function settle(path) {
+    localStorage.removeItem(key(path));
     keep();
-    localchat.attachments.settle();
+    localchat.attachments.settle(path);
   }
 
   return { keep, show, settle };

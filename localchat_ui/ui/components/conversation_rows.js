@@ -15,7 +15,7 @@ const Group = {
           <input v-if="renaming === row.id" class="rename" type="text" maxlength="80" :aria-label="'Title of ' + row.title"
                  :value="draft" @input="$emit('draft', $event.target.value)" />
           <template v-else>
-            <a class="conversation-link" :href="'/c/' + row.id" :title="row.title"
+            <a class="conversation-link" :href="address(row.id)" :title="row.title"
                :aria-current="selected === row.id ? 'page' : null">
               <span class="title" dir="auto">{{ row.title }}</span>
               <span v-if="row.writing" class="writing" role="img" aria-label="A reply is being written"></span>
@@ -28,6 +28,9 @@ const Group = {
         </li>
       </ul>
     </section>`,
+  methods: {
+    address: (id) => `${window.path_prefix}/c/${id}`,
+  },
 };
 
 export default {

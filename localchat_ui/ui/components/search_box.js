@@ -27,7 +27,7 @@ export default {
       <p v-if="error" class="search-error" role="alert">{{ error }}</p>
       <ul v-if="hits && hits.length" class="hits" aria-label="Found conversations">
         <li v-for="hit in hits" :key="hit.id">
-          <a class="hit" :href="'/c/' + hit.id" @click="open($event, hit)">
+          <a class="hit" :href="address(hit.id)" @click="open($event, hit)">
             <span class="hit-title" dir="auto"><Parts :parts="hit.title" /></span>
             <span v-if="hit.text.length" class="hit-text" dir="auto"><Parts :parts="hit.text" /></span>
           </a>
@@ -35,6 +35,7 @@ export default {
       </ul>
     </div>`,
   methods: {
+    address: (id) => `${window.path_prefix}/c/${id}`,
     // The server's side
     show(ticket, hits, more) {
       if (ticket !== this.ticket) return;
