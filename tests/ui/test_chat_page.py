@@ -543,10 +543,11 @@ async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used
     await until(lambda: me.titles == friend.titles == ["Hi there"])
     me.choose_from_menu("Hi there", "Delete")
     await until(lambda: me.titles == friend.titles == [])
-    friend.say("Still there?")
     await until(lambda: friend.alerts)
+    assert "deleted elsewhere" in friend.alerts[0]
+    friend.say("Still there?")
+    await until(lambda: 'localchat.composer.restore("Still there?")' in friend.scripts)
     assert "deleted" in friend.alerts[0]
-    assert 'localchat.composer.restore("Still there?")' in friend.scripts
 
 
 async def test_a_conversation_is_renamed_everywhere(running: Program) -> None:
