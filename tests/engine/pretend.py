@@ -12,8 +12,9 @@ from itertools import islice
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import GenerationRequest
+from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.prompt import Prompt
-from localchat_ui.engine.scheduler import Generation, Scheduler
+from localchat_ui.engine.scheduler import Scheduler
 from tests.engine.harness import Collected
 
 N_CTX = 1000
@@ -109,6 +110,11 @@ class PretendSampler:
         self._bias = int(options.logit_bias.get(0, 0))
         PretendSampler.open += 1
 
+    def changed(self, model: object, options: RequestOptions, history: Sequence[int]) -> PretendSampler:
+        changed = PretendSampler(model, options, history)
+        self.close()
+        return changed
+
     def sample(self, context: PretendContext, row: int) -> int:
         if self._fails:
             raise RuntimeError("the sampler broke")
@@ -127,7 +133,7 @@ class Request(Collected):
 
 def ask(scheduler: Scheduler, prompt: list[int], *, max_tokens: int = 40, stop: tuple[str, ...] = ()) -> Request:
     request = Request(GenerationRequest((), RequestOptions(max_tokens=max_tokens), stop))
-    scheduler.add(Generation(request.request, Prompt(prompt, ()), request.emit))
+    scheduler.add(Generation(request.request, Prompt(prompt, ()), request.emit, request.request.sampling))
     return request
 
 

@@ -86,7 +86,6 @@ def test_json_schema_is_followed(engine: LlamaEngine):
     ("options", "message"),
     [
         ({"grammar": "this is not GBNF"}, "not valid GBNF"),
-        ({"json_schema": {"type": "no such type"}}, "JSON schema"),
         ({"logit_bias": {10_000_000: 1.0}}, "logit_bias names the token 10000000"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localchat_ui.conversation import RequestOptions
+from localchat_ui.engine import generation as generation_module
 from localchat_ui.engine import scheduler as scheduler_module
 from localchat_ui.engine.base import GenerationDone, GenerationFailed, Queued
 from localchat_ui.engine.scheduler import Scheduler
@@ -35,7 +36,7 @@ EVENTS = st.one_of(
 @pytest.fixture(autouse=True)
 def samplers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler_module, "Sampler", PretendSampler)
+        patch.setattr(generation_module, "Sampler", PretendSampler)
         yield
 
 
@@ -117,7 +118,8 @@ def test_every_request_ends_once_with_the_text_it_has_alone(
 ):
     house = House(n_sequences, n_batch, can_cut)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler_module, "time", house.context.clock)
+        for module in (scheduler_module, generation_module):
+            patch.setattr(module, "time", house.context.clock)
         patch.setattr(PretendSampler, "open", 0)
         for event in events:
             house.happen(event)

@@ -86,9 +86,9 @@ def test_thinking_is_kept_apart_however_it_arrives(written: str, thinking: str, 
 
 @pytest.mark.parametrize("marks", KNOWN_MARKS)
 def test_each_known_pair_of_marks_is_found_in_a_template_and_taken_out_of_replies(marks: ThinkingMarks):
-    found = marks_in("{% if x %}" + marks.begin + "{% endif %}")
+    found = marks_in("{% if x %}" + marks.begin + "{% else %}" + marks.answer + "{% endif %}")
     assert found == marks
-    assert split(TextStream((), found), f"{marks.begin}Hm.{marks.end}Yes.", 3) == ("Hm.", "Yes.")
+    assert split(TextStream((), found), f"{marks.begin}Hm.{marks.end}{marks.answer}Yes.", 3) == ("Hm.", "Yes.")
 
 
 def test_a_template_without_marks_has_models_that_do_not_think():

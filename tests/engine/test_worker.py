@@ -23,6 +23,7 @@ from localchat_ui.engine.base import (
     PromptTooLongError,
     Turn,
 )
+from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import ask
@@ -389,7 +390,7 @@ def test_when_the_engine_fails_everybody_is_told_and_it_begins_anew(
         replies = [ask(engine, "Tell a very long story.", max_tokens=400) for _ in range(3)]
         assert replies[0].first_token.wait(30)
         with monkeypatch.context() as patch:
-            patch.setattr(engine._residents, "take_cold", fail_with(SystemExit("the thread is killed")))
+            patch.setattr(Scheduler, "step", fail_with(SystemExit("the thread is killed")))
             for reply in replies:
                 assert isinstance(reply.wait().events[-1], GenerationFailed)
         assert "begins anew" in caplog.text
