@@ -91,11 +91,14 @@ class Model:
         """Tokens of a rendered prompt. Control tokens written out in it are recognised, unless `as_text`."""
         data = text.encode("utf-8", errors="replace")
         room = len(data) + 2
-        tokens = (llama_cpp.llama_token * room)()
-        n = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, not as_text)
-        if n < 0:
-            raise ValueError(f"the prompt could not be turned into tokens (code {n})")
-        return list(tokens[:n])
+        while True:
+            tokens = (llama_cpp.llama_token * room)()
+            n = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, not as_text)
+            if n >= 0:
+                return list(tokens[:n])
+            if -n <= room:
+                raise ValueError(f"the prompt could not be turned into tokens (code {n})")
+            room = -n
 
     def is_end(self, token: int) -> bool:
         """Whether this token ends a reply."""
@@ -168,6 +171,7 @@ class Context:
         self._n_vocab = model.n_vocab
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self._batch = Batch(n_batch)
+        self._n_threads = 0
         self.can_cut = self._ask_whether_it_can_be_cut()
 
     def _ask_whether_it_can_be_cut(self) -> bool:
@@ -197,7 +201,9 @@ class Context:
 
     def decode(self, n_threads: int) -> int:
         """Run the batch to its end and empty it. 0 is success, NO_KV_SLOT a full cache, else the batch failed."""
-        llama_cpp.llama_set_n_threads(self.handle, n_threads, n_threads)
+        if n_threads != self._n_threads:
+            self._n_threads = n_threads
+            llama_cpp.llama_set_n_threads(self.handle, n_threads, n_threads)
         code: int = llama_cpp.llama_decode(self.handle, self._batch.take())
         llama_cpp.llama_synchronize(self.handle)
         return code
@@ -237,14 +243,19 @@ class Batch:
         self.n_tokens = 0
 
     def add(self, tokens: Sequence[int], position: int, sequence: int, wants_logits: bool) -> int:
-        start, end = self.n_tokens, self.n_tokens + len(tokens)
-        self._tokens[start:end] = tokens
-        self._positions[start:end] = range(position, position + len(tokens))
-        self._sequences[start:end] = sequence
-        self._wants_logits[start:end] = False
-        self._wants_logits[end - 1] = wants_logits
-        self.n_tokens = end
-        return end - 1
+        start, last = self.n_tokens, self.n_tokens + len(tokens) - 1
+        if start < last:
+            self._tokens[start:last] = tokens[:-1]
+            self._positions[start:last] = range(position, position + last - start)
+            self._sequences[start:last] = sequence
+            self._wants_logits[start:last] = False
+        # One row is filled faster like this, and most are alone.
+        self._tokens[last] = tokens[-1]
+        self._positions[last] = position + last - start
+        self._sequences[last] = sequence
+        self._wants_logits[last] = wants_logits
+        self.n_tokens = last + 1
+        return last
 
     def take(self) -> llama_cpp.llama_batch:
         """What has been added; then begin anew."""
