@@ -14,9 +14,19 @@ from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine import generation as generation_module
 from localchat_ui.engine import scheduler as scheduler_module
 from localchat_ui.engine.base import GenerationDone, GenerationFailed, Queued
+from localchat_ui.engine.llama import NO_KV_SLOT
 from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.threads import ThreadTuner
-from tests.engine.pretend import PretendContext, PretendModel, PretendSampler, Request, ask, expected
+from tests.engine.pretend import (
+    PretendContext,
+    PretendModel,
+    PretendSampler,
+    Request,
+    ask,
+    expected,
+    fail_once,
+    reply_of,
+)
 
 N_CTX = 120
 # Few different beginnings, so that prompts share some of them; lengths from one token to nearly the whole context.
@@ -30,6 +40,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("step"), st.integers(1, 8)),
     st.tuples(st.just("cancel"), st.integers(0, 9)),
     st.tuples(st.just("change"), st.integers(0, 9), st.integers(1, 40)),
+    st.tuples(st.just("fail"), st.sampled_from([NO_KV_SLOT, -1])),
 )
 
 
@@ -57,6 +68,7 @@ class House:
     can_cut: bool
     asked: list[Asked] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
+    may_fail: bool = False
 
     def __post_init__(self) -> None:
         self.context = PretendContext(self.n_batch)
@@ -72,6 +84,9 @@ class House:
         elif kind == "step":
             for _ in range(details[0]):
                 self.step()
+        elif kind == "fail":
+            fail_once(self.context, details[0])
+            self.may_fail = True
         elif details[0] < len(self.asked):
             asked = self.asked[details[0]]
             asked.left_alone = False
@@ -99,6 +114,8 @@ class House:
     def finish(self) -> None:
         # Each step computes at least one token of what is left, or ends something.
         left = sum(len(asked.prompt) + 41 for asked in self.asked) + len(self.asked)
+        # After a failed decode a recurrent model reads again.
+        left += N_CTX * self.n_sequences if self.may_fail else 0
         for _ in range(left + 1):
             if not self.scheduler.busy:
                 return
@@ -109,14 +126,16 @@ class House:
 @given(
     events=st.lists(EVENTS, max_size=25),
     n_sequences=st.integers(1, 4),
-    n_batch=st.integers(8, 64),
+    n_batch=st.integers(8, 200),
+    seconds_per_token=st.sampled_from([1e-5, 1e-3, 1.0]),
     can_cut=st.booleans(),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_request_ends_once_with_the_text_it_has_alone(
-    events: list[tuple[Any, ...]], n_sequences: int, n_batch: int, can_cut: bool
+    events: list[tuple[Any, ...]], n_sequences: int, n_batch: int, seconds_per_token: float, can_cut: bool
 ):
     house = House(n_sequences, n_batch, can_cut)
+    house.context.seconds_per_token = seconds_per_token
     with pytest.MonkeyPatch.context() as patch:
         for module in (scheduler_module, generation_module):
             patch.setattr(module, "time", house.context.clock)
@@ -131,6 +150,11 @@ def test_every_request_ends_once_with_the_text_it_has_alone(
         ends = [event for event in seen if isinstance(event, (GenerationDone, GenerationFailed))]
         assert len(ends) == 1
         assert ends[0] is seen[-1]
+        assert [token.id for token in asked.request.tokens] == reply_of(asked.prompt, len(asked.request.tokens))
+        assert all(event.read <= event.total for event in asked.request.progress)
+        if isinstance(ends[0], GenerationFailed):
+            assert house.may_fail
+            continue
         room = N_CTX - len(asked.prompt)
         n = asked.request.stats.reply_tokens
         assert asked.request.text == expected(asked.prompt, n)

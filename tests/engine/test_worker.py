@@ -336,43 +336,7 @@ def test_fifty_swaps_leave_no_memory_behind(smollm: Path, gemma: Path):
         assert process.memory_info().rss - before < gemma.stat().st_size
 
 
-# Nothing read twice changes what is written
-
-
-@pytest.mark.parametrize("model", ["smollm", "gemma"])
-def test_what_is_reused_gives_the_same_text_as_what_is_read_again(model: str, request: pytest.FixtureRequest):
-    """Turn by turn, with an edited message and a shared system prompt, against an engine that has read nothing."""
-    path = request.getfixturevalue(model)
-    talks = [
-        ("What is a lighthouse?",),
-        ("What is a lighthouse?", "A tower with a lamp.", "Who keeps it?"),
-        ("What is a lighthouse?", "A tower with a lamp.", "Who built the first one, and when?"),
-        ("What is a harbour?",),
-        ("What is a lighthouse?", "A tower with a lamp.", "Who keeps it?", "A keeper.", "Is it lonely?"),
-    ]
-    system = "You answer in one short sentence, as an old sailor would."
-    with running(n_ctx=512, parallel=2) as warm:
-        warm.load(path, lambda share: None)
-        reused = [ask(warm, *talk, system=system, max_tokens=24).wait() for talk in talks]
-    assert all(reply.stats.reused_tokens > 10 for reply in reused[1:])
-    for talk, reply in zip(talks, reused, strict=True):
-        with running(n_ctx=512, parallel=2) as cold:
-            cold.load(path, lambda share: None)
-            again = ask(cold, *talk, system=system, max_tokens=24).wait()
-        assert again.stats.reused_tokens == 0
-        assert again.text == reply.text
-
-
-@pytest.mark.parametrize("model", ["smollm", "gemma"])
-def test_a_reply_that_goes_on_is_the_one_that_was_never_broken_off(model: str, request: pytest.FixtureRequest):
-    with running(n_ctx=512) as engine:
-        engine.load(request.getfixturevalue(model), lambda share: None)
-        question = "Tell me about the sea."
-        whole = ask(engine, question, max_tokens=40).wait().text
-        begun = ask(engine, question, max_tokens=15).wait().text
-        rest = ask(engine, question, begun, max_tokens=25)
-        assert begun + rest.wait().text == whole
-        assert rest.stats.reused_tokens > rest.stats.prompt_tokens - 4
+# Thinking
 
 
 def test_thinking_comes_apart_from_the_answer_and_is_timed(smollm: Path):
