@@ -108,6 +108,7 @@ class PretendSampler:
             raise ValueError("no such sampler")
         self._fails = history[0] in self.broken
         self._bias = int(options.logit_bias.get(0, 0))
+        self._closed = False
         PretendSampler.open += 1
 
     def changed(self, model: object, options: RequestOptions, history: Sequence[int]) -> PretendSampler:
@@ -116,11 +117,14 @@ class PretendSampler:
         return changed
 
     def sample(self, context: PretendContext, row: int) -> int:
+        assert not self._closed
         if self._fails:
             raise RuntimeError("the sampler broke")
         return context.next_token(row) + self._bias
 
     def close(self) -> None:
+        assert not self._closed
+        self._closed = True
         PretendSampler.open -= 1
 
 

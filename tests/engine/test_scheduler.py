@@ -220,7 +220,7 @@ def test_a_long_prompt_is_read_beside_running_replies_not_instead_of_them(
 
 @pytest.mark.parametrize(
     ("tokens_per_second", "chunk"),
-    [(50, 16), (200, 16), (300, 24), (400, 64), (1000, 128), (2000, 192), (100_000, 512)],
+    [(50, 16), (400, 64), (1000, 128), (2000, 192), (100_000, 512)],
 )
 def test_prompt_chunks_are_as_large_as_a_fraction_of_a_second_allows(
     tokens_per_second: int, chunk: int, model: PretendModel, context: PretendContext

@@ -31,14 +31,15 @@ from tests.engine.pretend import (
 N_CTX = 120
 # Few different beginnings, so that prompts share some of them; lengths from one token to nearly the whole context.
 PROMPTS = st.builds(
-    lambda shared, own: [*range(2, 2 + shared), *own],
-    st.sampled_from([0, 5, 30]),
-    st.lists(st.integers(1, 4), min_size=1, max_size=80),
+    lambda shared, own, seed: [*range(2, 2 + shared), *(n * seed % 5 + 1 for n in range(own))],
+    st.sampled_from([0, 5, 30, 80]),
+    st.integers(1, 39),
+    st.integers(1, 20),
 )
 EVENTS = st.one_of(
     st.tuples(st.just("ask"), PROMPTS, st.integers(1, 40)),
     st.tuples(st.just("step"), st.integers(1, 8)),
-    st.tuples(st.just("cancel"), st.integers(0, 9)),
+    st.tuples(st.just("cancel"), st.integers(0, 4)),
     st.tuples(st.just("change"), st.integers(0, 9), st.integers(1, 40)),
     st.tuples(st.just("fail"), st.sampled_from([NO_KV_SLOT, -1])),
 )
@@ -57,6 +58,7 @@ class Asked:
     prompt: list[int]
     max_tokens: int
     left_alone: bool = True
+    cancelled: bool = False
 
 
 @dataclass
@@ -92,17 +94,22 @@ class House:
             asked.left_alone = False
             if kind == "cancel":
                 self.scheduler.cancel(asked.request.request.id)
+                asked.cancelled = True
             else:
                 self.scheduler.change(asked.request.request.id, RequestOptions(max_tokens=details[1]))
 
     def step(self) -> None:
-        before = set(self.scheduler._running)
+        held = {generation: len(generation.sequence.tokens) for generation in self.scheduler._running}
+        n_decoded = len(self.context.decoded)
         self.scheduler.step()
         for generation in self.scheduler._running:
-            if generation not in before:
+            if generation not in held:
                 self.begun.append(
                     next(n for n, asked in enumerate(self.asked) if asked.request.request is generation.request)
                 )
+            elif len(self.context.decoded) > n_decoded:
+                assert len(generation.sequence.tokens) > held[generation], "everybody gets on at every step"
+        assert all(asked.request.ended.is_set() for asked in self.asked if asked.cancelled), "who is stopped, stops"
         assert self.begun == sorted(self.begun), "nobody is overtaken"
         sequences = [generation.sequence for generation in self.scheduler._running]
         assert len({sequence.id for sequence in sequences if sequence}) == len(sequences) <= self.n_sequences
@@ -130,7 +137,7 @@ class House:
     seconds_per_token=st.sampled_from([1e-5, 1e-3, 1.0]),
     can_cut=st.booleans(),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_request_ends_once_with_the_text_it_has_alone(
     events: list[tuple[Any, ...]], n_sequences: int, n_batch: int, seconds_per_token: float, can_cut: bool
 ):

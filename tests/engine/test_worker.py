@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from localchat_ui.conversation import Role
+from localchat_ui.engine import worker as worker_module
 from localchat_ui.engine.base import (
     GenerationFailed,
     GenerationRequest,
@@ -23,6 +24,7 @@ from localchat_ui.engine.base import (
     PromptTooLongError,
     Turn,
 )
+from localchat_ui.engine.prompt import Prompt, build_prompt
 from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.worker import LlamaEngine
@@ -284,6 +286,25 @@ def test_close_in_mid_reply_ends_it_and_the_thread(smollm: Path):
         ask(engine, "Anybody there?")
 
 
+@pytest.mark.parametrize(("n_ctx", "expected"), [(0, 8192), (100_000, 8192), (300, 300)])
+def test_a_context_is_as_long_as_was_asked_for_and_never_longer_than_the_model_was_trained_for(
+    smollm: Path, n_ctx: int, expected: int
+):
+    with running(n_ctx=n_ctx, parallel=1) as engine:
+        assert engine.load(smollm, lambda share: None).n_ctx == expected
+        assert ask(engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_a_tiny_context_still_answers_and_ends_where_it_does(smollm: Path):
+    with running(n_ctx=64, parallel=2) as engine:
+        engine.load(smollm, lambda share: None)
+        stats = ask(engine, "Count to one hundred.", max_tokens=500, logit_bias={2: -100.0, 0: -100.0}).stats
+        assert stats.finish_reason == "length"
+        assert stats.context_tokens == 64
+        with pytest.raises(PromptTooLongError, match="the context holds 64"):
+            ask(engine, "Hi", system="Be brief. " * 40)
+
+
 # Several models
 
 
@@ -369,6 +390,33 @@ def test_when_the_engine_fails_everybody_is_told_and_it_begins_anew(
                 assert isinstance(reply.wait().events[-1], GenerationFailed)
         assert "begins anew" in caplog.text
         assert ask(engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_a_model_is_not_closed_under_somebody_who_uses_it(smollm: Path, monkeypatch: pytest.MonkeyPatch):
+    """A prompt is being made in another thread while the program ends."""
+    inside, ended = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **options: Any) -> Prompt:
+        inside.set()
+        assert ended.wait(60)
+        return build_prompt(*arguments, **options)
+
+    monkeypatch.setattr(worker_module, "build_prompt", slowly)
+    engine = LlamaEngine(n_ctx=256, parallel=1)
+    engine.load(smollm, lambda share: None)
+    [resident] = engine._residents.all()
+    seen: list[PromptBuilt] = []
+    thread = threading.Thread(
+        target=lambda: seen.append(engine.preview(GenerationRequest([Turn(Role.USER, "What is 2 + 2?")])))
+    )
+    thread.start()
+    assert inside.wait(60)
+    engine.close()
+    assert resident.model.handle
+    ended.set()
+    thread.join()
+    assert seen[0].n_tokens > 10
+    assert resident.model.handle is None
 
 
 def test_a_prompt_can_be_looked_at_without_being_read(engine: LlamaEngine):
