@@ -20,6 +20,8 @@ from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
 from tests.engine.tiny import write_mamba
 
+pytestmark = pytest.mark.usefixtures("any_pace")
+
 SYSTEM = "You answer in one short sentence, as an old sailor would."
 LONG = "Read this: " + ", ".join(f"ship {n} has {n * n} sails" for n in range(60)) + ". How many ships are there?"
 

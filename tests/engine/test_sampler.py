@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationFailed
+from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.sampler import log_probabilities
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
 
@@ -150,6 +153,25 @@ def test_log_probabilities_are_those_of_the_row_just_sampled(engine: LlamaEngine
         assert [other.logprob for other in token.top] == sorted((o.logprob for o in token.top), reverse=True)
         assert sum(math.exp(other.logprob) for other in token.top) <= 1.0001
     assert "".join(token.top[0].piece.decode() for token in tokens).strip() == "".join(t.text for t in tokens).strip()
+
+
+@pytest.mark.parametrize("n_top", [0, 1, 20])
+def test_log_probabilities_are_the_softmax_of_their_row(smollm: Path, n_top: int):
+    model = Model(smollm)
+    context = Context(model, n_cells=256, n_sequences=1, n_batch=64)
+    try:
+        row = context.add(model.tokenize("The capital of France is"), position=0, sequence=0, wants_logits=True)
+        assert context.decode(1) == 0
+        scores = context.logits(row).astype(np.float64)
+        expected = np.log(np.exp(scores) / np.exp(scores).sum())
+        token = int(np.argsort(expected)[-3])
+        logprob, top = log_probabilities(model, context, row, token, n_top)
+        assert logprob == pytest.approx(expected[token], abs=1e-4)
+        assert [other.id for other in top] == np.argsort(expected)[::-1][:n_top].tolist()
+        assert [other.logprob for other in top] == pytest.approx(np.sort(expected)[::-1][:n_top].tolist(), abs=1e-4)
+    finally:
+        context.close()
+        model.close()
 
 
 def test_log_probabilities_cost_nothing_unless_asked_for(engine: LlamaEngine):

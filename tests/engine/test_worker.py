@@ -71,6 +71,7 @@ def test_reply_that_reaches_the_end_of_the_context_ends_as_length(engine: LlamaE
     assert stats.context_tokens == 1024
 
 
+@pytest.mark.usefixtures("any_pace")
 @pytest.mark.parametrize("model", ["smollm", "gemma"])
 def test_same_seed_same_text(model: str, request: pytest.FixtureRequest):
     """Whether the prompt was read before or not, and however many threads are on trial."""
