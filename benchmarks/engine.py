@@ -55,13 +55,14 @@ class Watched:
     end: Event | None = None
 
     def emit(self, event: Event) -> None:
-        if isinstance(event, PromptProgress):
-            self.reading.set()
         if isinstance(event, Token):
             self.times.append(time.perf_counter())
             self.text += event.text
-            self.begun.set()
-        if isinstance(event, (GenerationDone, GenerationFailed)):
+            if len(self.times) == 1:
+                self.begun.set()
+        elif isinstance(event, PromptProgress):
+            self.reading.set()
+        elif isinstance(event, (GenerationDone, GenerationFailed)):
             self.end = event
             self.ended.set()
 
@@ -161,10 +162,11 @@ class BareLoop:
         llama_cpp.llama_free(self.context)
 
 
-def in_turn(rounds: int, *sides: Callable[[], float]) -> list[float]:
-    """The median of each side, both measured in turn; the first round warms up."""
-    taken = [[side() for side in sides] for _ in range(rounds + 1)][1:]
-    return [statistics.median(side) for side in zip(*taken, strict=True)]
+def in_turn(rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float, float]:
+    """The median of each side, and of their ratios: both measured in turn, the first round warms up."""
+    taken = [(ours(), theirs()) for _ in range(rounds + 1)][1:]
+    ratio = statistics.median(our / their for our, their in taken)
+    return statistics.median(our for our, _ in taken), statistics.median(their for _, their in taken), ratio
 
 
 def batching(path: Path, name: str, rounds: int, n_tokens: int) -> None:
@@ -176,10 +178,12 @@ def batching(path: Path, name: str, rounds: int, n_tokens: int) -> None:
     for n in (1, 2, 4, 8, 16):
         bare = BareLoop(model, n, 512, n_threads)
         with running(path, n_ctx=512, parallel=n, n_threads=n_threads) as engine:
-            ours, theirs = in_turn(rounds, partial(engine_speed, engine, n, n_tokens), partial(bare.speed, n_tokens))
+            ours, theirs, ratio = in_turn(
+                rounds, partial(engine_speed, engine, n, n_tokens), partial(bare.speed, n_tokens)
+            )
         bare.close()
         alone = alone or ours
-        print(f"| {n} | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} | {ours / alone:.2f} |", flush=True)
+        print(f"| {n} | {ours:.0f} | {theirs:.0f} | {ratio:.2f} | {ours / alone:.2f} |", flush=True)
     model.close()
 
 
@@ -193,7 +197,7 @@ def second_turn(path: Path, name: str, rounds: int) -> None:
             warm = ask(engine, opening, reply.text, "And then?", max_tokens=2)
             stats = warm.stats
             for resident in engine._residents.all():
-                resident.scheduler._pool.drop_idle()
+                resident.scheduler._pool.free(10**9)
             cold = ask(engine, opening, reply.text, "And then?", max_tokens=2)
             cold.wait()
             ratios.append(warm.first / cold.first)
@@ -234,8 +238,8 @@ def logprobs(path: Path, name: str, rounds: int, n_tokens: int) -> None:
             reply = ask(engine, QUESTION.format(1), max_tokens=n_tokens, **options).wait()
             return (len(reply.times) - 1) / (reply.times[-1] - reply.times[0])
 
-        with_them, without = in_turn(rounds, lambda: speed(top_logprobs=5), speed)
-    print(f"| {name}: speed with log-probabilities against without | {with_them / without:.2f} |", flush=True)
+        _, _, ratio = in_turn(rounds, lambda: speed(top_logprobs=5), speed)
+    print(f"| {name}: speed with log-probabilities against without | {ratio:.2f} |", flush=True)
 
 
 def swaps(smollm: Path, gemma: Path, rounds: int) -> None:
@@ -250,8 +254,8 @@ def swaps(smollm: Path, gemma: Path, rounds: int) -> None:
             ask(engine, "Hi", max_tokens=1).wait()
             return time.perf_counter() - started
 
-        ours, theirs = in_turn(rounds, lambda: swap(warm), lambda: swap(cold))
-    print(f"| Swap back to a warm model until its first token, against a cold load | {ours / theirs:.2f} |", flush=True)
+        _, _, ratio = in_turn(rounds, lambda: swap(warm), lambda: swap(cold))
+    print(f"| Swap back to a warm model until its first token, against a cold load | {ratio:.2f} |", flush=True)
 
 
 def stop_while_reading(path: Path, name: str, rounds: int) -> None:

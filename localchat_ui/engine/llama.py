@@ -1,7 +1,7 @@
 """llama.cpp, wrapped once: Model and Context with explicit lifetimes, over the documented low-level API.
 
-This module and `sampler.py` are the only importers of llama_cpp. A Model may be read from any thread; a Context belongs
-to one.
+This module, `sampler.py` and `grammar.py` are the only importers of llama_cpp. A Model may be read from any thread; a
+Context belongs to one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -24,6 +25,7 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from localchat_ui.engine.base import EngineError, ModelLoadError
 from localchat_ui.engine.thinking import marks_in
+from localchat_ui.engine.threads import usable_cores
 
 logger = logging.getLogger("localchat_ui.llama_cpp")
 NO_KV_SLOT = 1
@@ -89,11 +91,14 @@ class Model:
         """Tokens of a rendered prompt. Control tokens written out in it are recognised, unless `as_text`."""
         data = text.encode("utf-8", errors="replace")
         room = len(data) + 2
-        tokens = (llama_cpp.llama_token * room)()
-        n = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, not as_text)
-        if n < 0:
-            raise ValueError(f"the prompt could not be turned into tokens (code {n})")
-        return list(tokens[:n])
+        while True:
+            tokens = (llama_cpp.llama_token * room)()
+            n = llama_cpp.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, not as_text)
+            if n >= 0:
+                return list(tokens[:n])
+            if -n <= room:
+                raise ValueError(f"the prompt could not be turned into tokens (code {n})")
+            room = -n
 
     def is_end(self, token: int) -> bool:
         """Whether this token ends a reply."""
@@ -127,7 +132,7 @@ class Model:
     def _tokens_of_marks(self) -> frozenset[int]:
         """Control tokens that the marks around thinking are made of: those have to be seen to be told apart."""
         marks = self.thinking_marks
-        return frozenset(self.tokenize(marks.begin) + self.tokenize(marks.end)) if marks else frozenset()
+        return frozenset(token for mark in marks.all for token in self.tokenize(mark)) if marks else frozenset()
 
     def _to_bytes(self, token: int, *, special: bool) -> bytes:
         room = 64
@@ -144,11 +149,11 @@ def _report(on_progress: Callable[[float], bool], share: float, _: ctypes.c_void
 
 
 class Context:
-    """The KV cache and the compute buffers of one model, shared by `n_sequences` sequences of `n_ctx` tokens each."""
+    """The KV cache and the compute buffers of one model: `n_cells` tokens, shared by `n_sequences` sequences."""
 
-    def __init__(self, model: Model, *, n_ctx: int, n_sequences: int, n_batch: int) -> None:
+    def __init__(self, model: Model, *, n_cells: int, n_sequences: int, n_batch: int) -> None:
         parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = n_ctx * n_sequences
+        parameters.n_ctx = n_cells
         parameters.n_seq_max = n_sequences
         parameters.n_batch = parameters.n_ubatch = n_batch
         parameters.kv_unified = True
@@ -159,53 +164,49 @@ class Context:
             self.handle = llama_cpp.llama_init_from_model(model.handle, parameters)
         if not self.handle:
             raise ModelLoadError(
-                f"{_reason(model.path, errors)} A context of {n_sequences} × {n_ctx} tokens may not fit into memory:"
-                " try a smaller N_CTX or PARALLEL."
+                f"{_reason(model.path, errors)} A context of {n_cells:,} tokens for all conversations together may not"
+                " fit into memory: try a smaller N_CTX or PARALLEL."
             )
         self.n_batch = n_batch
         self._n_vocab = model.n_vocab
-        # A recurrent state is one lump: it can be dropped, but not shortened or shared in part.
-        self.can_cut = not (
-            llama_cpp.llama_model_is_recurrent(model.handle) or llama_cpp.llama_model_is_hybrid(model.handle)
-        )
         self._memory = llama_cpp.llama_get_memory(self.handle)
-        self._batch = llama_cpp.llama_batch_init(n_batch, 0, 1)
+        self._batch = Batch(n_batch)
+        self._n_threads = 0
+        self.can_cut = self._ask_whether_it_can_be_cut()
+
+    def _ask_whether_it_can_be_cut(self) -> bool:
+        """A recurrent state is one lump: it can be dropped, but not shortened or shared in part.
+
+        llama.cpp only tells about a sequence that holds something, so two tokens are read.
+        """
+        self.add([0, 0], position=0, sequence=0, wants_logits=False)
+        code = self.decode(usable_cores())
+        can_cut = code == 0 and self.cut(0, 1)
+        llama_cpp.llama_memory_clear(self._memory, True)
+        return can_cut
 
     def close(self) -> None:
         if self.handle:
-            llama_cpp.llama_batch_free(self._batch)
             llama_cpp.llama_free(self.handle)
             self.handle = None
 
     def add(self, tokens: Sequence[int], *, position: int, sequence: int, wants_logits: bool) -> int:
         """Put tokens of one sequence into the batch; returns the row of the last one, for the sampler."""
-        batch = self._batch
-        row: int = batch.n_tokens
-        for offset, token in enumerate(tokens):
-            batch.token[row] = token
-            batch.pos[row] = position + offset
-            batch.n_seq_id[row] = 1
-            batch.seq_id[row][0] = sequence
-            batch.logits[row] = 0
-            row += 1
-        batch.logits[row - 1] = wants_logits
-        batch.n_tokens = row
-        return row - 1
+        return self._batch.add(tokens, position, sequence, wants_logits)
 
     @property
     def n_pending(self) -> int:
         """Tokens in the batch that was not decoded yet."""
-        return int(self._batch.n_tokens)
+        return self._batch.n_tokens
 
     def decode(self, n_threads: int) -> int:
         """Run the batch to its end and empty it. 0 is success, NO_KV_SLOT a full cache, else the batch failed."""
-        llama_cpp.llama_set_n_threads(self.handle, n_threads, n_threads)
-        try:
-            code: int = llama_cpp.llama_decode(self.handle, self._batch)
-            llama_cpp.llama_synchronize(self.handle)
-            return code
-        finally:
-            self._batch.n_tokens = 0
+        if n_threads != self._n_threads:
+            self._n_threads = n_threads
+            llama_cpp.llama_set_n_threads(self.handle, n_threads, n_threads)
+        code: int = llama_cpp.llama_decode(self.handle, self._batch.take())
+        llama_cpp.llama_synchronize(self.handle)
+        return code
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """Scores of all tokens behind that row of the batch decoded last; a view that the next decode overwrites."""
@@ -219,6 +220,51 @@ class Context:
     def copy(self, source: int, target: int, length: int) -> None:
         """Let an empty sequence share the first `length` tokens of another; costs no memory."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+
+class Batch:
+    """What one decode computes, row by row. Owns the memory that llama.cpp reads it from."""
+
+    def __init__(self, size: int) -> None:
+        self._tokens = np.zeros(size, np.int32)
+        self._positions = np.zeros(size, np.int32)
+        self._sequences = np.zeros(size, np.int32)
+        self._wants_logits = np.zeros(size, np.int8)
+        self._one_each = np.ones(size, np.int32)
+        # llama.cpp takes a list of sequences for every row: an address for each.
+        self._lists = (self._sequences.ctypes.data + 4 * np.arange(size)).astype(np.uintp)
+        self._struct = llama_cpp.llama_batch(
+            token=_pointer(self._tokens, ctypes.c_int32),
+            pos=_pointer(self._positions, ctypes.c_int32),
+            n_seq_id=_pointer(self._one_each, ctypes.c_int32),
+            seq_id=_pointer(self._lists, ctypes.POINTER(ctypes.c_int32)),
+            logits=_pointer(self._wants_logits, ctypes.c_int8),
+        )
+        self.n_tokens = 0
+
+    def add(self, tokens: Sequence[int], position: int, sequence: int, wants_logits: bool) -> int:
+        start, last = self.n_tokens, self.n_tokens + len(tokens) - 1
+        if start < last:
+            self._tokens[start:last] = tokens[:-1]
+            self._positions[start:last] = range(position, position + last - start)
+            self._sequences[start:last] = sequence
+            self._wants_logits[start:last] = False
+        # One row is filled faster like this, and most are alone.
+        self._tokens[last] = tokens[-1]
+        self._positions[last] = position + last - start
+        self._sequences[last] = sequence
+        self._wants_logits[last] = wants_logits
+        self.n_tokens = last + 1
+        return last
+
+    def take(self) -> llama_cpp.llama_batch:
+        """What has been added; then begin anew."""
+        self._struct.n_tokens, self.n_tokens = self.n_tokens, 0
+        return self._struct
+
+
+def _pointer(rows: npt.NDArray[Any], kind: Any) -> Any:
+    return ctypes.cast(rows.ctypes.data, ctypes.POINTER(kind))
 
 
 def embed(
@@ -304,7 +350,7 @@ def try_model(path: Path, on_progress: Callable[[float], None]) -> None:
 
     model = Model(path, on_progress=report)
     try:
-        context = Context(model, n_ctx=64, n_sequences=1, n_batch=16)
+        context = Context(model, n_cells=64, n_sequences=1, n_batch=16)
         try:
             context.add([0], position=0, sequence=0, wants_logits=True)
             code = context.decode(1)

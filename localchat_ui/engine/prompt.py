@@ -66,9 +66,12 @@ def build_prompt(
         sizes = (*sizes, len(begun_tokens))
     room = n_ctx - max(LEAST_REPLY_TOKENS, min(max_tokens, n_ctx // REPLY_SHARE)) - len(begun_tokens)
     n_dropped = 0
-    if may_drop and len(tokens) > room:
-        n_system = int(turns[0].role is Role.SYSTEM)
-        n_dropped = _n_to_drop(turns[n_system:], sizes[n_system : len(turns)], len(tokens) - room, n_ctx // REPLY_SHARE)
+    n_system = int(turns[0].role is Role.SYSTEM)
+    droppable = sizes[n_system : len(turns)]
+    # Once is enough, unless the template writes more for what is left than it did before.
+    while may_drop and len(tokens) > room and n_dropped < len(droppable) - 1:
+        excess = sum(droppable[:n_dropped]) + len(tokens) - room
+        n_dropped = _n_to_drop(turns[n_system:], droppable, excess, n_ctx // REPLY_SHARE)
         text = render(model, [*turns[:n_system], *turns[n_system + n_dropped :]], arguments)
         tokens = tokenize(model, text)
     tokens += begun_tokens
@@ -121,13 +124,15 @@ def _begun(model: Model, text: str, partial: Turn | None) -> tuple[str, Phase]:
     opened = marks is not None and text.rstrip().endswith(marks.begin)
     if partial is None or not (partial.text or partial.thinking):
         return "", Phase.THINKING if opened else Phase.START
-    if marks is None or not (opened or partial.thinking):
+    if marks is None:
         # The plain fallback ends without the space that a model begins with.
         return ("" if model.chat_template else " ") + partial.text, Phase.ANSWER
-    thought = ("" if opened else f"{marks.begin}\n") + partial.thinking
-    if not partial.text:
-        return thought, Phase.THINKING
-    return f"{thought}{marks.end}\n\n{partial.text}", Phase.ANSWER
+    if not (opened or partial.thinking):
+        return marks.answer + partial.text, Phase.ANSWER
+    # Between marks that are tags stands white space; channels do without.
+    begin, end = (marks.begin, marks.end + marks.answer) if marks.answer else (f"{marks.begin}\n", f"{marks.end}\n\n")
+    thought = ("" if opened else begin) + partial.thinking
+    return (f"{thought}{end}{partial.text}", Phase.ANSWER) if partial.text else (thought, Phase.THINKING)
 
 
 def _n_to_drop(turns: Sequence[Turn], sizes: Sequence[int], excess: int, step: int) -> int:

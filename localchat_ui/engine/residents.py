@@ -6,37 +6,43 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from localchat_ui.engine.base import LoadedModel
 from localchat_ui.engine.llama import Context, Model
 from localchat_ui.engine.scheduler import Scheduler
 
 
+class Stamp(NamedTuple):
+    """Tells whether a file is still the one that was loaded."""
+
+    n_bytes: int
+    changed_at: int
+
+
 @dataclass(eq=False)
 class Resident:
-    """A model in memory. `leases` counts the requests that still need it."""
+    """A model in memory. `leases` counts those who need it; one that is `discarded` goes with the last of them."""
 
     info: LoadedModel
     model: Model
     context: Context
     scheduler: Scheduler
     n_bytes: int
-    stamp: tuple[int, int]
+    stamp: Stamp
     leases: int = 0
     used_at: float = field(default_factory=time.monotonic)
-    closed: bool = False
+    discarded: bool = False
 
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.context.close()
-            self.model.close()
+        self.context.close()
+        self.model.close()
 
 
 class Residents:
     """The models of one engine. Every method may be called from any thread.
 
-    Whoever takes a resident out has to close it. One that is leased stays, and the `current` one, which answers next,
+    Whoever takes residents out has to close them. One that is leased stays, and the `current` one, which answers next,
     does not count as cold.
     """
 
@@ -71,6 +77,9 @@ class Residents:
         with self._lock:
             resident.leases -= 1
             resident.used_at = time.monotonic()
+            closes = resident.discarded and not resident.leases
+        if closes:
+            resident.close()
 
     def take_cold(self, wanted: int = 0) -> list[Resident]:
         """Take out those beyond the budget, if `wanted` bytes come in addition, least recently used first; and those
@@ -93,11 +102,15 @@ class Residents:
             self._residents = [resident for resident in self._residents if resident.leases]
             return unused
 
-    def take_all(self) -> list[Resident]:
-        """Take out all of them, leased or not."""
+    def discard_all(self) -> None:
+        """Give all of them up. Who uses one at this moment keeps it until the end of that."""
         with self._lock:
-            taken, self._residents = self._residents, []
-            return taken
+            discarded, self._residents = self._residents, []
+            for resident in discarded:
+                resident.discarded = True
+            unused = [resident for resident in discarded if not resident.leases]
+        for resident in unused:
+            resident.close()
 
     def seconds_to_idle(self) -> float | None:
         """Until the next one has been idle for too long; None when that will not happen by itself."""
@@ -115,10 +128,9 @@ class Residents:
         return bool(self._idle_seconds) and time.monotonic() - resident.used_at >= self._idle_seconds
 
 
-def stamp_of(path: Path) -> tuple[int, int]:
-    """Tells whether a file is still the one that was loaded: its size and time of change."""
+def stamp_of(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:
-        return (0, 0)
-    return (status.st_size, status.st_mtime_ns)
+        return Stamp(0, 0)
+    return Stamp(status.st_size, status.st_mtime_ns)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import json
+import math
 from collections.abc import Iterator, Sequence
 
 import llama_cpp
 import numpy as np
-from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, TokenLogprob
@@ -23,14 +22,32 @@ class Sampler:
     """Belongs to the engine's thread. Raises EngineError when the options cannot be applied."""
 
     def __init__(self, model: Model, options: RequestOptions, history: Sequence[int]) -> None:
-        """`history` is what the sequence holds so far; penalties look back at it."""
-        self._model = model
-        self._grammar = _grammar(model, options)
+        """`history` is what the sequence holds so far; penalties look back at it. A grammar begins with what follows.
+
+        A JSON schema has to be a grammar by now.
+        """
+        self._options = options
+        self._grammar = _grammar(model, options.grammar) if options.grammar else None
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
-        for sampler in _samplers(model, options):
-            llama_cpp.llama_sampler_chain_add(self._chain, sampler)
-        for token in history[-PENALTY_WINDOW:]:
+        try:
+            for sampler in _samplers(model, options):
+                llama_cpp.llama_sampler_chain_add(self._chain, sampler)
+        except EngineError:
+            self.close()
+            raise
+        # Phrases may repeat from far back.
+        for token in history if options.dry_multiplier > 0 else history[-PENALTY_WINDOW:]:
             llama_cpp.llama_sampler_accept(self._chain, token)
+
+    def changed(self, model: Model, options: RequestOptions, history: Sequence[int]) -> Sampler:
+        """One with other options, in place of this. A grammar that stays the same goes on where it is."""
+        same_grammar = options.grammar == self._options.grammar
+        changed = Sampler(model, options.model_copy(update={"grammar": None}) if same_grammar else options, history)
+        if same_grammar:
+            changed._options = options
+            changed._grammar, self._grammar = self._grammar, None
+        self.close()
+        return changed
 
     def sample(self, context: Context, row: int) -> int:
         """The next token after that row of the batch decoded last."""
@@ -44,6 +61,9 @@ class Sampler:
             candidates = _Candidates(context, row)
             candidates.restrict(self._grammar)
             token = candidates.apply(self._chain)
+            if not self._allows(token):
+                # Given to the grammar, it would end the program.
+                raise EngineError("There is no token left that the grammar allows.")
         llama_cpp.llama_sampler_accept(self._grammar, token)
         llama_cpp.llama_sampler_accept(self._chain, token)
         return token
@@ -142,6 +162,8 @@ def _logit_bias(model: Model, options: RequestOptions) -> llama_cpp.llama_sample
     unknown = [token for token in options.logit_bias if not 0 <= token < model.n_vocab]
     if unknown:
         raise EngineError(f"logit_bias names the token {unknown[0]}, but the model has {model.n_vocab:,} tokens.")
+    if any(math.isnan(bias) or bias == math.inf for bias in options.logit_bias.values()):
+        raise EngineError("logit_bias has a value that is not a number.")
     biases = [llama_cpp.llama_logit_bias(token, bias) for token, bias in options.logit_bias.items()]
     array = (llama_cpp.llama_logit_bias * len(biases))(*biases)
     sampler: llama_cpp.llama_sampler_p = llama_cpp.llama_sampler_init_logit_bias(model.n_vocab, len(biases), array)
@@ -162,15 +184,7 @@ def _dry(model: Model, options: RequestOptions) -> llama_cpp.llama_sampler_p:
     return sampler
 
 
-def _grammar(model: Model, options: RequestOptions) -> llama_cpp.llama_sampler_p | None:
-    grammar = options.grammar
-    if options.json_schema is not None:
-        try:
-            grammar = json_schema_to_gbnf(json.dumps(options.json_schema))
-        except Exception as error:
-            raise EngineError(f"The JSON schema cannot be turned into a grammar: {error}") from error
-    if not grammar:
-        return None
+def _grammar(model: Model, grammar: str) -> llama_cpp.llama_sampler_p:
     sampler: llama_cpp.llama_sampler_p | None = llama_cpp.llama_sampler_init_grammar(
         model.vocab, grammar.encode(), b"root"
     )

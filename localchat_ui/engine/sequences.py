@@ -37,22 +37,20 @@ class SequencePool:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of all sequences, idle ones included."""
+        """Tokens of all sequences, idle ones included; what two of them share counts for each."""
         return sum(len(sequence.tokens) for sequence in self._sequences)
 
-    def acquire(self, prompt: Sequence[int]) -> KvSequence | None:
+    def acquire(self, prompt: Sequence[int], *, block: int = 1) -> KvSequence | None:
         """An idle sequence, cut or filled so that its tokens begin the prompt; None when all are busy.
 
-        The last token of the prompt is never among them: it has to be decoded for the logits behind it.
+        The last token of the prompt is never among them: it has to be decoded for the logits behind it. What is cut, is
+        cut to whole blocks of so many tokens.
         """
         idle = [sequence for sequence in self._sequences if not sequence.busy]
         if not idle:
             return None
-        source = max(self._sequences, key=lambda sequence: common_prefix(sequence.tokens, prompt))
-        shared = min(common_prefix(source.tokens, prompt), len(prompt) - 1)
-        if not self._memory.can_cut and (source.busy or shared < len(source.tokens)):
-            shared = 0
-        oldest = min(idle, key=lambda sequence: sequence.last_used)
+        shared, source = self._longest_prefix(prompt, block)
+        oldest = min(idle, key=lambda sequence: (bool(sequence.tokens), sequence.last_used))
         # Taking over another conversation's sequence would throw away what lies behind the shared part.
         takes_over = not source.busy and shared >= len(source.tokens) / 2
         sequence = source if shared and (takes_over or source is oldest) else oldest
@@ -66,6 +64,20 @@ class SequencePool:
         sequence.busy = True
         return sequence
 
+    def _longest_prefix(self, prompt: Sequence[int], block: int) -> tuple[int, KvSequence]:
+        """How much of a prompt can be had without reading, and where; an idle sequence rather than a busy one."""
+        usable = [self._usable(sequence, prompt, block) for sequence in self._sequences]
+        best = max(
+            range(len(usable)), key=lambda n: (usable[n], not self._sequences[n].busy, -len(self._sequences[n].tokens))
+        )
+        return usable[best], self._sequences[best]
+
+    def _usable(self, sequence: KvSequence, prompt: Sequence[int], block: int) -> int:
+        shared = min(common_prefix(sequence.tokens, prompt), len(prompt) - 1)
+        shared -= shared % block
+        whole = not sequence.busy and shared == len(sequence.tokens)
+        return shared if self._memory.can_cut or whole else 0
+
     def release(self, sequence: KvSequence, *, keep: bool = True) -> None:
         """Give a sequence back; what it holds stays for the next turn unless `keep` is false."""
         if not keep:
@@ -73,12 +85,16 @@ class SequencePool:
         sequence.busy = False
         sequence.last_used = next(self._clock)
 
-    def drop_idle(self) -> bool:
-        """Forget what idle sequences hold; whether that was anything."""
+    def free(self, n_tokens: int) -> bool:
+        """Forget idle sequences, least recently used first, until so many tokens are gone; whether any were."""
         idle = [sequence for sequence in self._sequences if not sequence.busy and sequence.tokens]
-        for sequence in idle:
+        gone = 0
+        for sequence in sorted(idle, key=lambda sequence: sequence.last_used):
+            if gone >= n_tokens:
+                break
+            gone += len(sequence.tokens)
             self._cut(sequence, 0)
-        return bool(idle)
+        return gone > 0
 
     def shorten(self, sequence: KvSequence, length: int) -> None:
         """Forget what a sequence holds beyond `length` tokens; all of it, when its memory cannot be cut."""
@@ -94,7 +110,15 @@ class SequencePool:
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     """How many tokens two sequences share from the start."""
-    length = min(len(left), len(right))
-    if left[:length] == right[:length]:
-        return length
-    return next(index for index in range(length) if left[index] != right[index])
+    end = min(len(left), len(right))
+    if left[:end] == right[:end]:
+        return end
+    # They share `start`, and differ before `end`.
+    start = 0
+    while end - start > 1:
+        middle = (start + end) // 2
+        if left[start:middle] == right[start:middle]:
+            start = middle
+        else:
+            end = middle
+    return start

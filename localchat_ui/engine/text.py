@@ -17,6 +17,9 @@ class Piece(NamedTuple):
     text: str
 
 
+NOTHING = Piece("", "")
+
+
 class Phase(Enum):
     """Where a reply is: before its first letter, between the marks, or past them."""
 
@@ -55,27 +58,44 @@ class TextStream:
 
     def _release(self, text: str, *, final: bool) -> Piece:
         if self.stopped:
-            return Piece("", "")
+            return NOTHING
+        if self._plain:
+            return Piece("", text) if text else NOTHING
         self._held += text
         self._strip()
-        if self._marks and self.phase is Phase.START:
-            self._leave_start(self._marks.begin, final)
-        thinking = self._take_thinking(self._marks.end, final) if self._marks and self.phase is Phase.THINKING else ""
-        answer = self._take_answer(final) if self.phase is Phase.ANSWER else ""
-        return Piece(thinking, answer)
+        thinking = self._take_thinking(self._marks, final) if self._marks else ""
+        return Piece(thinking, self._take_answer(final) if self.phase is Phase.ANSWER else "")
 
-    def _leave_start(self, begin: str, final: bool) -> None:
-        if self._held.startswith(begin):
-            self._enter(Phase.THINKING, self._held[len(begin) :])
-        elif final or not begin.startswith(self._held):
-            self.phase = Phase.ANSWER
+    @property
+    def _plain(self) -> bool:
+        """Whether all that comes is answer, and can be shown as it comes."""
+        return self.phase is Phase.ANSWER and not (self._stop or self._held or self._strips)
 
-    def _take_thinking(self, end: str, final: bool) -> str:
-        thinking, found, rest = self._held.partition(end)
-        if not found:
-            return self._take(0 if final else _overlap(self._held, end))
-        self._enter(Phase.ANSWER, rest)
-        return thinking
+    def _take_thinking(self, marks: ThinkingMarks, final: bool) -> str:
+        """Thinking up to the answer, or as far as it is certain."""
+        taken = ""
+        while self.phase is not Phase.ANSWER:
+            if self.phase is Phase.START and not self._leave_start(marks, final):
+                break
+            if self.phase is Phase.THINKING:
+                thinking, ended, rest = self._held.partition(marks.end)
+                if not ended:
+                    return taken + self._take(0 if final else _overlap(self._held, marks.end))
+                taken += thinking
+                self._enter(Phase.START if marks.answer else Phase.ANSWER, rest)
+        return taken
+
+    def _leave_start(self, marks: ThinkingMarks, final: bool) -> bool:
+        """Whether it is certain what the reply goes on with."""
+        for phase, openings in ((Phase.THINKING, marks.openings), (Phase.ANSWER, (marks.answer,))):
+            for opening in openings:
+                if opening and self._held.startswith(opening):
+                    self._enter(phase, self._held[len(opening) :])
+                    return True
+        if not final and any(mark.startswith(self._held) for mark in (*marks.openings, marks.answer)):
+            return False
+        self.phase = Phase.ANSWER
+        return True
 
     def _take_answer(self, final: bool) -> str:
         starts = [start for start in (self._held.find(stop) for stop in self._stop) if start >= 0]

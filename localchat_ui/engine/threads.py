@@ -38,12 +38,21 @@ class ThreadTuner:
         self._candidates = [fixed] if fixed else sorted({(cores + 1) // 2, max(1, cores - 1), cores})
         self._sizes: dict[int, _Size] = defaultdict(lambda: _Size(self._candidates))
 
+    @property
+    def steady(self) -> int:
+        """Always the same number: sums that more threads share are rounded in another way."""
+        return self._candidates[-1]
+
     def choose(self, n_tokens: int) -> int:
         """Threads for a batch of so many tokens."""
+        if len(self._candidates) == 1:
+            return self._candidates[0]
         return self._sizes[n_tokens.bit_length()].choose()
 
     def learn(self, n_tokens: int, threads: int, seconds: float) -> None:
         """Take note of what that choice gave."""
+        if len(self._candidates) == 1:
+            return
         self._sizes[n_tokens.bit_length()].learn(threads, n_tokens / max(seconds, 1e-6))
 
 
@@ -52,36 +61,33 @@ class _Size:
     """What is known for batches of about one size. Speeds are in tokens per second."""
 
     candidates: list[int]
+    best: int = field(init=False)
     speeds: dict[int, float] = field(default_factory=dict)
     trial: list[int] = field(default_factory=list)
     pause: int = MIN_PAUSE_STEPS
     steps: int = 0
 
     def __post_init__(self) -> None:
-        self.trial = self.candidates * TRIAL_STEPS if len(self.candidates) > 1 else []
+        self.best = self.candidates[-1]
+        self.trial = self.candidates * TRIAL_STEPS
 
     def choose(self) -> int:
         if self.trial:
             return self.trial.pop()
         self.steps += 1
-        best = self.best()
-        if self.steps >= self.pause and len(self.candidates) > 1:
+        if self.steps >= self.pause:
             self.steps = 0
             self.pause = min(2 * self.pause, MAX_PAUSE_STEPS)
-            others = [threads for threads in self.candidates if threads != best]
+            others = [threads for threads in self.candidates if threads != self.best]
             self.trial = others * TRIAL_STEPS
-        return best
+        return self.best
 
     def learn(self, threads: int, speed: float) -> None:
-        before = self.best() if len(self.speeds) == len(self.candidates) else None
         known = self.speeds.get(threads, speed)
         self.speeds[threads] = known + MEMORY * (speed - known)
-        if before is not None and self.best() != before:
-            self.pause = MIN_PAUSE_STEPS
-
-    def best(self) -> int:
-        """The fewest threads that are nearly as fast as the fastest."""
-        if not self.speeds:
-            return self.candidates[-1]
+        # The fewest threads that are nearly as fast as the fastest.
         enough = GOOD_ENOUGH * max(self.speeds.values())
-        return next(threads for threads in self.candidates if self.speeds.get(threads, 0.0) >= enough)
+        best = next(threads for threads in self.candidates if self.speeds.get(threads, 0.0) >= enough)
+        if best != self.best and len(self.speeds) == len(self.candidates):
+            self.pause = MIN_PAUSE_STEPS
+        self.best = best

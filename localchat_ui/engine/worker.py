@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,20 +21,20 @@ from localchat_ui.engine.base import (
     GenerationFailed,
     GenerationRequest,
     LoadedModel,
-    ModelLoadError,
     NoModelError,
     PromptBuilt,
 )
-from localchat_ui.engine.llama import Context, Model, embed
+from localchat_ui.engine.generation import Generation
+from localchat_ui.engine.grammar import with_grammar
+from localchat_ui.engine.llama import embed
+from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions
 from localchat_ui.engine.prompt import Prompt, build_prompt, plain_prompt
-from localchat_ui.engine.residents import Resident, Residents, stamp_of
-from localchat_ui.engine.scheduler import Generation, Scheduler, built
-from localchat_ui.engine.threads import ThreadTuner
+from localchat_ui.engine.residents import Resident, Residents
+from localchat_ui.engine.scheduler import Scheduler, built
 
 logger = logging.getLogger(__name__)
 
 INTERNAL_ERROR = "The engine had an internal error. Try again."
-SHUTTING_DOWN = "The program is shutting down."
 
 
 class LlamaEngine:
@@ -55,19 +55,14 @@ class LlamaEngine:
 
         After `idle_seconds` without use, if not 0, a model leaves memory and comes back with the next request for it.
         """
-        self._n_ctx = n_ctx
-        self._parallel = parallel
-        self._n_batch = n_batch
-        self._n_threads = n_threads
-        self._n_gpu_layers = n_gpu_layers
+        self._options = LoadOptions(n_ctx, parallel, n_batch, n_threads, n_gpu_layers)
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._residents = Residents(memory_budget, idle_seconds)
+        self._loader = Loader(self._options, self._residents, on_released=self._wake)
         self._model: LoadedModel | None = None
         self._open: dict[str, Emit] = {}
-        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
-        self._loading = threading.Lock()
         self._embedding = threading.Lock()
-        self._ending = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -82,20 +77,20 @@ class LlamaEngine:
         self._end_all(SHUTTING_DOWN)
 
     def _turn(self) -> None:
-        """Take messages, let every model that is busy take a step, and close those that are no longer needed."""
-        self._take_messages()
-        for resident in self._residents.all():
-            if resident.scheduler.busy:
-                self._step(resident.scheduler)
-        _close(self._residents.take_cold())
+        """Take messages, and let every model that is busy take a step."""
+        busy = [resident.scheduler for resident in self._residents.all() if resident.scheduler.busy]
+        if not busy or not self._inbox.empty():
+            self._take_messages(wait=not busy)
+        for scheduler in busy:
+            self._step(scheduler)
 
-    def _take_messages(self) -> None:
-        """Run what other threads asked for; wait for it when there is nothing to generate."""
-        idle = not any(resident.scheduler.busy for resident in self._residents.all())
+    def _take_messages(self, *, wait: bool) -> None:
+        """Run what other threads asked for, and close models that are needed no longer."""
         with suppress(Empty):
-            while idle or not self._inbox.empty():
-                self._inbox.get(timeout=self._residents.seconds_to_idle() if idle else None)()
-                idle = False
+            self._inbox.get(timeout=self._residents.seconds_to_idle() if wait else None)()
+            while True:
+                self._inbox.get_nowait()()
+        _close(self._residents.take_cold())
 
     def _step(self, scheduler: Scheduler) -> None:
         try:
@@ -105,9 +100,8 @@ class LlamaEngine:
             scheduler.fail_all(INTERNAL_ERROR)
 
     def _end_all(self, reason: str) -> None:
-        """Tell everybody who waits, and close everything; what is needed again is loaded again."""
-        residents = self._residents.take_all()
-        for resident in residents:
+        """Tell everybody who waits, and give all models up; what is needed again is loaded again."""
+        for resident in self._residents.all():
             with suppress(Exception):
                 resident.scheduler.fail_all(reason)
         with self._lock:
@@ -115,11 +109,7 @@ class LlamaEngine:
             self._open.clear()
         for emit in forgotten:
             _tell(emit, GenerationFailed(reason))
-        # Who computes with one of them outside this thread sees that it is over before the next text.
-        self._ending.set()
-        with self._embedding:
-            _close(residents)
-        self._ending.clear()
+        self._residents.discard_all()
 
     @property
     def model(self) -> LoadedModel | None:
@@ -133,20 +123,21 @@ class LlamaEngine:
             running=sum(scheduler.n_running for scheduler in schedulers),
             waiting=sum(scheduler.n_waiting for scheduler in schedulers),
             kv_cells_used=sum(scheduler.n_cells_used for scheduler in schedulers),
-            kv_cells=sum(self._parallel * resident.info.n_ctx for resident in residents),
+            kv_cells=sum(self._options.parallel * resident.info.n_ctx for resident in residents),
             batch_fill=max((scheduler.batch_fill for scheduler in schedulers), default=0.0),
             models=tuple(resident.info.path for resident in residents),
             unused_bytes=sum(resident.n_bytes for resident in residents if not resident.leases),
         )
 
     def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
-        with self._leased(path, on_progress, unchanged=True) as resident:
+        with self._loader.leased(path, on_progress, unchanged=True) as resident:
             self._residents.current = path
             self._model = resident.info
             return resident.info
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        resident = self._lease(self._path_for(request.model))
+        sampling = with_grammar(request.sampling)
+        resident = self._loader.lease(self._path_for(request.model))
         try:
             prompt = self._prompt(resident, request)
             with self._lock:
@@ -154,30 +145,29 @@ class LlamaEngine:
                     raise NoModelError(SHUTTING_DOWN)
                 self._open[request.id] = emit
         except BaseException:
-            self._release(resident)
+            self._loader.release(resident)
             raise
         # From here on the lease is the request's own, and ends with its last event.
-        self._inbox.put(partial(self._begin, resident, request, prompt))
+        self._inbox.put(partial(self._begin, resident, request, prompt, sampling))
 
     def preview(self, request: GenerationRequest) -> PromptBuilt:
-        with self._leased(self._path_for(request.model)) as resident:
+        with self._loader.leased(self._path_for(request.model)) as resident:
             return built(self._prompt(resident, request))
 
     def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
-        with self._leased(self._path_for(model)) as resident, self._embedding:
-            if resident.closed:
-                raise NoModelError(SHUTTING_DOWN)
+        with self._loader.leased(self._path_for(model)) as resident, self._embedding:
             n_ctx = resident.info.n_ctx
             inputs = [plain_prompt(resident.model, text, n_ctx=n_ctx).tokens for text in texts]
             # Replies are computed beside it; threads that wait for one another on busy cores are worse than fewer.
-            n_threads = self._n_threads or max(1, (os.cpu_count() or 1) // 2)
-            vectors = embed(resident.model, inputs, n_threads=n_threads, go_on=lambda: not self._ending.is_set())
+            n_threads = self._options.n_threads or max(1, (os.cpu_count() or 1) // 2)
+            vectors = embed(resident.model, inputs, n_threads=n_threads, go_on=lambda: not resident.discarded)
             if len(vectors) < len(inputs):
                 raise NoModelError(SHUTTING_DOWN)
             return Embeddings(vectors, sum(map(len, inputs)))
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
-        self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, sampling)))
+        options = with_grammar(sampling)
+        self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, options)))
 
     def cancel(self, request_id: str) -> None:
         self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.cancel(request_id)))
@@ -189,75 +179,18 @@ class LlamaEngine:
         with self._lock:
             self._closing = True
         self._wake()
+        self._loader.close()
         self._thread.join()
-        # A load under way gives up at its next progress report.
-        with self._loading:
+        with self._embedding:
             pass
+        # One may have been loaded while the thread was ending.
+        self._residents.discard_all()
 
     def _path_for(self, model: Path | None) -> Path:
         path = model or (self._model.path if self._model else None)
         if path is None:
             raise NoModelError("No model is loaded. Choose one in the header.")
         return path
-
-    @contextmanager
-    def _leased(
-        self, path: Path, on_progress: Callable[[float], None] | None = None, *, unchanged: bool = False
-    ) -> Iterator[Resident]:
-        resident = self._lease(path, on_progress, unchanged=unchanged)
-        try:
-            yield resident
-        finally:
-            self._release(resident)
-
-    def _lease(
-        self, path: Path, on_progress: Callable[[float], None] | None = None, *, unchanged: bool = False
-    ) -> Resident:
-        """The model of this file, loaded now unless it is in memory."""
-        if self._closing:
-            raise NoModelError(SHUTTING_DOWN)
-        warm = self._residents.lease(path, unchanged=unchanged)
-        if warm is not None:
-            return warm
-        with self._loading:
-            # Somebody else may just have loaded it.
-            warm = self._residents.lease(path, unchanged=unchanged)
-            if warm is not None:
-                return warm
-            resident = self._load_file(path, on_progress or (lambda share: None))
-            resident.leases = 1
-            with self._lock:
-                if not self._closing:
-                    self._residents.add(resident)
-                    return resident
-        resident.close()
-        raise ModelLoadError(SHUTTING_DOWN)
-
-    def _release(self, resident: Resident) -> None:
-        self._residents.release(resident)
-        self._wake()
-
-    def _load_file(self, path: Path, on_progress: Callable[[float], None]) -> Resident:
-        def report(share: float) -> bool:
-            on_progress(share)
-            return not self._closing
-
-        stamp = stamp_of(path)
-        _close(self._residents.take_cold(wanted=stamp[0]))
-        model = Model(path, n_gpu_layers=self._n_gpu_layers, on_progress=report)
-        try:
-            n_ctx = min(self._n_ctx or model.n_ctx_train, model.n_ctx_train or self._n_ctx)
-            # Replies must never fill a batch: prompts are read in the room they leave.
-            n_batch = max(self._n_batch, 2 * self._parallel)
-            context = Context(model, n_ctx=n_ctx, n_sequences=self._parallel, n_batch=n_batch)
-        except BaseException:
-            model.close()
-            raise
-        info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None)
-        threads = ThreadTuner(self._n_threads)
-        scheduler = Scheduler(model, context, threads, n_ctx=n_ctx, n_sequences=self._parallel)
-        n_bytes = model.n_bytes + n_ctx * self._parallel * model.n_bytes_per_token
-        return Resident(info, model, context, scheduler, n_bytes, stamp)
 
     def _prompt(self, resident: Resident, request: GenerationRequest) -> Prompt:
         if request.prompt is not None:
@@ -271,10 +204,12 @@ class LlamaEngine:
             may_drop=request.may_drop,
         )
 
-    def _begin(self, resident: Resident, request: GenerationRequest, prompt: Prompt) -> None:
-        if request.id in self._open and not resident.closed:
-            emit = partial(self._emit, resident, request.id)
-            resident.scheduler.add(Generation(request, prompt, emit))
+    def _begin(self, resident: Resident, request: GenerationRequest, prompt: Prompt, sampling: RequestOptions) -> None:
+        if resident.discarded or request.id not in self._open:
+            self._loader.release(resident)
+            return
+        emit = partial(self._emit, resident, request.id)
+        resident.scheduler.add(Generation(request, prompt, emit, sampling))
 
     def _for_all(self, action: Callable[[Scheduler], None]) -> None:
         for resident in self._residents.all():
@@ -286,7 +221,7 @@ class LlamaEngine:
             return  # it has ended before
         if isinstance(event, (GenerationDone, GenerationFailed)):
             del self._open[request_id]
-            self._release(resident)
+            self._loader.release(resident)
         _tell(emit, event)
 
     def _wake(self) -> None:

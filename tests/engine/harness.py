@@ -30,9 +30,12 @@ class Collected:
     events: list[Event] = field(default_factory=list)
     first_token: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    reading: threading.Event = field(default_factory=threading.Event)
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
+        if isinstance(event, PromptProgress):
+            self.reading.set()
         if isinstance(event, (Token, GenerationDone, GenerationFailed)):
             self.first_token.set()
         if isinstance(event, (GenerationDone, GenerationFailed)):

@@ -12,8 +12,9 @@ from itertools import islice
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import GenerationRequest
+from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.prompt import Prompt
-from localchat_ui.engine.scheduler import Generation, Scheduler
+from localchat_ui.engine.scheduler import Scheduler
 from tests.engine.harness import Collected
 
 N_CTX = 1000
@@ -107,14 +108,23 @@ class PretendSampler:
             raise ValueError("no such sampler")
         self._fails = history[0] in self.broken
         self._bias = int(options.logit_bias.get(0, 0))
+        self._closed = False
         PretendSampler.open += 1
 
+    def changed(self, model: object, options: RequestOptions, history: Sequence[int]) -> PretendSampler:
+        changed = PretendSampler(model, options, history)
+        self.close()
+        return changed
+
     def sample(self, context: PretendContext, row: int) -> int:
+        assert not self._closed
         if self._fails:
             raise RuntimeError("the sampler broke")
         return context.next_token(row) + self._bias
 
     def close(self) -> None:
+        assert not self._closed
+        self._closed = True
         PretendSampler.open -= 1
 
 
@@ -127,7 +137,7 @@ class Request(Collected):
 
 def ask(scheduler: Scheduler, prompt: list[int], *, max_tokens: int = 40, stop: tuple[str, ...] = ()) -> Request:
     request = Request(GenerationRequest((), RequestOptions(max_tokens=max_tokens), stop))
-    scheduler.add(Generation(request.request, Prompt(prompt, ()), request.emit))
+    scheduler.add(Generation(request.request, Prompt(prompt, ()), request.emit, request.request.sampling))
     return request
 
 

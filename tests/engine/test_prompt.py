@@ -12,7 +12,7 @@ from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import build_prompt
 from localchat_ui.engine.template import FALLBACK_STOP
 from localchat_ui.engine.text import Phase
-from localchat_ui.engine.thinking import ThinkingMarks
+from localchat_ui.engine.thinking import KNOWN_MARKS, ThinkingMarks
 
 QUESTION = [Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, "What is 2 + 2?")]
 
@@ -165,6 +165,44 @@ def test_room_for_a_reply_is_always_left(plain: FakeModel, n_ctx: int, max_token
         assert bytes(prompt.tokens).decode().endswith(f"word {n}")
 
 
+def test_room_is_left_even_when_a_template_writes_more_for_what_is_left():
+    """Like those that put a system prompt of their own in front when the first turn is no question of theirs."""
+    template = """{% if messages[1].content != 'this is said as word 1' %}{{ 'x' * 300 }}{% endif %}
+    {%- for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}"""
+    for n in range(31, 61, 2):
+        prompt = build_prompt(FakeModel(template, adds_bos=False), talk(n), n_ctx=1000, max_tokens=100)
+        assert len(prompt.tokens) <= 900
+        assert prompt.text.endswith(f"word {n}")
+
+
+@pytest.mark.parametrize("n_ctx", [64, 100])
+def test_a_system_prompt_that_fills_the_context_is_refused_with_both_numbers(instruct: Model, n_ctx: int):
+    turns = [Turn(Role.SYSTEM, "Be brief. " * 100), *QUESTION[1:]]
+    with pytest.raises(PromptTooLongError, match=rf"have \d{{3}} tokens and the context holds {n_ctx}\.") as caught:
+        build_prompt(instruct, turns, n_ctx=n_ctx)
+    assert caught.value.n_ctx == n_ctx
+    assert caught.value.n_tokens > 200
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_message_may_be_exactly_as_long_as_the_context_allows(plain: FakeModel, spare: int):
+    n_template = len("[user]")
+    question = [Turn(Role.USER, "x" * (100 - n_template - 16 + 1 - spare))]
+    if spare:
+        assert len(build_prompt(plain, question, n_ctx=100).tokens) == 84
+    else:
+        with pytest.raises(PromptTooLongError, match="have 85 tokens and the context holds 100"):
+            build_prompt(plain, question, n_ctx=100)
+
+
+def test_nothing_leaves_from_a_conversation_that_just_fits(plain: FakeModel):
+    turns = talk(21)
+    n_tokens = len(build_prompt(plain, turns, n_ctx=10_000).tokens)
+    n_ctx = n_tokens + 100
+    assert build_prompt(plain, turns, n_ctx=n_ctx, max_tokens=100).n_dropped == 0
+    assert build_prompt(plain, turns, n_ctx=n_ctx - 1, max_tokens=100).n_dropped > 0
+
+
 def test_a_last_message_that_leaves_no_room_is_refused_with_both_numbers_and_what_to_do(plain: FakeModel):
     long = [*talk(5), Turn(Role.USER, "x" * 4000)]
     with pytest.raises(PromptTooLongError, match=r"have 4,\d\d\d tokens and the context holds 4,000.*N_CTX"):
@@ -264,6 +302,28 @@ def test_a_reply_goes_on_where_it_was_broken_off(
     assert prompt.text == "<user>Hi<assistant>" + begun
     assert (prompt.phase, prompt.continued) == (phase, True)
     assert sum(prompt.turn_tokens) == len(prompt.tokens)
+
+
+CHANNELS = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}<|start|>assistant"
+
+
+@pytest.mark.parametrize(
+    ("partial", "begun", "phase"),
+    [
+        (Turn(Role.ASSISTANT, "", "Let"), "<|channel|>analysis<|message|>Let", Phase.THINKING),
+        (
+            Turn(Role.ASSISTANT, "It is", "Easy."),
+            "<|channel|>analysis<|message|>Easy.<|end|><|start|>assistant<|channel|>final<|message|>It is",
+            Phase.ANSWER,
+        ),
+        (Turn(Role.ASSISTANT, "It is"), "<|channel|>final<|message|>It is", Phase.ANSWER),
+    ],
+)
+def test_a_reply_in_channels_goes_on_in_the_one_it_was_in(partial: Turn, begun: str, phase: Phase):
+    model = FakeModel(CHANNELS, adds_bos=False, thinking_marks=KNOWN_MARKS[0])
+    prompt = build_prompt(model, [Turn(Role.USER, "Hi"), partial], n_ctx=200)
+    assert prompt.text == "<user>Hi<|start|>assistant" + begun
+    assert prompt.phase is phase
 
 
 def test_a_reply_goes_on_behind_the_very_tokens_it_was_written_for(instruct: Model):

@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from localchat_ui.conversation import RequestOptions
-from localchat_ui.engine.base import GenerationFailed
+from localchat_ui.engine.base import EngineError, GenerationFailed
+from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.sampler import log_probabilities
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
 
@@ -86,7 +89,6 @@ def test_json_schema_is_followed(engine: LlamaEngine):
     ("options", "message"),
     [
         ({"grammar": "this is not GBNF"}, "not valid GBNF"),
-        ({"json_schema": {"type": "no such type"}}, "JSON schema"),
         ({"logit_bias": {10_000_000: 1.0}}, "logit_bias names the token 10000000"),
     ],
 )
@@ -100,6 +102,46 @@ def test_options_that_cannot_be_applied_fail_their_request_alone(
     assert other.stats.reply_tokens == 20
 
 
+def test_a_schema_that_is_none_is_refused_before_anything_is_read(engine: LlamaEngine):
+    with pytest.raises(EngineError, match="JSON schema cannot be turned into a grammar"):
+        ask(engine, "Hello", json_schema={"type": "no such type"})
+
+
+def test_a_grammar_that_leaves_no_token_ends_its_request_and_not_the_program(engine: LlamaEngine):
+    forbidden = ask(engine, "Hi", max_tokens=1, grammar='root ::= "!"').wait().tokens[0].id
+    end = engine._residents.all()[0].model.tokenize("<|im_end|>")[0]
+    other = ask(engine, "Tell me a story.", max_tokens=20)
+    failed = ask(engine, "Hi", grammar='root ::= "!"', logit_bias={forbidden: -math.inf, end: -math.inf}).wait()
+    assert isinstance(failed.events[-1], GenerationFailed)
+    assert "no token left" in failed.events[-1].message
+    assert failed.events[-1].refused
+    assert other.stats.reply_tokens == 20
+
+
+def test_new_options_leave_a_grammar_where_it_is(engine: LlamaEngine):
+    grammar = 'root ::= "a" "b"{300} "c"'
+    reply = ask(engine, "Hi", grammar=grammar, max_tokens=400)
+    assert reply.first_token.wait(30)
+    for temperature in (0.5, 1.0, 0.0):
+        engine.change(reply.request.id, RequestOptions(temperature=temperature, grammar=grammar, max_tokens=400))
+    assert reply.wait().text == "a" + "b" * 300 + "c"
+
+
+@pytest.mark.parametrize("bias", [math.nan, math.inf])
+def test_a_bias_that_is_no_number_is_refused(engine: LlamaEngine, bias: float):
+    failed = ask(engine, "Hi", logit_bias={5: bias}).wait().events[-1]
+    assert isinstance(failed, GenerationFailed)
+    assert "not a number" in failed.message
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"min_p": 1}, {"top_p": 0.001}], ids=", ".join)
+def test_what_keeps_one_token_takes_the_likeliest(engine: LlamaEngine, options: dict[str, float]):
+    greedy = ask(engine, "Tell me about rivers.", max_tokens=12).wait().text
+    everything = {"temperature": 2, "top_k": 0, "top_p": 1, "min_p": 0, **options}
+    texts = {ask(engine, "Tell me about rivers.", max_tokens=12, seed=n, **everything).wait().text for n in range(3)}
+    assert texts == {greedy}
+
+
 def test_log_probabilities_are_those_of_the_row_just_sampled(engine: LlamaEngine):
     tokens = ask(engine, "What is 2 + 2?", max_tokens=6, top_logprobs=5).wait().tokens
     for token in tokens:
@@ -111,6 +153,25 @@ def test_log_probabilities_are_those_of_the_row_just_sampled(engine: LlamaEngine
         assert [other.logprob for other in token.top] == sorted((o.logprob for o in token.top), reverse=True)
         assert sum(math.exp(other.logprob) for other in token.top) <= 1.0001
     assert "".join(token.top[0].piece.decode() for token in tokens).strip() == "".join(t.text for t in tokens).strip()
+
+
+@pytest.mark.parametrize("n_top", [0, 1, 20])
+def test_log_probabilities_are_the_softmax_of_their_row(smollm: Path, n_top: int):
+    model = Model(smollm)
+    context = Context(model, n_cells=256, n_sequences=1, n_batch=64)
+    try:
+        row = context.add(model.tokenize("The capital of France is"), position=0, sequence=0, wants_logits=True)
+        assert context.decode(1) == 0
+        scores = context.logits(row).astype(np.float64)
+        expected = np.log(np.exp(scores) / np.exp(scores).sum())
+        token = int(np.argsort(expected)[-3])
+        logprob, top = log_probabilities(model, context, row, token, n_top)
+        assert logprob == pytest.approx(expected[token], abs=1e-4)
+        assert [other.id for other in top] == np.argsort(expected)[::-1][:n_top].tolist()
+        assert [other.logprob for other in top] == pytest.approx(np.sort(expected)[::-1][:n_top].tolist(), abs=1e-4)
+    finally:
+        context.close()
+        model.close()
 
 
 def test_log_probabilities_cost_nothing_unless_asked_for(engine: LlamaEngine):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from localchat_ui.conversation import RequestOptions
+from localchat_ui.engine import generation as generation_module
 from localchat_ui.engine import scheduler as scheduler_module
 from localchat_ui.engine.llama import NO_KV_SLOT
 from localchat_ui.engine.scheduler import Scheduler
@@ -26,7 +27,7 @@ from tests.engine.pretend import (
 
 @pytest.fixture(autouse=True)
 def samplers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(scheduler_module, "Sampler", PretendSampler)
+    monkeypatch.setattr(generation_module, "Sampler", PretendSampler)
     monkeypatch.setattr(PretendSampler, "open", 0)
     yield
     assert PretendSampler.open == 0, "every sampler is closed once"
@@ -35,7 +36,8 @@ def samplers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def context(monkeypatch: pytest.MonkeyPatch) -> PretendContext:
     context = PretendContext(n_batch=32)
-    monkeypatch.setattr(scheduler_module, "time", context.clock)
+    for module in (scheduler_module, generation_module):
+        monkeypatch.setattr(module, "time", context.clock)
     return context
 
 
@@ -97,7 +99,7 @@ def test_a_full_cache_spares_the_oldest_even_while_it_reads(scheduler: Scheduler
     younger = ask(scheduler, [11, 2, 3], max_tokens=30)
     run(scheduler, until=lambda: len(younger.tokens) == 5)
     assert not older.tokens, "the younger had read its prompt before and writes already"
-    scheduler._pool.drop_idle()
+    scheduler._pool.free(N_CTX)
     fail_once(context, NO_KV_SLOT)
     run(scheduler)
     assert older.text == expected(long_prompt, 5)
@@ -210,13 +212,16 @@ def test_a_long_prompt_is_read_beside_running_replies_not_instead_of_them(
         assert [size for sequence, size in sizes.items() if sequence != reader] == [1, 1]
         assert sum(sizes.values()) <= context.n_batch
     assert len(steps) > 15
-    assert max(sizes[reader] for sizes in steps) == context.n_batch - 2, "all the room that is left is used"
+    assert max(sizes[reader] for sizes in steps) == 24, "the room that is left is used, in multiples of 8"
     run(scheduler)
     assert reading.text == expected(long_prompt, 5)
     assert [collected.text for collected in writing] == [expected([n, 2, 3], 200) for n in (10, 11)]
 
 
-@pytest.mark.parametrize(("tokens_per_second", "chunk"), [(200, 20), (1000, 100), (100_000, 512)])
+@pytest.mark.parametrize(
+    ("tokens_per_second", "chunk"),
+    [(50, 16), (400, 64), (1000, 128), (2000, 192), (100_000, 512)],
+)
 def test_prompt_chunks_are_as_large_as_a_fraction_of_a_second_allows(
     tokens_per_second: int, chunk: int, model: PretendModel, context: PretendContext
 ):
@@ -227,7 +232,7 @@ def test_prompt_chunks_are_as_large_as_a_fraction_of_a_second_allows(
     for _ in range(20):
         scheduler.step()
     [size] = context.decoded[-1].values()
-    assert size == pytest.approx(chunk, rel=0.05)
+    assert size == chunk
     scheduler.fail_all("enough")
 
 
@@ -245,7 +250,7 @@ def test_a_short_prompt_does_not_wait_for_a_long_one(scheduler: Scheduler, conte
     before = len(context.decoded)
     run(scheduler, until=lambda: short.tokens)
     assert len(context.decoded) - before == 1
-    assert sum(context.decoded[-1].values()) == context.n_batch, "the long one has the rest"
+    assert sum(context.decoded[-1].values()) > context.n_batch - 8, "the long one has the rest"
     run(scheduler)
     assert long.text == expected([10, *range(2, 900)], 5)
 

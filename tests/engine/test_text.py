@@ -86,9 +86,9 @@ def test_thinking_is_kept_apart_however_it_arrives(written: str, thinking: str, 
 
 @pytest.mark.parametrize("marks", KNOWN_MARKS)
 def test_each_known_pair_of_marks_is_found_in_a_template_and_taken_out_of_replies(marks: ThinkingMarks):
-    found = marks_in("{% if x %}" + marks.begin + "{% endif %}")
+    found = marks_in("{% if x %}" + marks.begin + "{% else %}" + marks.answer + "{% endif %}")
     assert found == marks
-    assert split(TextStream((), found), f"{marks.begin}Hm.{marks.end}Yes.", 3) == ("Hm.", "Yes.")
+    assert split(TextStream((), found), f"{marks.begin}Hm.{marks.end}{marks.answer}Yes.", 3) == ("Hm.", "Yes.")
 
 
 def test_a_template_without_marks_has_models_that_do_not_think():
@@ -110,3 +110,68 @@ def test_stop_strings_end_answers_not_thinking():
 def test_what_goes_on_keeps_its_white_space_and_opens_no_marks():
     assert split(TextStream((), THINK, Phase.ANSWER, continued=True), " <think> on", 1) == ("", " <think> on")
     assert split(TextStream((), THINK, Phase.THINKING, continued=True), " hm</think> on", 1) == (" hm", "on")
+
+
+# Channels: each message of the model names one
+
+HARMONY, SOLAR = KNOWN_MARKS[:2]
+
+
+@pytest.mark.parametrize("size", [1, 4, 9, 200])
+@pytest.mark.parametrize(
+    ("written", "thinking", "answer"),
+    [
+        (
+            "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+            "Hm.",
+            "Yes.",
+        ),
+        ("<|channel|>final<|message|>Yes.", "", "Yes."),
+        (
+            "<|channel|>analysis<|message|>One.<|end|><|start|>assistant<|channel|>analysis<|message|> Two."
+            "<|end|><|start|>assistant<|channel|>final<|message|>Yes <|channel|>.",
+            "One.Two.",
+            "Yes <|channel|>.",
+        ),
+        (
+            "<|channel|>commentary<|message|>I look it up.<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+            "I look it up.",
+            "Yes.",
+        ),
+        ("<|channel|>analysis<|message|>Hm.<|en", "Hm.<|en", ""),
+        ("Yes.", "", "Yes."),
+    ],
+)
+def test_channels_are_told_apart(written: str, thinking: str, answer: str, size: int):
+    assert split(TextStream((), HARMONY), written, size) == (thinking, answer)
+
+
+def test_stop_strings_do_not_end_thinking_in_a_channel():
+    stream = TextStream(["."], SOLAR)
+    assert split(stream, "<|think|>Hm.<|end|><|begin|>assistant<|content|>Yes. No.", 3) == ("Hm.", "Yes")
+
+
+# What the families' templates say, in short, and what their models write.
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("{%- if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}", "<think>\nHm.\n</think>\n\nYes."),
+        ("{% if content %}{{ content.split('</think>')[-1] }}{% endif %}", "<think>Hm.\n</think>Yes."),
+        ("{{ '<|channel>thought\\n' + thinking + '<channel|>' }}", "<|channel>thought\nHm.\n<channel|>Yes."),
+        ("{%- set begin = '[THINK]' %}", "[THINK]Hm.\n[/THINK]Yes."),
+        ("{%- set think_begin_token = '<seed:think>' %}", "<seed:think>Hm.\n</seed:think>Yes."),
+        ("{%- set think_begin_token = '<mm:think>' %}", "<mm:think>Hm.\n</mm:think>Yes."),
+        ("{%- set inner_token = '<|inner_prefix|>' -%}", "<|inner_prefix|>Hm.\n<|inner_suffix|>Yes."),
+        ("<|CHATBOT_TOKEN|><|START_THINKING|>", "<|START_THINKING|>Hm.\n<|END_THINKING|>Yes."),
+        (
+            "<|channel|>analysis<|message|>{{ thinking }}<|end|><|start|>assistant<|channel|>final<|message|>",
+            "<|channel|>analysis<|message|>Hm.\n<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+        ),
+        (
+            "<|begin|>assistant<|think|>{{ reasoning }}<|end|><|begin|>assistant<|content|>",
+            "<|think|>Hm.\n<|end|><|begin|>assistant<|content|>Yes.",
+        ),
+    ],
+)
+def test_every_family_thinks_apart_from_its_answer(template: str, written: str):
+    assert split(TextStream((), marks_in(template)), written, 2) == ("Hm.\n", "Yes.")

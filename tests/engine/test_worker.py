@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from localchat_ui.conversation import Role
+from localchat_ui.engine import worker as worker_module
 from localchat_ui.engine.base import (
     GenerationFailed,
     GenerationRequest,
@@ -23,6 +24,8 @@ from localchat_ui.engine.base import (
     PromptTooLongError,
     Turn,
 )
+from localchat_ui.engine.prompt import Prompt, build_prompt
+from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import ask
@@ -68,16 +71,27 @@ def test_reply_that_reaches_the_end_of_the_context_ends_as_length(engine: LlamaE
     assert stats.context_tokens == 1024
 
 
-def test_same_seed_same_text(engine: LlamaEngine):
-    texts = {ask(engine, "Invent a name.", temperature=1.5, seed=7, max_tokens=12).wait().text for _ in range(2)}
-    assert len(texts) == 1
-    assert ask(engine, "Invent a name.", temperature=1.5, seed=8, max_tokens=12).wait().text not in texts
+@pytest.mark.usefixtures("any_pace")
+@pytest.mark.parametrize("model", ["smollm", "gemma"])
+def test_same_seed_same_text(model: str, request: pytest.FixtureRequest):
+    """Whether the prompt was read before or not, and however many threads are on trial."""
+    question = "Which of these do you like best? " + ", ".join(f"{n} ships" for n in range(200))
+    with running(n_ctx=1536) as engine:
+        engine.load(request.getfixturevalue(model), lambda share: None)
+        options = {"temperature": 2, "top_k": 0, "min_p": 0, "top_p": 1, "max_tokens": 12, "top_logprobs": 0}
+        replies = [ask(engine, question, seed=7, **options).wait() for _ in range(4)]
+        assert replies[-1].stats.reused_tokens > 500
+        # To the last digit: a text may stay the same by luck.
+        assert len({tuple((token.id, token.logprob) for token in reply.tokens) for reply in replies}) == 1
+        assert ask(engine, question, seed=8, **options).wait().text != replies[0].text
 
 
-def test_a_random_seed_is_told_so_that_it_can_be_used_again(engine: LlamaEngine):
-    first = ask(engine, "Invent a name.", temperature=1.5, max_tokens=12)
-    seed = first.stats.seed
-    assert ask(engine, "Invent a name.", temperature=1.5, max_tokens=12, seed=seed).wait().text == first.text
+def test_a_random_seed_is_told_so_that_it_can_be_used_again(smollm: Path):
+    with running() as engine:
+        engine.load(smollm, lambda share: None)
+        first = ask(engine, "Invent a name.", temperature=1.5, max_tokens=12)
+        again = ask(engine, "Invent a name.", temperature=1.5, max_tokens=12, seed=first.stats.seed)
+        assert again.wait().text == first.text
 
 
 def test_stop_string_ends_the_reply(engine: LlamaEngine):
@@ -273,6 +287,25 @@ def test_close_in_mid_reply_ends_it_and_the_thread(smollm: Path):
         ask(engine, "Anybody there?")
 
 
+@pytest.mark.parametrize(("n_ctx", "expected"), [(0, 8192), (100_000, 8192), (300, 300)])
+def test_a_context_is_as_long_as_was_asked_for_and_never_longer_than_the_model_was_trained_for(
+    smollm: Path, n_ctx: int, expected: int
+):
+    with running(n_ctx=n_ctx, parallel=1) as engine:
+        assert engine.load(smollm, lambda share: None).n_ctx == expected
+        assert ask(engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_a_tiny_context_still_answers_and_ends_where_it_does(smollm: Path):
+    with running(n_ctx=64, parallel=2) as engine:
+        engine.load(smollm, lambda share: None)
+        stats = ask(engine, "Count to one hundred.", max_tokens=500, logit_bias={2: -100.0, 0: -100.0}).stats
+        assert stats.finish_reason == "length"
+        assert stats.context_tokens == 64
+        with pytest.raises(PromptTooLongError, match="the context holds 64"):
+            ask(engine, "Hi", system="Be brief. " * 40)
+
+
 # Several models
 
 
@@ -325,43 +358,7 @@ def test_fifty_swaps_leave_no_memory_behind(smollm: Path, gemma: Path):
         assert process.memory_info().rss - before < gemma.stat().st_size
 
 
-# Nothing read twice changes what is written
-
-
-@pytest.mark.parametrize("model", ["smollm", "gemma"])
-def test_what_is_reused_gives_the_same_text_as_what_is_read_again(model: str, request: pytest.FixtureRequest):
-    """Turn by turn, with an edited message and a shared system prompt, against an engine that has read nothing."""
-    path = request.getfixturevalue(model)
-    talks = [
-        ("What is a lighthouse?",),
-        ("What is a lighthouse?", "A tower with a lamp.", "Who keeps it?"),
-        ("What is a lighthouse?", "A tower with a lamp.", "Who built the first one, and when?"),
-        ("What is a harbour?",),
-        ("What is a lighthouse?", "A tower with a lamp.", "Who keeps it?", "A keeper.", "Is it lonely?"),
-    ]
-    system = "You answer in one short sentence, as an old sailor would."
-    with running(n_ctx=512, parallel=2) as warm:
-        warm.load(path, lambda share: None)
-        reused = [ask(warm, *talk, system=system, max_tokens=24).wait() for talk in talks]
-    assert all(reply.stats.reused_tokens > 10 for reply in reused[1:])
-    for talk, reply in zip(talks, reused, strict=True):
-        with running(n_ctx=512, parallel=2) as cold:
-            cold.load(path, lambda share: None)
-            again = ask(cold, *talk, system=system, max_tokens=24).wait()
-        assert again.stats.reused_tokens == 0
-        assert again.text == reply.text
-
-
-@pytest.mark.parametrize("model", ["smollm", "gemma"])
-def test_a_reply_that_goes_on_is_the_one_that_was_never_broken_off(model: str, request: pytest.FixtureRequest):
-    with running(n_ctx=512) as engine:
-        engine.load(request.getfixturevalue(model), lambda share: None)
-        question = "Tell me about the sea."
-        whole = ask(engine, question, max_tokens=40).wait().text
-        begun = ask(engine, question, max_tokens=15).wait().text
-        rest = ask(engine, question, begun, max_tokens=25)
-        assert begun + rest.wait().text == whole
-        assert rest.stats.reused_tokens > rest.stats.prompt_tokens - 4
+# Thinking
 
 
 def test_thinking_comes_apart_from_the_answer_and_is_timed(smollm: Path):
@@ -389,11 +386,38 @@ def test_when_the_engine_fails_everybody_is_told_and_it_begins_anew(
         replies = [ask(engine, "Tell a very long story.", max_tokens=400) for _ in range(3)]
         assert replies[0].first_token.wait(30)
         with monkeypatch.context() as patch:
-            patch.setattr(engine._residents, "take_cold", fail_with(SystemExit("the thread is killed")))
+            patch.setattr(Scheduler, "step", fail_with(SystemExit("the thread is killed")))
             for reply in replies:
                 assert isinstance(reply.wait().events[-1], GenerationFailed)
         assert "begins anew" in caplog.text
         assert ask(engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_a_model_is_not_closed_under_somebody_who_uses_it(smollm: Path, monkeypatch: pytest.MonkeyPatch):
+    """A prompt is being made in another thread while the program ends."""
+    inside, ended = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **options: Any) -> Prompt:
+        inside.set()
+        assert ended.wait(60)
+        return build_prompt(*arguments, **options)
+
+    monkeypatch.setattr(worker_module, "build_prompt", slowly)
+    engine = LlamaEngine(n_ctx=256, parallel=1)
+    engine.load(smollm, lambda share: None)
+    [resident] = engine._residents.all()
+    seen: list[PromptBuilt] = []
+    thread = threading.Thread(
+        target=lambda: seen.append(engine.preview(GenerationRequest([Turn(Role.USER, "What is 2 + 2?")])))
+    )
+    thread.start()
+    assert inside.wait(60)
+    engine.close()
+    assert resident.model.handle
+    ended.set()
+    thread.join()
+    assert seen[0].n_tokens > 10
+    assert resident.model.handle is None
 
 
 def test_a_prompt_can_be_looked_at_without_being_read(engine: LlamaEngine):

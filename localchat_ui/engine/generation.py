@@ -1,0 +1,120 @@
+"""One request on its way through the scheduler: a growing list of tokens, and what has become of it so far."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from localchat_ui.conversation import GenerationStats, RequestOptions
+from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, Token
+from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.prompt import Prompt
+from localchat_ui.engine.sampler import Sampler, log_probabilities
+from localchat_ui.engine.sequences import KvSequence
+from localchat_ui.engine.text import TextStream
+
+
+@dataclass(eq=False)
+class Generation:
+    """Waits, reads, writes. Who runs has a sequence and a sampler; `row` is where its next token can be read from."""
+
+    request: GenerationRequest
+    prompt: Prompt
+    emit: Emit
+    sampling: RequestOptions
+    tokens: list[int] = field(init=False)
+    seed: int = field(init=False)
+    text: TextStream = field(init=False)
+    sequence: KvSequence | None = None
+    sampler: Sampler | None = None
+    row: int | None = None
+    reused: int = 0
+    place: int = 0
+    cancelled: bool = False
+    submitted_at: float = field(default_factory=time.perf_counter)
+    first_token_at: float = 0.0
+    thought_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.tokens = list(self.prompt.tokens)
+        self.seed = secrets.randbelow(2**32 - 1) if self.sampling.seed is None else self.sampling.seed
+        prompt = self.prompt
+        stop = (*prompt.stop, *self.request.stop)
+        self.text = TextStream(stop, prompt.marks, prompt.phase, continued=prompt.continued)
+
+    def begin(self, model: Model, sequence: KvSequence) -> None:
+        """Go on from what the sequence holds already. Raises EngineError for options that cannot be applied."""
+        self.sequence = sequence
+        self.reused = len(sequence.tokens)
+        self.sampler = Sampler(model, self._seeded(), self.tokens)
+
+    def change(self, model: Model, sampling: RequestOptions) -> None:
+        """Go on with other options. Raises EngineError for those that cannot be applied."""
+        self.sampling = sampling
+        if self.sampler is not None:
+            self.sampler = self.sampler.changed(model, self._seeded(), self.tokens)
+
+    def advance(self, model: Model, context: Context, n_ctx: int) -> str | None:
+        """Take a step on from what was just decoded; returns why the reply is finished, when it is."""
+        if self.row is None:
+            self._tell_progress()
+            return None
+        assert self.sampler is not None
+        token = self.sampler.sample(context, self.row)
+        if not self.first_token_at:
+            self.first_token_at = time.perf_counter()
+        if model.is_end(token):
+            return "stop"
+        self.tokens.append(token)
+        piece = model.piece(token)
+        thinking, text = self.text.feed(piece)
+        if thinking:
+            self.thought_until = time.perf_counter()
+        if self.sampling.top_logprobs is None:
+            self.emit(Token(text, token, thinking))
+        else:
+            logprob, top = log_probabilities(model, context, self.row, token, self.sampling.top_logprobs)
+            self.emit(Token(text, token, thinking, logprob, top, piece))
+        if self.text.stopped:
+            return "stop"
+        return "length" if self.n_replied >= self.sampling.max_tokens or len(self.tokens) >= n_ctx else None
+
+    @property
+    def n_replied(self) -> int:
+        return len(self.tokens) - len(self.prompt.tokens)
+
+    @property
+    def n_missing(self) -> int:
+        """Tokens that are still to be decoded."""
+        assert self.sequence is not None
+        return len(self.tokens) - len(self.sequence.tokens)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it was given a seed: then it is to be computed in the same way every time."""
+        return self.sampling.seed is not None
+
+    def stats(self, finish_reason: str) -> GenerationStats:
+        now = time.perf_counter()
+        first = self.first_token_at or now
+        writing = now - first
+        return GenerationStats(
+            prompt_tokens=len(self.prompt.tokens),
+            reused_tokens=self.reused,
+            reply_tokens=self.n_replied,
+            seconds_to_first_token=first - self.submitted_at,
+            tokens_per_second=(self.n_replied - 1) / writing if writing > 0 and self.n_replied > 1 else 0.0,
+            context_tokens=len(self.tokens),
+            seed=self.seed,
+            thinking_seconds=self.thought_until - first if self.thought_until else 0.0,
+            finish_reason=finish_reason,
+        )
+
+    def _seeded(self) -> RequestOptions:
+        return self.sampling.model_copy(update={"seed": self.seed})
+
+    def _tell_progress(self) -> None:
+        assert self.sequence is not None
+        total = len(self.prompt.tokens)
+        self.emit(PromptProgress(min(len(self.sequence.tokens), total), total))
