@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from localchat_ui.engine.llama import Context, Model, read_metadata
+from localchat_ui.engine.context import Context
+from localchat_ui.engine.llama import Model, read_metadata
 from localchat_ui.library import fit
 from localchat_ui.library.fit import MemoryCheck, free_memory
 from localchat_ui.library.model_file import ModelFile
