@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, Token
-from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.context import Context
+from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt
 from localchat_ui.engine.sampler import Sampler, log_probabilities
 from localchat_ui.engine.sequences import KvSequence

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localchat_ui.engine.base import LoadedModel, ModelLoadError, NoModelError
-from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.context import Context
+from localchat_ui.engine.llama import Model
 from localchat_ui.engine.residents import Resident, Residents, stamp_of
 from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.threads import ThreadTuner

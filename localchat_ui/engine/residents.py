@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from localchat_ui.engine.base import LoadedModel
-from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.context import Context
+from localchat_ui.engine.llama import Model
 from localchat_ui.engine.scheduler import Scheduler
 
 

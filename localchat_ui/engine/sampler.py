@@ -11,7 +11,8 @@ import numpy as np
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, TokenLogprob
-from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.context import Context
+from localchat_ui.engine.llama import Model
 
 PENALTY_WINDOW = 64
 DRY_BREAKERS = (b"\n", b":", b'"', b"*")

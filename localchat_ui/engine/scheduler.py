@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationDone, GenerationFailed, PromptBuilt, Queued
+from localchat_ui.engine.context import NO_KV_SLOT, Context
 from localchat_ui.engine.generation import Generation
-from localchat_ui.engine.llama import NO_KV_SLOT, Context, Model
+from localchat_ui.engine.llama import Model
 from localchat_ui.engine.pace import BLOCK, ReadingPace, piece_of
 from localchat_ui.engine.prompt import Prompt
 from localchat_ui.engine.sequences import SequencePool

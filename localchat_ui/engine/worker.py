@@ -24,9 +24,9 @@ from localchat_ui.engine.base import (
     NoModelError,
     PromptBuilt,
 )
+from localchat_ui.engine.embedding import embed
 from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.grammar import with_grammar
-from localchat_ui.engine.llama import embed
 from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions
 from localchat_ui.engine.prompt import Prompt, build_prompt, plain_prompt
 from localchat_ui.engine.residents import Resident, Residents

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localchat_ui.engine.base import ModelLoadError
-from localchat_ui.engine.llama import read_metadata, try_model
+from localchat_ui.engine.context import try_model
+from localchat_ui.engine.llama import read_metadata
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import displayable
 

@@ -11,8 +11,9 @@ import pytest
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import GenerationFailed, GenerationRequest
+from localchat_ui.engine.context import Context
 from localchat_ui.engine.generation import Generation
-from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import plain_prompt
 from localchat_ui.engine.scheduler import NO_ROOM, Scheduler
 from localchat_ui.engine.threads import ThreadTuner

@@ -12,7 +12,8 @@ import pytest
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationFailed
-from localchat_ui.engine.llama import Context, Model
+from localchat_ui.engine.context import Context
+from localchat_ui.engine.llama import Model
 from localchat_ui.engine.sampler import log_probabilities
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask

@@ -9,7 +9,7 @@ import pytest
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine import generation as generation_module
 from localchat_ui.engine import scheduler as scheduler_module
-from localchat_ui.engine.llama import NO_KV_SLOT
+from localchat_ui.engine.context import NO_KV_SLOT
 from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.threads import ThreadTuner
 from tests.engine.pretend import (
