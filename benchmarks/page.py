@@ -87,10 +87,8 @@ def opening(browser: Browser, server: Server, rounds: int = 7) -> None:
         page.context.close()
         return taken
 
-    short, long = in_turn(rounds, lambda: seconds("short"), lambda: seconds("long"))
-    print(
-        f"opening 1,000 messages: {1000 * long:.0f} ms, two messages: {1000 * short:.0f} ms, ratio {long / short:.2f}"
-    )
+    long, short, ratio = in_turn(rounds, lambda: seconds("long"), lambda: seconds("short"))
+    print(f"opening 1,000 messages: {1000 * long:.0f} ms, two messages: {1000 * short:.0f} ms, ratio {ratio:.2f}")
 
 
 async def _fill(name: str, n_messages: int, store: HistoryStore) -> None:
