@@ -9,12 +9,16 @@ BLOCK = 64
 # half of what is bearable. A single block may take all of that: smaller pieces gain little, behind 3,000 tokens 16 of
 # them took 0.24 s where 64 took 0.33.
 STEP_SECONDS = 0.1
-BLOCK_SECONDS = 0.25
+BLOCK_SECONDS = 0.2
+# While no reply waits for the step, only a stop does.
+ALONE_SECONDS = 0.5
 # Where a block takes longer than that, smaller pieces are read; blocks are tried again by and by, if they may have
 # become fast enough.
 LEAST_TOKENS = 16
 MULTIPLE = 8
-FORGETTING = 1.05
+FORGETTING = 1.01
+# How much faster than small pieces a block is at least.
+GAIN = 1.5
 
 
 class ReadingPace:
@@ -24,10 +28,9 @@ class ReadingPace:
         self._speed_of_blocks = BLOCK / STEP_SECONDS
         self._speed_of_pieces = LEAST_TOKENS / STEP_SECONDS
 
-    @property
-    def n_tokens(self) -> int:
-        """Prompt tokens for the next step, those of all prompts together."""
-        if self._speed_of_blocks * BLOCK_SECONDS < BLOCK:
+    def n_tokens(self, *, alone: bool) -> int:
+        """Prompt tokens for the next step, those of all prompts together. `alone`: no reply is written beside them."""
+        if self._speed_of_blocks * (ALONE_SECONDS if alone else BLOCK_SECONDS) < BLOCK:
             return max(LEAST_TOKENS, int(self._speed_of_pieces * STEP_SECONDS))
         return max(1, round(self._speed_of_blocks * STEP_SECONDS / BLOCK)) * BLOCK
 
@@ -38,8 +41,8 @@ class ReadingPace:
             self._speed_of_blocks = min(speed, 2 * self._speed_of_blocks)
         elif n_tokens >= LEAST_TOKENS:
             self._speed_of_pieces = min(speed, 2 * self._speed_of_pieces)
-            if 2 * speed > self._speed_of_blocks:
-                self._speed_of_blocks = min(2 * speed, FORGETTING * self._speed_of_blocks)
+            if GAIN * speed > self._speed_of_blocks:
+                self._speed_of_blocks = min(GAIN * speed, FORGETTING * self._speed_of_blocks)
 
 
 def piece_of(n_missing: int, room: int) -> int:

@@ -128,7 +128,8 @@ class Scheduler:
     def _shares(self, room: int) -> Plan:
         """A short prompt does not wait for a long one, and leaves what it does not need of its share to the others."""
         reading = sorted((g for g in self._running if g.n_missing > 1), key=lambda generation: generation.n_missing)
-        room = min(room, max(self._pace.n_tokens, len(reading)))
+        n_tokens = self._pace.n_tokens(alone=len(reading) == len(self._running))
+        room = min(room, max(n_tokens, len(reading)))
         shares = []
         for n_before, generation in enumerate(reading):
             share = piece_of(generation.n_missing, room // (len(reading) - n_before))
@@ -144,7 +145,9 @@ class Scheduler:
         if not n_tokens:
             return False
         repeatable = any(generation.repeatable for generation, _ in plan)
-        n_threads = self._threads.steady if repeatable else self._threads.choose(n_tokens)
+        # A step with too few threads takes twice as long: none is tried while a reply waits for a prompt.
+        may_try = len(plan) in (1, n_tokens)
+        n_threads = self._threads.steady if repeatable else self._threads.choose(n_tokens, may_try=may_try)
         started = time.perf_counter()
         code = self._context.decode(n_threads)
         seconds = time.perf_counter() - started

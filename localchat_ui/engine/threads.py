@@ -43,11 +43,12 @@ class ThreadTuner:
         """Always the same number: sums that more threads share are rounded in another way."""
         return self._candidates[-1]
 
-    def choose(self, n_tokens: int) -> int:
-        """Threads for a batch of so many tokens."""
+    def choose(self, n_tokens: int, *, may_try: bool = True) -> int:
+        """Threads for a batch of so many tokens; without `may_try` none but the best that is known."""
         if len(self._candidates) == 1:
             return self._candidates[0]
-        return self._sizes[n_tokens.bit_length()].choose()
+        size = self._sizes[n_tokens.bit_length()]
+        return size.choose() if may_try else size.best
 
     def learn(self, n_tokens: int, threads: int, seconds: float) -> None:
         """Take note of what that choice gave."""

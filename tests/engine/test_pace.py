@@ -8,7 +8,7 @@ from localchat_ui.engine.pace import BLOCK, ReadingPace, piece_of
 def read(pace: ReadingPace, tokens_per_second: float, steps: int) -> list[int]:
     sizes = []
     for _ in range(steps):
-        sizes.append(pace.n_tokens)
+        sizes.append(pace.n_tokens(alone=False))
         pace.learn(sizes[-1], sizes[-1] / tokens_per_second)
     return sizes
 
@@ -24,17 +24,26 @@ def test_a_slow_machine_is_found_out_with_the_first_step_and_not_tried_again():
 def test_a_step_that_took_long_makes_the_next_one_short():
     pace = ReadingPace()
     read(pace, 3000, 10)
-    assert pace.n_tokens == 320
+    assert pace.n_tokens(alone=False) == 320
     assert read(pace, 700, 2) == [320, 64]
 
 
 def test_blocks_come_back_after_a_moment_in_which_they_were_slow():
     pace = ReadingPace()
     pace.learn(64, 0.6)
-    assert pace.n_tokens == 16
-    sizes = read(pace, 200, 20)
-    assert set(sizes) == {16, 20, 64}
-    assert sizes.index(64) > 5
+    assert pace.n_tokens(alone=False) == 16
+    sizes = read(pace, 400, 200)
+    assert 64 in sizes
+    assert sizes.index(64) > 20
+
+
+def test_small_pieces_are_for_replies_beside_the_prompt():
+    pace = ReadingPace()
+    pace.learn(64, 0.3)
+    assert pace.n_tokens(alone=False) == 16
+    assert pace.n_tokens(alone=True) == 64
+    pace.learn(64, 0.6)
+    assert pace.n_tokens(alone=True) == 16
 
 
 @pytest.mark.parametrize(
