@@ -33,6 +33,7 @@ from localchat_ui.engine.base import (
     Turn,
 )
 from localchat_ui.engine.llama import Model
+from localchat_ui.engine.prompt import build_prompt
 from localchat_ui.engine.threads import usable_cores
 from localchat_ui.engine.worker import LlamaEngine
 from tests.browser.server import starter
@@ -123,7 +124,9 @@ class BareLoop:
         parameters.n_threads = parameters.n_threads_batch = n_threads
         self.context = llama_cpp.llama_init_from_model(model.handle, parameters)
         self.batch = llama_cpp.llama_batch_init(512, 0, 1)
-        self.prompts = [model.tokenize(QUESTION.format(number), add_special=True) for number in range(n)]
+        # The very tokens that the engine reads: all sequences share one cache, whose length each step pays for.
+        questions = [[Turn(Role.USER, QUESTION.format(number))] for number in range(n)]
+        self.prompts = [build_prompt(model, turns, n_ctx=n_ctx, max_tokens=64).tokens for turns in questions]
         self.samplers = []
         for _ in range(n):
             chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
