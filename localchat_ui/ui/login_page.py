@@ -20,6 +20,7 @@ from localchat_ui.access.refusal import Refusal
 from localchat_ui.access.visitor import visitor_of_scope
 from localchat_ui.ui.design import DARK, LIGHT, SCALE
 
+FORM_SECONDS = 90 * 86400
 # No script at all. And with no referrer policy of "no-referrer" a browser would not say where the form came from.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
@@ -133,7 +134,8 @@ async def _page(
 <input type="hidden" name="csrf" value="{escape(csrf)}"><input type="hidden" name="next" value="{escape(there)}">
 {fields}<button type="submit">Log in</button></form></main></body></html>"""
     response = HTMLResponse(body, status, HEADERS)
-    set_cookie(response, request.scope, CSRF, csrf)
+    # Long: two tabs that are logged out at once would otherwise each get a form of their own, and the cookie of one.
+    set_cookie(response, request.scope, CSRF, csrf, FORM_SECONDS)
     return response
 
 

@@ -43,6 +43,8 @@ class People:
     def person(self, name: str, **options: Any) -> Visitor:
         """Somebody with a session, which was not made at the login page: that one slows down who comes too often."""
         visitor = self.stranger(**options)
+        # Whoever has logged in before has the cookie of the form.
+        visitor.page.context.request.get(f"{self.server.url}/login")
         secret = with_accounts(self.server, lambda accounts: accounts.log_in(name, PASSWORD))
         assert secret
         cookie = {"name": f"localchat_{self.server.port}", "value": secret[1], "url": self.server.url}
