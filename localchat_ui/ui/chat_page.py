@@ -118,6 +118,8 @@ class ChatPage:
             return
         self.conversation = conversation or self.chat.new_conversation()
         self.is_stored = conversation is not None
+        # At once, so that what is set from now on is for this conversation and not overwritten when it is drawn.
+        self.panel.show(self.conversation)
         if remember:
             ui.navigate.history.push(self._root + (f"/c/{conversation.id}" if conversation else "/"))
         if conversation_id and conversation is None:
