@@ -24,7 +24,7 @@ from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.pace import Pace
+from localchat_ui.push_rate import PushRate
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class Inlet:
         self._lock = threading.Lock()
         self._events: list[base.Event] = []
         self._arrived = asyncio.Event()
-        self._pace = Pace()
+        self._rate = PushRate()
         self._taken_at = 0.0
         self._first_at = 0.0
 
@@ -174,7 +174,7 @@ class Inlet:
     async def take(self) -> list[base.Event]:
         """All events since the last call, at least one; the first comes at once, later ones are gathered a while."""
         await self._arrived.wait()
-        pause = self._taken_at + self._pace.measure() - self._loop.time()
+        pause = self._taken_at + self._rate.measure() - self._loop.time()
         if pause > 0:
             await asyncio.sleep(pause)
         with self._lock:

@@ -36,6 +36,8 @@ export default {
         article.classList.remove("editing");
       };
       const save = () => {
+        // While the connection is lost the text stays where it is.
+        if (!window.socket.connected) return;
         close();
         this.$emit("save", { id, text: box.value });
       };

@@ -13,7 +13,7 @@ LEAST_IDLE = 0.1
 MEASURE_SECONDS = 0.5
 
 
-class Pace:
+class PushRate:
     """Watches the cores of this machine while a reply is written."""
 
     def __init__(self) -> None:
