@@ -25,7 +25,7 @@ from localchat_ui.ui.components.composer import Composer
 from localchat_ui.ui.components.context_dialog import ContextDialog
 from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_SIZE
 from localchat_ui.ui.components.conversation_list import ConversationList
-from localchat_ui.ui.components.element import icon_button
+from localchat_ui.ui.components.element import icon_button, root_path
 from localchat_ui.ui.components.help_dialog import HelpDialog
 from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
@@ -71,7 +71,7 @@ class ChatPage:
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
         self._wanted: str | None = None
-        self._root = ui.context.client.request.scope.get("root_path", "")
+        self._root = root_path()
         self._is_gone = False
         # An id, which needs no escaping; the browser's own functions read it.
         ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
@@ -105,7 +105,7 @@ class ChatPage:
                     )
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
-            self.panel = SamplingPanel(chat, notices=self.notices)
+            self.panel = SamplingPanel(chat, self.conversation, notices=self.notices)
         chat.conversation_changed.subscribe(self._on_conversation_changed)
         ui.on("navigate", lambda event: self._navigate(event.args))
         ui.run_javascript("localchat.start.connected()")

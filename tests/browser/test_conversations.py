@@ -71,6 +71,17 @@ def test_a_fresh_browser_sees_the_same_list(visit: Visit, server: Server) -> Non
         expect(person.listed()).to_have_text(["Tulips", "Roses"])
 
 
+def test_a_conversation_opens_in_a_tab_of_its_own(visit: Visit, server: Server) -> None:
+    talk(server, "Roses")
+    anna = visit().open()
+
+    with anna.page.context.expect_page() as opened:
+        anna.link("Roses").click(button="middle")
+
+    ben = Visitor(opened.value, server)
+    expect(ben.questions).to_have_text(["Tell me of Roses."])
+
+
 def test_a_conversation_begun_in_one_browser_appears_in_another(visit: Visit) -> None:
     anna, ben = visit().open(), visit().open()
     expect(ben.listed()).to_have_count(0)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from .conftest import Visit
 from .server import Server
@@ -147,6 +147,23 @@ def test_settings_of_a_new_chat_survive_a_reload_before_anything_was_said(anna: 
     anna.page.reload()
 
     _see(anna, {"Top k": "12"})
+
+
+def test_what_is_done_before_the_page_is_connected_arrives_in_its_order(visit: Visit, server: Server) -> None:
+    anna = visit()
+    sockets: list[WebSocketRoute] = []
+    anna.page.route_web_socket("**", lambda socket: sockets.append(socket))  # noqa: PLW0108 - a method cannot be marked
+    anna.open().open_settings()
+    prompt = anna.settings.get_by_role("textbox", name="System prompt")
+    prompt.fill("")
+    prompt.press_sequentially("Answer like a pirate.", delay=3)
+    anna.number("Top k").fill("12")
+
+    sockets[0].connect_to_server()
+
+    anna.ask(SHORT)
+    anna.reply()
+    _wait_until_stored(server, anna.conversation_id, system_prompt="Answer like a pirate.", top_k=12)
 
 
 def test_a_value_out_of_bounds_becomes_the_nearest_one_allowed(anna: Visitor, server: Server) -> None:

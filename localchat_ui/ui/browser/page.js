@@ -1,6 +1,15 @@
 // What the other files ask about the page, and how they tell a person something.
 window.localchat = {};
 localchat.page = (() => {
+  // What is done before the first connection stands waits, and NiceGUI lets each event wait by a timer of its own: a
+  // later one may overtake, and a box then holds what it held a letter ago. The socket keeps what it is given in order,
+  // and the handshake is part of its connection, unless the page was fetched ahead of being asked for.
+  let shookHands = false;
+  Object.defineProperty(window, "did_handshake", {
+    get: () => shookHands || window.socket?.io.opts.query.implicit_handshake === true,
+    set: (value) => (shookHands = value),
+  });
+
   const box = () => document.querySelector('textarea[aria-label="Message"]');
   const wide = () => matchMedia("(min-width: 900px)").matches;
   const touch = () => matchMedia("(pointer: coarse)").matches;

@@ -2,7 +2,7 @@
 
 // A row is drawn again only when something in its memo changed.
 const Group = {
-  props: ["name", "rows", "selected", "renaming", "draft"],
+  props: ["name", "rows", "selected", "renaming", "draft", "root"],
   emits: ["draft"],
   template: `
     <section class="group" :aria-label="name">
@@ -15,7 +15,7 @@ const Group = {
           <input v-if="renaming === row.id" class="rename" type="text" maxlength="80" :aria-label="'Title of ' + row.title"
                  :value="draft" @input="$emit('draft', $event.target.value)" />
           <template v-else>
-            <a class="conversation-link" :href="address(row.id)" :title="row.title"
+            <a class="conversation-link" :href="root + '/c/' + row.id" :title="row.title"
                :aria-current="selected === row.id ? 'page' : null">
               <span class="title" dir="auto">{{ row.title }}</span>
               <span v-if="row.writing" class="writing" role="img" aria-label="A reply is being written"></span>
@@ -28,14 +28,11 @@ const Group = {
         </li>
       </ul>
     </section>`,
-  methods: {
-    address: (id) => `${window.path_prefix}/c/${id}`,
-  },
 };
 
 export default {
   components: { Group },
-  props: { rows: Array, selected: String, more: Boolean },
+  props: { rows: Array, selected: String, more: Boolean, root: String },
   emits: ["open", "more", "act"],
   data() {
     return {
@@ -52,7 +49,7 @@ export default {
     <div @click="click" @keydown="keydown" @focusout="focusout">
       <p v-if="!shown.length" class="list-empty">Your conversations will be listed here. They stay on this machine.</p>
       <Group v-for="group in groups" :key="group.name" v-bind="group" :selected="current" :renaming="renaming"
-             :draft="draft" @draft="draft = $event" />
+             :draft="draft" :root="root" @draft="draft = $event" />
       <div ref="end"></div>
       <q-menu v-model="menu.open" :target="menu.target" no-parent-event no-refocus anchor="bottom end" self="top end"
               :aria-label="menu.row && 'Actions for ' + menu.row.title" @keydown="menuKey" @escape-key="refocus">

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from localchat_ui.conversation import Conversation
 from localchat_ui.ui import dates
-from localchat_ui.ui.components.element import SelfDrawn
+from localchat_ui.ui.components.element import SelfDrawn, root_path
 
 
 class Row(TypedDict):
@@ -29,7 +29,7 @@ class ConversationRows(SelfDrawn, component="conversation_rows.js"):
         super().__init__()
         self._is_writing = is_writing
         self.rows = self._rows(conversations)
-        self.keep(rows=self.rows, selected="", more=more)
+        self.keep(rows=self.rows, selected="", more=more, root=root_path())
 
     @property
     def selected(self) -> str:

@@ -28,6 +28,12 @@ class SelfDrawn(ui.element):
             self._props.update(props)
 
 
+def root_path() -> str:
+    """What stands before every path of the page that is being made: a proxy takes it away."""
+    root: str = ui.context.client.request.scope.get("root_path", "")
+    return root
+
+
 def icon_button(
     icon: str, name: str, on_click: Callable[..., Any] | None = None, *, controls: str | None = None
 ) -> ui.button:

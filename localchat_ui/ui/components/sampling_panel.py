@@ -32,6 +32,10 @@ class Dial:
     high: float
     step: float
 
+    def within(self, value: float) -> float:
+        """Where the slider stands at this value."""
+        return min(max(value, self.low), self.high)
+
 
 DIALS = (
     Dial("temperature", "Temperature", 0, 2, 0.05),
@@ -44,10 +48,10 @@ DIALS = (
 
 
 class SamplingPanel:
-    def __init__(self, chat: ChatService, *, notices: Notices) -> None:
+    def __init__(self, chat: ChatService, conversation: Conversation, *, notices: Notices) -> None:
         self._chat = chat
         self._notices = notices
-        self._conversation = chat.new_conversation()
+        self._conversation = conversation
         self._inputs: dict[str, list[Any]] = {}
         self._filling = False
         self._saving: asyncio.TimerHandle | None = None
@@ -56,7 +60,8 @@ class SamplingPanel:
                 with ui.element("h2"):
                     ui.label("Settings")
                 icon_button(icons.CLOSE, "Close settings", controls="settings")
-            prompt = SystemPrompt(chat, on_change=self._on_change, on_error=notices.show)
+            text = conversation.options.system_prompt
+            prompt = SystemPrompt(chat, text, on_change=self._on_change, on_error=notices.show)
             self._inputs["system_prompt"] = [prompt.box]
             with ui.element("div").classes("dials"):
                 for dial in DIALS:
@@ -81,13 +86,15 @@ class SamplingPanel:
             with ui.element("div").classes("setting-row"):
                 ui.label(dial.name).classes("caption")
                 low, high = _bounds(dial.field)
-                number = ui.number(min=low, max=high, step=dial.step, on_change=self._on_change)
+                value = getattr(self._conversation.options, dial.field)
+                number = ui.number(value=value, min=low, max=high, step=dial.step, on_change=self._on_change)
                 number.props("outlined dense").classes("number")
                 number.props["aria-label"] = f"{dial.name} value"
-            slider = ui.slider(min=dial.low, max=dial.high, step=dial.step, on_change=self._on_change)
+            reach = dial.within(value)
+            slider = ui.slider(min=dial.low, max=dial.high, step=dial.step, value=reach, on_change=self._on_change)
             slider.props["aria-label"] = dial.name
             slider.on("update:model-value", lambda event: number.set_value(event.args), throttle=0.05)
-            number.on_value_change(lambda event: _follow(slider, event.value, dial))
+            number.on_value_change(lambda event: event.value is None or slider.set_value(dial.within(event.value)))
             hint_of(number, ChatOptions.model_fields[dial.field].description)
             self._inputs[dial.field] = [number, slider]
 
@@ -96,7 +103,8 @@ class SamplingPanel:
             with ui.element("div").classes("setting-row"):
                 ui.label("Seed").classes("caption")
                 low, high = _bounds("seed")
-                box = ui.number(min=low, max=high, step=1, placeholder="random", on_change=self._on_change)
+                seed = self._conversation.options.seed
+                box = ui.number(value=seed, min=low, max=high, step=1, placeholder="random", on_change=self._on_change)
                 box.props("outlined dense clearable").classes("number seed")
                 box.props["aria-label"] = "Seed"
             hint_of(box, ChatOptions.model_fields["seed"].description)
@@ -166,8 +174,3 @@ def _bounds(field: str) -> tuple[float | None, float | None]:
         low = getattr(rule, "ge", getattr(rule, "gt", low))
         high = getattr(rule, "le", high)
     return low, high
-
-
-def _follow(slider: ui.slider, value: float | None, dial: Dial) -> None:
-    if value is not None:
-        slider.set_value(min(max(value, dial.low), dial.high))

@@ -8,6 +8,7 @@ const Parts = {
 
 export default {
   components: { Parts },
+  props: { root: String },
   emits: ["search", "open"],
   data: () => ({ query: "", hits: null, outcome: "", error: "" }),
   created() {
@@ -27,7 +28,7 @@ export default {
       <p v-if="error" class="search-error" role="alert">{{ error }}</p>
       <ul v-if="hits && hits.length" class="hits" aria-label="Found conversations">
         <li v-for="hit in hits" :key="hit.id">
-          <a class="hit" :href="address(hit.id)" @click="open($event, hit)">
+          <a class="hit" :href="root + '/c/' + hit.id" @click="open($event, hit)">
             <span class="hit-title" dir="auto"><Parts :parts="hit.title" /></span>
             <span v-if="hit.text.length" class="hit-text" dir="auto"><Parts :parts="hit.text" /></span>
           </a>
@@ -35,7 +36,6 @@ export default {
       </ul>
     </div>`,
   methods: {
-    address: (id) => `${window.path_prefix}/c/${id}`,
     // The server's side
     show(ticket, hits, more) {
       if (ticket !== this.ticket) return;

@@ -10,6 +10,7 @@ from nicegui.events import GenericEventArguments
 
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.search import SearchHit
+from localchat_ui.ui.components.element import root_path
 
 LIMIT = 50
 
@@ -22,6 +23,7 @@ class SearchBox(ui.element, component="search_box.js"):
 
     def __init__(self, search: Search, *, on_open: OpenHit) -> None:
         super().__init__()
+        self._props["root"] = root_path()
         self._search = search
         self._on_open = on_open
         self._newest = 0

@@ -35,6 +35,7 @@ class SystemPrompt:
     def __init__(
         self,
         chat: ChatService,
+        text: str,
         *,
         on_change: Callable[[ValueChangeEventArguments[Any]], None],
         on_error: Callable[[str], None],
@@ -50,7 +51,8 @@ class SystemPrompt:
         with ui.element("div").classes("setting") as self._setting:
             ui.label("System prompt").classes("caption")
             self._select = self._draw_select()
-            self.box = ui.textarea(on_change=on_change).props("outlined dense rows=5").classes("system-prompt")
+            self.box = ui.textarea(value=text, on_change=on_change)
+            self.box.props("outlined dense rows=5").classes("system-prompt")
             self.box.props["aria-label"] = "System prompt"
             self.box.on_value_change(self._draw)
             hint_of(self.box, ChatOptions.model_fields["system_prompt"].description)
