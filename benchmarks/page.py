@@ -59,12 +59,13 @@ def speed(
     name: str, url: str, browser: Browser, options: argparse.Namespace, *, history: list[tuple[str, str]]
 ) -> None:
     """Characters per second in the page against the bare loop, which gets the messages that the program still reads."""
+    said = [("system", SYSTEM), *history]
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     received = [0]
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: _count(received, frame)))
     ratios, bytes_per_character = [], []
     for number in range(options.rounds + 1):
-        bare = _bare_loop(options.tokens, history)
+        bare = bare_loop(options.tokens, said)
         seen, n_characters = _page_speed(page, url, received)
         if number:  # the first round warms both sides up
             ratios.append(seen / bare)
@@ -133,16 +134,18 @@ def _page_speed(page: Page, url: str, received: list[int]) -> tuple[float, int]:
     return (last - first) / (end - start) * 1000, last
 
 
-def _bare_loop(n_tokens: int, history: list[tuple[str, str]]) -> float:
-    """The same reply by llama_cpp.Llama in a process of its own, so that it leaves nothing behind."""
-    code = f"from benchmarks.page import time_bare_loop; print(time_bare_loop({n_tokens}, {history!r}))"
+def bare_loop(n_tokens: int, said: list[tuple[str, str]]) -> float:
+    """The same reply by llama_cpp.Llama in a process of its own, so that it leaves nothing behind.
+
+    `said` are the roles and texts before the question.
+    """
+    code = f"from benchmarks.page import time_bare_loop; print(time_bare_loop({n_tokens}, {said!r}))"
     return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
-def time_bare_loop(n_tokens: int, history: list[tuple[str, str]]) -> float:
+def time_bare_loop(n_tokens: int, said: list[tuple[str, str]]) -> float:
     llama = Llama(str(starter()), n_ctx=2 * N_CTX, n_threads=2, n_batch=512, verbose=False)
-    said = [("system", SYSTEM), *history, ("user", QUESTION)]
-    messages = [{"role": role, "content": text} for role, text in said]
+    messages = [{"role": role, "content": text} for role, text in [*said, ("user", QUESTION)]]
     characters, start = 0, 0.0
     for chunk in llama.create_chat_completion(messages, stream=True, temperature=0, max_tokens=n_tokens):
         text = chunk["choices"][0]["delta"].get("content", "")

@@ -43,7 +43,7 @@ class Server:
         self.models.mkdir(parents=True, exist_ok=True)
         self.flags = flags
         self.program = program
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self.database_url = f"sqlite+aiosqlite:///{folder / 'data' / 'localchat.sqlite3'}"
@@ -188,7 +188,7 @@ def starter() -> Path:
     return Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

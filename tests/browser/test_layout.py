@@ -106,6 +106,11 @@ def test_nothing_is_wider_than_the_page(visit: Visit, scheme: str, width: int) -
     _see_nothing_wider_than_the_page(anna)
     pre = anna.replies.first.locator("pre")
     assert pre.evaluate("pre => pre.scrollWidth > pre.clientWidth"), "a long line of code is scrolled in its own box"
+    name = anna.replies.first.locator("th").nth(2)
+    lines = name.evaluate(
+        "th => { const r = new Range(); r.selectNodeContents(th); return r.getClientRects().length; }"
+    )
+    assert lines == 1, "a word in a table is not broken into pieces; the table is scrolled instead"
 
 
 def test_the_page_follows_when_the_system_turns_dark(visit: Visit) -> None:

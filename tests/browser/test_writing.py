@@ -130,6 +130,21 @@ def test_a_message_whose_connection_is_dead_comes_back_into_the_box(browser: Bro
         expect(anna.box).to_have_value("")
 
 
+def test_a_lost_connection_is_told_beside_the_box_and_the_status_says_nothing(browser: Browser, tmp_path: Path) -> None:
+    with Server(tmp_path, *STEADY) as server, browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        context.set_default_timeout(PATIENCE)
+        anna = Visitor(context.new_page(), server).open()
+        anna.page.wait_for_function("window.did_handshake")
+        server.kill()
+        notice = anna.page.locator("#popup")
+        expect(notice).to_be_visible()
+        expect(anna.page.get_by_role("status", name="Status")).not_to_be_visible()
+        told, written = notice.bounding_box(), anna.page.locator(".composer").bounding_box()
+        assert told is not None
+        assert written is not None
+        assert told["y"] + told["height"] <= written["y"]
+
+
 def test_a_message_that_arrived_does_not_come_back(visit: Visit) -> None:
     # Sent as soon as the page stands, and so before its connection does.
     anna = visit().open().ask(SHORT)
