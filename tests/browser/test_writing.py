@@ -111,7 +111,7 @@ def test_a_message_whose_connection_is_dead_comes_back_into_the_box(browser: Bro
     with Server(tmp_path, *STEADY) as server, browser.new_context() as context:
         context.set_default_timeout(PATIENCE)
         anna = Visitor(context.new_page(), server).open()
-        anna.page.wait_for_function("window.did_handshake")
+        expect(anna.status).to_have_text("Ready")
         assert server.process is not None
         server.process.send_signal(signal.SIGSTOP)
         anna.box.fill("A precious question")
@@ -134,11 +134,12 @@ def test_a_lost_connection_is_told_beside_the_box_and_the_status_says_nothing(br
     with Server(tmp_path, *STEADY) as server, browser.new_context(viewport={"width": 390, "height": 844}) as context:
         context.set_default_timeout(PATIENCE)
         anna = Visitor(context.new_page(), server).open()
-        anna.page.wait_for_function("window.did_handshake")
+        expect(anna.status).to_have_text("Ready")
         server.kill()
         notice = anna.page.locator("#popup")
         expect(notice).to_be_visible()
         expect(anna.page.get_by_role("status", name="Status")).not_to_be_visible()
+        expect(anna.page.get_by_role("status").filter(has_text="The connection is lost.")).to_be_attached()
         told, written = notice.bounding_box(), anna.page.locator(".composer").bounding_box()
         assert told is not None
         assert written is not None

@@ -1,6 +1,6 @@
 // The box to write in: it hands over, empties and grows its text here.
 localchat.composer = (() => {
-  const { box, touch, named, complain, kilobytes } = localchat.page;
+  const { box, touch, named, complain, kilobytes, lost } = localchat.page;
 
   // The socket refuses messages of a million bytes.
   const MOST_BYTES = 900000;
@@ -10,9 +10,7 @@ localchat.composer = (() => {
     const field = box();
     const files = localchat.attachments;
     const text = [field.value.trim() && field.value, ...files.texts()].filter(Boolean).join("\n\n");
-    // While the connection is lost the text stays in the box. Before the first one stands NiceGUI keeps what is sent.
-    const lost = window.did_handshake && !window.socket.connected;
-    if (!text.trim() || lost) return;
+    if (!text.trim() || lost()) return;  // while the connection is lost the text stays in the box
     const size = new Blob([text]).size;
     const most = kilobytes(MOST_BYTES);
     if (size > MOST_BYTES) return complain(`This message is too long: ${kilobytes(size)}, and ${most} are the most.`);

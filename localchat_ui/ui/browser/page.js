@@ -9,6 +9,8 @@ localchat.page = (() => {
     get: () => shookHands || window.socket?.io.opts.query.implicit_handshake === true,
     set: (value) => (shookHands = value),
   });
+  // There was a connection and there is none now; before the first one, what is handed over waits for it.
+  const lost = () => shookHands && !window.socket.connected;
 
   const box = () => document.querySelector('textarea[aria-label="Message"]');
   const wide = () => matchMedia("(min-width: 900px)").matches;
@@ -44,5 +46,5 @@ localchat.page = (() => {
     setTimeout(() => (status.textContent = text), 100);
   }
 
-  return { box, wide, touch, named, place, kilobytes, complain, say };
+  return { lost, box, wide, touch, named, place, kilobytes, complain, say };
 })();

@@ -1,6 +1,6 @@
 // What happens when a page opens, and when another conversation is opened in it.
 localchat.start = (() => {
-  const { box, touch } = localchat.page;
+  const { box, touch, say } = localchat.page;
 
   addEventListener("DOMContentLoaded", () => {
     localchat.panels.begin();
@@ -37,6 +37,9 @@ localchat.start = (() => {
   function connected() {
     localchat.panels.mirror();
     localchat.sent.begin();
+    // NiceGUI shows it, and tells no screen reader.
+    window.socket.on("disconnect", () => say("The connection is lost. The page keeps trying."));
+    window.socket.on("connect", () => say("The connection is back."));
   }
 
   return { arrive, connected };

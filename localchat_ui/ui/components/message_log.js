@@ -37,7 +37,7 @@ export default {
       };
       const save = () => {
         // While the connection is lost the text stays where it is.
-        if (!window.socket.connected) return;
+        if (localchat.page.lost()) return;
         close();
         this.$emit("save", { id, text: box.value });
       };
