@@ -15,7 +15,7 @@ from nicegui import Event
 
 from localchat_ui.engine.base import Engine, EngineError, ModelLoadError, NoModelError
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.history.store import HistoryStore
+from localchat_ui.history.preferences import Preferences
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download, DownloadCancelledError, DownloadError, Progress
@@ -74,7 +74,7 @@ class ModelManager:
         self,
         engine: Engine,
         catalog: Catalog,
-        store: HistoryStore,
+        preferences: Preferences,
         *,
         configured: str = "",
         download_name: str,
@@ -88,7 +88,7 @@ class ModelManager:
         """
         self._engine = engine
         self._catalog = catalog
-        self._store = store
+        self._preferences = preferences
         self._configured = configured
         self._new_download = new_download
         self._memory = memory
@@ -134,7 +134,7 @@ class ModelManager:
 
     async def let_only_admins_choose(self, only_admins: bool) -> None:
         """Keep who may change the model in use from now on. Raises HistoryError."""
-        await self._store.set_preference(ADMINS_CHOOSE, only_admins)
+        await self._preferences.set(ADMINS_CHOOSE, only_admins)
         self.only_admins_choose = only_admins
         self.changed.emit()
 
@@ -145,7 +145,7 @@ class ModelManager:
 
     async def open(self) -> None:
         """Read what is kept of choices made before. Raises HistoryError."""
-        self.only_admins_choose = bool(await self._store.preference(ADMINS_CHOOSE, False))
+        self.only_admins_choose = bool(await self._preferences.get(ADMINS_CHOOSE, False))
 
     def start(self) -> None:
         """Load the model this installation starts with, in the background."""
@@ -261,7 +261,7 @@ class ModelManager:
 
     async def _candidates(self) -> list[ModelFile]:
         """The model used last, then the user's own files, then the starter."""
-        last_used = self._catalog.find(str(await self._store.preference(LAST_USED, "") or "-"))
+        last_used = self._catalog.find(str(await self._preferences.get(LAST_USED, "") or "-"))
         usable = [model for model in self._catalog.models if not model.error]
         return sorted(usable, key=lambda model: (model != last_used, model.is_starter))
 
@@ -282,7 +282,7 @@ class ModelManager:
         self._model = model
         self._settle()
         try:
-            await self._store.set_preference(LAST_USED, str(model.path))
+            await self._preferences.set(LAST_USED, str(model.path))
         except HistoryError as error:
             logger.warning("the model used last could not be remembered: %s", error)
 

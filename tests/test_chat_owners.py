@@ -77,7 +77,7 @@ async def test_pages_are_told_of_a_change_as_those_who_opened_them(house: House)
     scope = {"type": "http", "path": "/", "query_string": b"", "headers": [], "state": {"visitor": BEN}}
     client = Client(page("/"), request=Request(scope))
     with client:
-        house.chat.list_changed.subscribe(lambda: owners.append(house.store.owner))
+        house.chat.list_changed.subscribe(lambda: owners.append(house.store.database.owner))
     with acting_as(ANNA):
         reply = await house.chat.send(house.chat.new_conversation(), "My secret.")
     await finished(reply)
@@ -124,7 +124,7 @@ async def test_what_waited_and_is_refused_says_so_and_can_be_tried_again(house: 
     engine.waiting = MAX_WAITING
     await finished(first)
     with acting_as(ANNA):
-        await until(lambda: not house.chat._tasks)
+        await until(lambda: not house.chat._replies._tasks)
         messages = await shown(house.chat, conversation)
         assert [message.state for message in messages[2:]] == [MessageState.COMPLETE, MessageState.FAILED]
         assert messages[-1].error == "Too many requests are waiting. Try again soon."

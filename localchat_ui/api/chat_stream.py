@@ -19,9 +19,9 @@ from localchat_ui.api.metrics import Metrics
 from localchat_ui.api.routes import ERRORS, router, while_connected
 from localchat_ui.api.schemas import Body, PromptTokensDetails, Usage
 from localchat_ui.api.sse import EventStream, event
+from localchat_ui.chat import Reply
 from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role
 from localchat_ui.engine.base import GenerationFailed
-from localchat_ui.reply import Reply
 
 FAREWELL = event(shutting_down().body.model_dump(), "error")
 LONGEST_INPUT = 1_000_000

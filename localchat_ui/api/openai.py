@@ -74,7 +74,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """
         backend.admit()
         path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests, tool_names = chat_requests(body, backend.chat.configured, path)
+        requests, tool_names = chat_requests(body, backend.chat.defaults.configured, path)
         answer = _ChatAnswer(path, [ChoiceReader(tool_names) for _ in requests], body)
         return await _answer(backend, request, requests, answer, stream=body.stream)
 
@@ -83,7 +83,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """Continue a text as it is, without the model's chat template."""
         backend.admit()
         path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests = completion_requests(body, backend.chat.configured, path)
+        requests = completion_requests(body, backend.chat.defaults.configured, path)
         answer = _TextAnswer(path, [ChoiceReader() for _ in requests], body, requests)
         return await _answer(backend, request, requests, answer, stream=body.stream)
 

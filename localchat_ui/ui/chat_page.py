@@ -13,12 +13,12 @@ from nicegui import ui
 
 from localchat_ui.access import current_owner
 from localchat_ui.access.guard import Guard
-from localchat_ui.chat import ChatError, ChatService, PromptView
+from localchat_ui.chat import ChatError, ChatService, PromptView, Reply
 from localchat_ui.conversation import Conversation, Message, Role, Version
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.presets import Presets
 from localchat_ui.model_manager import ModelManager
-from localchat_ui.reply import Reply
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.account_button import AccountButton
 from localchat_ui.ui.components.composer import Composer
@@ -60,7 +60,9 @@ class ChatPage:
         self,
         chat: ChatService,
         models: ModelManager,
+        presets: Presets,
         guard: Guard,
+        *,
         conversation: Conversation | None,
         recent: Sequence[Conversation],
     ) -> None:
@@ -105,7 +107,7 @@ class ChatPage:
                     )
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
-            self.panel = SamplingPanel(chat, notices=self.notices)
+            self.panel = SamplingPanel(chat, presets, notices=self.notices)
         chat.conversation_changed.subscribe(self._on_conversation_changed)
         ui.on("navigate", lambda event: self._navigate(event.args))
         ui.run_javascript("localchat.start.connected()")
@@ -304,7 +306,7 @@ class ChatPage:
         await self.open(page.removeprefix("/c/") if page.startswith("/c/") else None, remember=False)
 
 
-def register(chat: ChatService, models: ModelManager, guard: Guard) -> None:
+def register(chat: ChatService, models: ModelManager, presets: Presets, guard: Guard) -> None:
     """The routes `/` and `/c/{conversation_id}`."""
 
     async def open_page(conversation_id: str | None) -> ChatPage:
@@ -313,7 +315,7 @@ def register(chat: ChatService, models: ModelManager, guard: Guard) -> None:
         recent = await chat.conversations(LIST_PAGE_SIZE + 1)
         conversation = await chat.open(conversation_id) if conversation_id else None
         branch = await read_branch(chat, conversation.id, PAGE_SIZE) if conversation else Branch([], {}, None)
-        page = ChatPage(chat, models, guard, conversation, recent)
+        page = ChatPage(chat, models, presets, guard, conversation=conversation, recent=recent)
         page.show(branch)
         return page
 

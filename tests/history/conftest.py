@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.conversation import Conversation, Message, Role
+from localchat_ui.history.database import Database
 from localchat_ui.history.store import HistoryStore
 
 OpenStore = Callable[[], Awaitable[HistoryStore]]
@@ -25,8 +26,8 @@ async def open_store(database: Path) -> AsyncIterator[OpenStore]:
     async with AsyncExitStack() as stack:
 
         async def open_one() -> HistoryStore:
-            store = await HistoryStore(url_of(database)).open()
-            stack.push_async_callback(store.close)
+            store = HistoryStore(await Database(url_of(database)).open())
+            stack.push_async_callback(store.database.close)
             return store
 
         yield open_one

@@ -150,7 +150,7 @@ async def test_rebuilding_a_table_keeps_the_messages_and_their_foreign_keys(
     store: HistoryStore, open_store: OpenStore, later_version: Path, database: Path
 ) -> None:
     conversation, messages = await start_conversation(store, "Hi", "Hello!")
-    await store.close()
+    await store.database.close()
     (later_version / "0005_mood.py").write_text(REBUILD.replace("FAIL", ""))
 
     later = await open_store()
@@ -167,7 +167,7 @@ async def test_a_migration_that_fails_changes_nothing(
     store: HistoryStore, open_store: OpenStore, later_version: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversation, messages = await start_conversation(store, "Hi")
-    await store.close()
+    await store.database.close()
     (later_version / "0005_mood.py").write_text(REBUILD.replace("FAIL", 'op.execute("SELECT nonsense")'))
 
     with pytest.raises(HistoryError, match="nonsense"):
@@ -181,7 +181,7 @@ async def test_a_migration_that_fails_changes_nothing(
 async def test_a_database_of_a_newer_version_is_not_touched(
     store: HistoryStore, open_store: OpenStore, database: Path
 ) -> None:
-    await store.close()
+    await store.database.close()
     connection = sqlite3.connect(database)
     with connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Version
 from localchat_ui.model_manager import ModelManager
-from localchat_ui.reply import Reply
 from localchat_ui.ui.components.download_card import DownloadCard
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.message_log import MessageLog
