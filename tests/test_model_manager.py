@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from localchat_ui import model_loader as loader_module
 from localchat_ui import model_manager as manager_module
 from localchat_ui.engine.base import EngineFigures, LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.scripted import ScriptedEngine
@@ -152,6 +153,7 @@ class House:
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(scan, "STARTER_PACKAGE", "no_such_package")
     monkeypatch.setattr(manager_module, "PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(loader_module, "PROGRESS_SECONDS", 0.01)
     database = await Database(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}").open()
     house = House(tmp_path, Preferences(database))
     yield house
