@@ -24,6 +24,7 @@ from localchat_ui.conversation import (
     Message,
     MessageState,
     Preset,
+    RequestOptions,
     Role,
     Version,
     title_of,
@@ -207,11 +208,19 @@ class ChatService:
     # Talking
 
     async def send(
-        self, conversation: Conversation, text: str, *, queue: bool = False, model: Path | None = None
+        self,
+        conversation: Conversation,
+        text: str,
+        *,
+        queue: bool = False,
+        model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
     ) -> Reply | None:
         """Add a message and start the reply, with this `model` instead of the one in use.
 
-        While another reply is written that is an error; with `queue` the message is kept and answered after it.
+        The conversation has these `options` from then on; `sampling` is for this one reply. While another reply is
+        written that is an error; with `queue` the message is kept and answered after it, as the conversation says then.
         """
         if not text.strip():
             raise ChatError("The message is empty.")
@@ -220,10 +229,12 @@ class ChatService:
             writing = conversation.id in self._replies
             if writing and not queue:
                 raise ChatError(STILL_WRITING)
-            stored = await self._keep(conversation)
+            stored = await self._store.conversation(conversation.id) or conversation
             question.parent_id = stored.head_id
             if not writing:
-                return await self._begin(stored, self._reply_to(question), question, model=model)
+                reply = self._reply_to(question)
+                return await self._begin(stored, reply, question, model=model, options=options, sampling=sampling)
+            await self._keep(stored)
             question.state = MessageState.QUEUED
             await self._store.add_message(question)
         self.conversation_changed.emit(conversation.id)
@@ -403,23 +414,27 @@ class ChatService:
         *before: Message,
         waiting: Sequence[Message] = (),
         model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
     ) -> Reply:
         """Start to write a new reply, added together with the messages `before` it, or go on with an old one.
 
-        Messages that were `waiting` count as sent now. Raises RefusedError.
+        A new conversation is stored with them, and so are changed `options`. Messages that were `waiting` count as sent
+        now. Raises RefusedError.
         """
         claim = await self._claim()
         goes_on = bool(message.text or message.thinking)
         state_before, message.state, message.error = message.state, MessageState.WRITING, None
-        reply = Reply(message, conversation.options, model)
+        reply = Reply(message, options or conversation.options, model, sampling)
         self._replies[conversation.id] = reply
         try:
+            await self._keep(conversation)
             for each in waiting:
                 await self._store.update_message(replace(each, state=MessageState.COMPLETE))
             if goes_on:
                 await self._store.update_message(message)
             else:
-                await self._store.add_message(*before, message)
+                await self._store.add_message(*before, message, options=options)
         except BaseException:
             message.state = state_before
             del self._replies[conversation.id]
