@@ -9,7 +9,7 @@ from nicegui import App, app
 
 from localchat_ui.access import current_is_admin, current_owner
 from localchat_ui.access.guard import Guard
-from localchat_ui.api import chat_stream, documentation, health, openai
+from localchat_ui.api import chat_stream, documentation, health, openai, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.api.metrics import MeteredEngine
 from localchat_ui.chat import ChatDefaults, ChatService
@@ -50,7 +50,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     )
     chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), guard.quotas)
 
-    backend = Backend(metered, models, chat)
+    backend = Backend(metered, models, chat, guard.until_out)
 
     guard.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, guard)  # /login, /logout
@@ -61,6 +61,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
     health.register(app, metered, metered.metrics)  # /healthz, /metrics
     documentation.register(app)  # /docs, /openapi.json
+    unanswered.register(app)  # what else is asked of these
 
     async def start() -> None:
         await guard.open()

@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     action("list", "all accounts", with_name=False)
     action("remove", "take an account away, with its sessions and keys")
     action("password", "set a new password; ends all sessions")
+    action("admin", "make an account an administrator").add_argument(
+        "--off", action="store_true", help="make it a plain user again"
+    )
     action("key", "make an API key and show it once").add_argument("--label", default="")
     action("keys", "the API keys of an account")
     action("revoke", "take an API key away").add_argument("key_id")
@@ -57,7 +60,8 @@ async def _with_accounts(options: argparse.Namespace, database_url: str) -> list
     finally:
         await accounts.close()
     if options.action not in ("list", "keys"):
-        audit(f"user {options.action}", user=options.name)
+        rights = {"is_admin": not options.off} if options.action == "admin" else {}
+        audit(f"user {options.action}", user=options.name, **rights)
     return lines
 
 
@@ -75,6 +79,9 @@ async def _act(accounts: Accounts, options: argparse.Namespace, password: str) -
         case "password":
             await accounts.set_password(options.name, password)
             return ["The password is changed, and all sessions have ended."]
+        case "admin":
+            await accounts.set_admin(options.name, not options.off)
+            return [f"{options.name} is {'a plain user' if options.off else 'an administrator'} now."]
         case "key":
             return [await accounts.make_key(options.name, options.label)]
         case "keys":

@@ -30,6 +30,7 @@ class Guard:
         self.doorkeeper = Doorkeeper(settings, self.accounts)
         self.quotas = Quotas(settings, self.accounts)
         self._sockets = Sockets(self.doorkeeper)
+        self.until_out = self._sockets.until_out
         end_pages = self._sockets.end_what_is_over
         self.own_account = OwnAccount(self.accounts, self.doorkeeper.guesses, end_pages)
         self.administration = Administration(self.accounts, self.quotas, end_pages)

@@ -14,16 +14,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from localchat_ui.access import current_owner
 from localchat_ui.api.backend import Backend, name_of
-from localchat_ui.api.errors import SERVER, ApiError, ErrorBody, failed, shutting_down
+from localchat_ui.api.errors import SERVER, ApiError, ErrorBody, failed
 from localchat_ui.api.metrics import Metrics
+from localchat_ui.api.requests import sampling_of
 from localchat_ui.api.routes import ERRORS, router, while_connected
 from localchat_ui.api.schemas import Body, PromptTokensDetails, Usage
 from localchat_ui.api.sse import EventStream, event
 from localchat_ui.chat import Reply
-from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    FullSampling,
+    GenerationStats,
+    Message,
+    MessageState,
+    Role,
+)
 from localchat_ui.engine.base import GenerationFailed
 
-FAREWELL = event(shutting_down().body.model_dump(), "error")
 LONGEST_INPUT = 1_000_000
 EXAMPLE = (
     'event: conversation\nid: mZ…:0:0\ndata: {"conversation_id":"q4…","user_message_id":"bT…","message_id":"mZ…",'
@@ -43,8 +51,9 @@ NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "descripti
 BUSY: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody, "description": "A reply is still being written"}}
 
 
-class ChatRequest(Body, ChatOptions):
-    """A message. Sampling values and system prompt that are given stay with the conversation."""
+class ChatRequest(Body, ChatOptions, FullSampling):
+    """A message. The system prompt and the sampling values that the page shows stay with the conversation; the others
+    are for this one reply."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_input": "What is the capital of France?"}]})
 
@@ -121,7 +130,14 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         conversation = await _conversation(backend, body)
         if chat.is_writing(conversation.id):
             raise ApiError(409, "A reply is still being written in this conversation.", code="busy")
-        reply = await chat.send(conversation, body.user_input, model=model)
+        options = conversation.options.model_copy(update=_given(body))
+        reply = await chat.send(
+            conversation,
+            body.user_input,
+            model=model,
+            options=options if options != conversation.options else None,
+            sampling=sampling_of(body, options, options.max_tokens),
+        )
         assert reply is not None
         last[current_owner()] = conversation.id
 
@@ -131,7 +147,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
                 chat.stop(conversation.id)
 
         events = _events(_Place(reply.message, reply), model=_name_of_writer(backend, reply))
-        return EventStream(events, backend.closing, FAREWELL, on_end=stop)
+        return EventStream(events, backend.interruption, _farewell, on_end=stop)
 
     @routes.get("/chat/stream", response_class=Response, responses={**STREAM, **NOT_FOUND})
     async def follow(
@@ -186,7 +202,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         await _find(backend, conversation_id)
         messages, reply = await chat.messages(conversation_id)
         place = _place(messages, reply, last_event_id)
-        return EventStream(_events(place, model=place.message.model), backend.closing, FAREWELL)
+        return EventStream(_events(place, model=place.message.model), backend.interruption, _farewell)
 
     app.include_router(routes)
 
@@ -274,11 +290,9 @@ def _news(place: _Place) -> list[tuple[str, str]]:
 
 def _last_event(message: Message) -> bytes:
     if message.state is MessageState.FAILED:
-        return event(failed(GenerationFailed(message.error or "The reply failed.")).body.model_dump(), "error")
+        return _farewell(failed(GenerationFailed(message.error or "The reply failed.")))
     if message.state is MessageState.INTERRUPTED:
-        return event(
-            ApiError(503, "The reply was interrupted.", kind=SERVER, code="interrupted").body.model_dump(), "error"
-        )
+        return _farewell(ApiError(503, "The reply was interrupted.", kind=SERVER, code="interrupted"))
     stats = message.stats or GenerationStats()
     usage = Usage(
         prompt_tokens=stats.prompt_tokens,
@@ -299,19 +313,20 @@ def _last_event(message: Message) -> bytes:
     )
 
 
+def _farewell(error: ApiError) -> bytes:
+    return event(error.body.model_dump(), "error")
+
+
 async def _conversation(backend: Backend, body: ChatRequest) -> Conversation:
-    """The conversation that is meant, with the options that were given. Raises ApiError."""
-    given = {name: getattr(body, name) for name in ChatOptions.model_fields if name in body.model_fields_set}
+    """The conversation that is meant; a new one is stored with its first message. Raises ApiError."""
     if body.conversation_id is None:
-        conversation = backend.chat.new_conversation()
-        conversation.options = conversation.options.model_copy(update=given)
-        return conversation
-    conversation = await _find(backend, body.conversation_id)
-    options = conversation.options.model_copy(update=given)
-    if options != conversation.options:
-        await backend.chat.set_options(conversation, options)
-        conversation.options = options
-    return conversation
+        return backend.chat.new_conversation()
+    return await _find(backend, body.conversation_id)
+
+
+def _given(body: ChatRequest) -> dict[str, Any]:
+    """What the conversation has from now on."""
+    return {name: getattr(body, name) for name in ChatOptions.model_fields if name in body.model_fields_set}
 
 
 async def _find(backend: Backend, conversation_id: str) -> Conversation:

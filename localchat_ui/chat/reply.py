@@ -11,7 +11,7 @@ from pathlib import Path
 from nicegui import Event
 
 from localchat_ui.chat.prompt import n_unseen, request_for, up_to
-from localchat_ui.conversation import ChatOptions, GenerationStats, Message, SamplingOptions, new_id
+from localchat_ui.conversation import ChatOptions, GenerationStats, Message, RequestOptions, SamplingOptions, new_id
 from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed
 from localchat_ui.history.errors import HistoryError
@@ -27,12 +27,14 @@ JOURNAL_SECONDS = 0.5
 class Reply:
     """A reply being written. `changed` fires at most about 20 times a second, and once more at the end.
 
-    `model` is the file that writes it; None is the model in use.
+    `model` is the file that writes it; None is the model in use. `sampling` is for this reply, in place of what the
+    `options` say; None where they say it.
     """
 
     message: Message
     options: ChatOptions
     model: Path | None = None
+    sampling: RequestOptions | None = None
     request_id: str = field(default_factory=new_id)
     changed: Event[[]] = field(default_factory=Event)
     n_tokens: int = 0
@@ -91,7 +93,7 @@ class ReplyWriter:
         path = reply.model or (self._engine.model.path if self._engine.model else None)
         message.model = path.stem if path else None
         request, owners = request_for(reply.options, messages, request_id=reply.request_id)
-        request = replace(request, model=reply.model)
+        request = replace(request, model=reply.model, sampling=reply.sampling or request.sampling)
         submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
         try:
             await asyncio.shield(submitting)

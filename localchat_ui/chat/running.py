@@ -15,7 +15,16 @@ from localchat_ui.access.quotas import Claim, Quotas
 from localchat_ui.access.refusal import Refusal
 from localchat_ui.chat.errors import STILL_WRITING, ChatError, RefusedError
 from localchat_ui.chat.reply import Reply, ReplyWriter
-from localchat_ui.conversation import Conversation, GenerationStats, Message, MessageState, Role, title_of
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    GenerationStats,
+    Message,
+    MessageState,
+    RequestOptions,
+    Role,
+    title_of,
+)
 from localchat_ui.engine.base import Engine, EngineError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
@@ -67,12 +76,22 @@ class RunningReplies:
             return reply.message
         return self._unsaved.get(message.id, message)
 
-    async def ask(self, conversation: Conversation, question: Message, model: Path | None = None) -> Reply:
-        """Add a question and answer it, with this `model` instead of the one in use; raises RefusedError.
+    async def ask(
+        self,
+        conversation: Conversation,
+        question: Message,
+        *,
+        model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
+    ) -> Reply:
+        """Add a question and answer it, with this `model` instead of the one in use. Raises RefusedError.
 
-        The first one names the conversation.
+        The first one names the conversation, which has these `options` from then on; `sampling` is for this one reply.
         """
-        reply = await self._begin(conversation, _reply_to(question), question, model=model)
+        reply = await self._begin(
+            conversation, _reply_to(question), question, model=model, options=options, sampling=sampling
+        )
         if not conversation.title:
             await self._give_title(conversation.id, title_of(question.text))
         self._on_change(conversation.id)
@@ -102,11 +121,18 @@ class RunningReplies:
         elif reply.work is not None:
             reply.work.cancel()
 
-    async def save_unsaved(self, conversation_id: str) -> None:
-        """Save the replies of a conversation that could not be saved when they ended; raises HistoryError."""
-        for message in [m for m in self._unsaved.values() if m.conversation_id == conversation_id]:
+    async def keep(self, conversation: Conversation) -> Conversation:
+        """What is stored of a conversation; a new one is stored now, and so is a reply that could not be when it ended.
+
+        Raises HistoryError.
+        """
+        stored = await self._store.conversation(conversation.id)
+        if stored is None:
+            await self._store.add_conversation(conversation)
+        for message in [m for m in self._unsaved.values() if m.conversation_id == conversation.id]:
             await self._store.update_message(message)
             del self._unsaved[message.id]
+        return stored or conversation
 
     @asynccontextmanager
     async def alone(self, conversation_id: str) -> AsyncIterator[None]:
@@ -146,23 +172,27 @@ class RunningReplies:
         *before: Message,
         waiting: Sequence[Message] = (),
         model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
     ) -> Reply:
         """Start to write a new reply, added together with the messages `before` it, or go on with an old one.
 
-        Messages that were `waiting` count as sent now. Raises RefusedError.
+        A new conversation is stored with them, and so are changed `options`. Messages that were `waiting` count as sent
+        now. Raises RefusedError.
         """
         claim = await self._claim()
         goes_on = bool(message.text or message.thinking)
         state_before, message.state, message.error = message.state, MessageState.WRITING, None
-        reply = Reply(message, conversation.options, model)
+        reply = Reply(message, options or conversation.options, model, sampling)
         self._replies[conversation.id] = reply
         try:
+            await self.keep(conversation)
             for each in waiting:
                 await self._store.update_message(replace(each, state=MessageState.COMPLETE))
             if goes_on:
                 await self._store.update_message(message)
             else:
-                await self._store.add_message(*before, message)
+                await self._store.add_message(*before, message, options=options)
         except BaseException:
             message.state = state_before
             del self._replies[conversation.id]

@@ -16,7 +16,16 @@ from localchat_ui.chat.errors import STILL_WRITING, ChatError
 from localchat_ui.chat.prompt import PromptView, preview
 from localchat_ui.chat.reply import Reply
 from localchat_ui.chat.running import RunningReplies
-from localchat_ui.conversation import ChatOptions, Conversation, Message, MessageState, Role, Version, title_of
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    Message,
+    MessageState,
+    RequestOptions,
+    Role,
+    Version,
+    title_of,
+)
 from localchat_ui.engine.base import Engine, GenerationRequest, Turn
 from localchat_ui.exchange import transfer
 from localchat_ui.exchange.transfer import ImportReport
@@ -130,11 +139,19 @@ class ChatService:
     # Talking
 
     async def send(
-        self, conversation: Conversation, text: str, *, queue: bool = False, model: Path | None = None
+        self,
+        conversation: Conversation,
+        text: str,
+        *,
+        queue: bool = False,
+        model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
     ) -> Reply | None:
         """Add a message and start the reply, with this `model` instead of the one in use.
 
-        While another reply is written that is an error; with `queue` the message is kept and answered after it.
+        The conversation has these `options` from then on; `sampling` is for this one reply. While another reply is
+        written that is an error; with `queue` the message is kept and answered after it, as the conversation says then.
         """
         if not text.strip():
             raise ChatError("The message is empty.")
@@ -143,10 +160,11 @@ class ChatService:
             writing = self._replies.get(conversation.id) is not None
             if writing and not queue:
                 raise ChatError(STILL_WRITING)
-            stored = await self._keep(conversation)
+            stored = await self._store.conversation(conversation.id) or conversation
             question.parent_id = stored.head_id
             if not writing:
-                return await self._replies.ask(stored, question, model)
+                return await self._replies.ask(stored, question, model=model, options=options, sampling=sampling)
+            await self._replies.keep(stored)
             question.state = MessageState.QUEUED
             await self._store.add_message(question)
         self.conversation_changed.emit(conversation.id)
@@ -164,7 +182,7 @@ class ChatService:
     async def retry(self, conversation: Conversation) -> Reply:
         """Answer the last question once more; the reply it had stays in the tree."""
         async with self._replies.changing(conversation.id):
-            stored = await self._keep(conversation)
+            stored = await self._replies.keep(conversation)
             messages = await self._store.branch(stored.id)
             question = next((message for message in reversed(messages) if message.role is Role.USER), None)
             if question is None:
@@ -202,7 +220,7 @@ class ChatService:
     async def continue_reply(self, conversation: Conversation) -> Reply:
         """Go on with the last reply where it ended."""
         async with self._replies.changing(conversation.id):
-            stored = await self._keep(conversation)
+            stored = await self._replies.keep(conversation)
             messages = await self._store.branch(stored.id)
             if not messages or messages[-1].role is not Role.ASSISTANT:
                 raise ChatError("There is no reply to go on with.")
@@ -242,7 +260,7 @@ class ChatService:
     async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
         """Change sampling or system prompt from the next reply on."""
         async with self._replies.alone(conversation.id):
-            await self._keep(conversation)
+            await self._replies.keep(conversation)
             await self._store.set_options(conversation.id, options)
         self.conversation_changed.emit(conversation.id)
 
@@ -281,20 +299,12 @@ class ChatService:
 
     async def _find(self, conversation: Conversation, message_id: str) -> tuple[Conversation, list[Message], int]:
         """What is stored of a conversation, its branch, and where in it that message is."""
-        stored = await self._keep(conversation)
+        stored = await self._replies.keep(conversation)
         messages = await self._store.branch(stored.id)
         index = next((index for index, message in enumerate(messages) if message.id == message_id), None)
         if index is None:
             raise ChatError("This message is no longer shown; it may have been changed in another tab.")
         return stored, messages, index
-
-    async def _keep(self, conversation: Conversation) -> Conversation:
-        """What is stored of a conversation; a new one is stored now."""
-        stored = await self._store.conversation(conversation.id)
-        if stored is None:
-            await self._store.add_conversation(conversation)
-        await self._replies.save_unsaved(conversation.id)
-        return stored or conversation
 
     def _tell_both(self, conversation_id: str) -> None:
         """Whoever looks at the conversation, and whoever looks at the list."""

@@ -157,14 +157,19 @@ class HistoryStore:
 
     # Messages
 
-    async def add_message(self, *messages: Message) -> None:
+    async def add_message(self, *messages: Message, options: ChatOptions | None = None) -> None:
         """Keep new messages, all or none; the last becomes the head of its conversation, which moves to the top.
+
+        The conversation has these `options` from then on, if any are given.
 
         Raises UnknownConversationError, or UnknownMessageError for a parent that is not in this conversation.
         """
+        changed: dict[str, Any] = {"options": rows.options_value(options)} if options else {}
         async with self.database.transaction() as session:
             for message in messages:
-                await _change_conversation(session, message.conversation_id, head_id=message.id, updated_at=utc_now())
+                await _change_conversation(
+                    session, message.conversation_id, head_id=message.id, updated_at=utc_now(), **changed
+                )
                 if message.parent_id:
                     await tree.require_message(session, message.conversation_id, message.parent_id)
                 session.add(rows.message_row(message))
