@@ -32,7 +32,7 @@ from localchat_ui.conversation import (
 from localchat_ui.engine.base import Engine, EngineError, GenerationRequest, Turn
 from localchat_ui.exchange import transfer
 from localchat_ui.exchange.transfer import ImportReport
-from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
@@ -489,6 +489,8 @@ class ChatService:
         message.state = state
         try:
             await self._store.update_message(message)
+        except UnknownMessageError:
+            logger.info("a reply ended because its conversation was erased")
         except HistoryError as error:
             message.error = f"The reply could not be saved: {error}"
             self._unsaved[message.id] = message

@@ -22,7 +22,7 @@ from localchat_ui.conversation import (
 )
 from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
-from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.push_rate import PushRate
 
@@ -145,6 +145,8 @@ class ReplyWriter:
     async def _journal(self, reply: Reply) -> None:
         try:
             await self._store.update_message(reply.message)
+        except UnknownMessageError:
+            self.stop(reply)  # it was erased with the account
         except HistoryError as error:
             logger.warning("the growing reply could not be journalled: %s", error)
 

@@ -290,7 +290,7 @@ def test_open_streams_end_with_the_key_or_the_user_who_began_them(tmp_path: Path
         begun.wait(60)
         [line] = user(server, "keys", "alice").stdout.splitlines()
         assert user(server, "revoke", "alice", line.split()[0]).returncode == 0
-        assert user(server, "remove", "bob").returncode == 0
+        assert user(server, "remove", "bob", "--erase").returncode == 0
         for thread in threads:
             thread.join()
         assert {key: data.get("error", {}).get("code") for key, data in last.items()} == {
