@@ -18,6 +18,7 @@ from localchat_ui.history.migrate import upgrade
 
 BUSY_SECONDS = 5
 SQLITE_CONNECTIONS = 3
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
 async def open_engine(url: URL) -> AsyncEngine:
@@ -38,9 +39,9 @@ async def open_engine(url: URL) -> AsyncEngine:
 
 
 def parse_url(database_url: str) -> URL:
-    """The URL with the driver we ship where it names none; raises SQLAlchemyError."""
+    """The URL with the driver we are tested with where it names none; raises SQLAlchemyError."""
     url = make_url(database_url)
-    return url.set(drivername="sqlite+aiosqlite") if url.drivername == "sqlite" else url
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
 def place_of(url: URL) -> str:

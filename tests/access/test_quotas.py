@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -33,10 +31,8 @@ class Office:
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    accounts = await Accounts(f"sqlite:///{tmp_path}/accounts.sqlite3").open()
-    yield Office(accounts)
-    await accounts.close()
+def office(accounts: Accounts) -> Office:
+    return Office(accounts)
 
 
 async def test_what_an_administrator_says_outranks_the_settings_and_those_the_defaults(office: Office):
