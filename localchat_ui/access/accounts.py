@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.access.records import Records, n_changed
-from localchat_ui.access.tables import ApiKeyRow, QuotaRow, SessionRow, UserRow
+from localchat_ui.access.tables import ApiKeyRow, QuotaRow, SessionRow, UsageRow, UserRow
 from localchat_ui.access.visitor import User
 from localchat_ui.conversation import new_id, utc_now
 from localchat_ui.history import belongings
@@ -110,6 +110,7 @@ class Accounts(Records):
             if user_id is None:
                 raise _unknown(name)
             await session.execute(delete(QuotaRow).where(QuotaRow.user_id == user_id))
+            await session.execute(delete(UsageRow).where(UsageRow.person == User(user_id, "").counted_as))
             theirs = await belongings.belongings_of(session, user_id)
             if give_to is not None:
                 await belongings.hand_over(session, user_id, clean_name(name), await _id_of(session, give_to))
