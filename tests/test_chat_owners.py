@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from nicegui import Client
 from nicegui.page import page
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
 from localchat_ui.access import User, Visitor, acting_as
@@ -19,6 +20,7 @@ from localchat_ui.chat import MAX_WAITING, RefusedError
 from localchat_ui.conversation import ChatOptions, MessageState
 from localchat_ui.engine.base import EngineFigures
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.history.belongings import erase
 from localchat_ui.settings import Settings
 
 from .test_chat import MODEL, STORY, House, finished, shown, until
@@ -52,6 +54,23 @@ async def house(tmp_path: Path, engine: BusyEngine) -> AsyncIterator[House]:
     async with House(tmp_path, engine, Quotas(Settings(_env_file=None, generations_per_user=1), accounts)) as house:
         yield house
     await accounts.close()
+
+
+async def test_a_reply_whose_conversation_is_erased_with_the_account_ends_and_leaves_nothing(
+    house: House, engine: BusyEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with acting_as(ANNA):
+        conversation = house.chat.new_conversation()
+        engine.enqueue(*["word "] * 2000)
+        reply = await house.chat.send(conversation, "A story.")
+    assert reply
+    await until(lambda: reply.message.text)
+    async with AsyncSession(house.store.database._engine) as session, session.begin():
+        await erase(session, "anna")
+    await finished(reply)
+    assert len(reply.message.text) < 5 * 2000, "it was stopped"
+    assert house.chat._replies._unsaved == {}
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_reply_belongs_to_who_asked_to_its_end_and_so_does_what_waits_behind_it(

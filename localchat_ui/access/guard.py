@@ -63,6 +63,7 @@ class Guard:
 
     async def close(self) -> None:
         await self._sockets.stop()
+        await self.quotas.close()
         await self.accounts.close()
 
     async def log_out(self, visitor: Visitor) -> None:

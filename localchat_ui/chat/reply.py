@@ -14,7 +14,7 @@ from localchat_ui.chat.prompt import n_unseen, request_for, up_to
 from localchat_ui.conversation import ChatOptions, GenerationStats, Message, RequestOptions, SamplingOptions, new_id
 from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed
-from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inlet import Inlet
 
@@ -137,5 +137,7 @@ class ReplyWriter:
     async def _journal(self, reply: Reply) -> None:
         try:
             await self._store.update_message(reply.message)
+        except UnknownMessageError:
+            self.stop(reply)  # it was erased with the account
         except HistoryError as error:
             logger.warning("the growing reply could not be journalled: %s", error)

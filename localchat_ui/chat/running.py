@@ -26,7 +26,7 @@ from localchat_ui.conversation import (
     title_of,
 )
 from localchat_ui.engine.base import Engine, EngineError
-from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
 
@@ -243,6 +243,8 @@ class RunningReplies:
         message.state = state
         try:
             await self._store.update_message(message)
+        except UnknownMessageError:
+            logger.info("a reply ended because its conversation was erased")
         except HistoryError as error:
             message.error = f"The reply could not be saved: {error}"
             self._unsaved[message.id] = message

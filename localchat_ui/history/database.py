@@ -22,6 +22,7 @@ from localchat_ui.history.owner import OWNER, OwnedSession
 
 BUSY_SECONDS = 5
 SQLITE_CONNECTIONS = 3
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 CLOSING_SECONDS = 2.0
 
 
@@ -107,9 +108,9 @@ async def open_engine(url: URL) -> AsyncEngine:
 
 
 def parse_url(database_url: str) -> URL:
-    """The URL with the driver we ship where it names none; raises SQLAlchemyError."""
+    """The URL with the driver we are tested with where it names none; raises SQLAlchemyError."""
     url = make_url(database_url)
-    return url.set(drivername="sqlite+aiosqlite") if url.drivername == "sqlite" else url
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
 def place_of(url: URL) -> str:

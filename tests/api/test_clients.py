@@ -21,6 +21,7 @@ from llm.default_plugins.openai_models import Chat
 from tests.access.live import user
 from tests.api.conftest import FLAGS, wait_until_ready
 from tests.api.events import events_in, events_of
+from tests.browser.people import with_accounts
 from tests.browser.server import Server
 
 MODEL = "SmolLM2-135M-Instruct.Q4_1"
@@ -269,10 +270,12 @@ def test_open_streams_end_with_the_key_or_the_user_who_began_them(tmp_path: Path
         for name in ("alice", "bob"):
             assert user(server, "add", name, password="correct horse").returncode == 0
             keys[name] = {"Authorization": f"Bearer {user(server, 'key', name).stdout.strip()}"}
+        endless = {"grammar": 'root ::= "on and " root', "max_tokens": 1900}
         bodies = {
-            "/chat/stream": {"user_input": LONG[0]["content"], "max_tokens": 1900},
-            "/v1/chat/completions": {"messages": LONG, "stream": True},
+            "/chat/stream": {"user_input": LONG[0]["content"], **endless},
+            "/v1/chat/completions": {"messages": LONG, "stream": True, **endless},
         }
+        [key] = with_accounts(server, lambda accounts: accounts.keys("alice"))
         begun = threading.Barrier(5)
         last: dict[tuple[str, str], Any] = {}
 
@@ -288,9 +291,8 @@ def test_open_streams_end_with_the_key_or_the_user_who_began_them(tmp_path: Path
         for thread in threads:
             thread.start()
         begun.wait(60)
-        [line] = user(server, "keys", "alice").stdout.splitlines()
-        assert user(server, "revoke", "alice", line.split()[0]).returncode == 0
-        assert user(server, "remove", "bob").returncode == 0
+        with_accounts(server, lambda accounts: accounts.revoke_key("alice", key.id))
+        with_accounts(server, lambda accounts: accounts.remove("bob", erase=True))
         for thread in threads:
             thread.join()
         assert {key: data.get("error", {}).get("code") for key, data in last.items()} == {

@@ -21,12 +21,18 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def open_store(database: Path) -> AsyncIterator[OpenStore]:
-    """Opens one more store on the same file."""
+def database_url(database: Path) -> str:
+    """tests/postgres has another."""
+    return url_of(database)
+
+
+@pytest.fixture
+async def open_store(database_url: str) -> AsyncIterator[OpenStore]:
+    """Opens one more store on the same database."""
     async with AsyncExitStack() as stack:
 
         async def open_one() -> HistoryStore:
-            store = HistoryStore(await Database(url_of(database)).open())
+            store = HistoryStore(await Database(database_url).open())
             stack.push_async_callback(store.database.close)
             return store
 

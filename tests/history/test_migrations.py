@@ -27,7 +27,7 @@ REBUILD = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0005", "0004"
+revision, down_revision = "0006", "0005"
 
 
 def upgrade():
@@ -151,7 +151,7 @@ async def test_rebuilding_a_table_keeps_the_messages_and_their_foreign_keys(
 ) -> None:
     conversation, messages = await start_conversation(store, "Hi", "Hello!")
     await store.database.close()
-    (later_version / "0005_mood.py").write_text(REBUILD.replace("FAIL", ""))
+    (later_version / "0006_mood.py").write_text(REBUILD.replace("FAIL", ""))
 
     later = await open_store()
 
@@ -168,7 +168,7 @@ async def test_a_migration_that_fails_changes_nothing(
 ) -> None:
     conversation, messages = await start_conversation(store, "Hi")
     await store.database.close()
-    (later_version / "0005_mood.py").write_text(REBUILD.replace("FAIL", 'op.execute("SELECT nonsense")'))
+    (later_version / "0006_mood.py").write_text(REBUILD.replace("FAIL", 'op.execute("SELECT nonsense")'))
 
     with pytest.raises(HistoryError, match="nonsense"):
         await open_store()
@@ -203,7 +203,7 @@ def test_the_next_migration_is_written_from_the_tables(later_version: Path) -> N
     finally:
         table._columns.remove(extra)
 
-    text = (later_version / "0005_add_notes.py").read_text()
+    text = (later_version / "0006_add_notes.py").read_text()
     assert "sa.Column('note', sa.Text(), nullable=True)" in text
     assert "localchat_ui" not in text
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -30,8 +29,8 @@ def door() -> Door:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, door: Door) -> AsyncIterator[HistoryStore]:
-    store = HistoryStore(await Database(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}", current_owner=door).open())
+async def store(database_url: str, door: Door) -> AsyncIterator[HistoryStore]:
+    store = HistoryStore(await Database(database_url, current_owner=door).open())
     yield store
     await store.database.close()
 

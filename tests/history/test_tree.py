@@ -308,8 +308,12 @@ OPERATIONS = st.lists(
 
 
 def test_the_tree_does_what_a_simple_model_of_it_does() -> None:
+    see_that_the_tree_does_what_a_simple_model_of_it_does("sqlite://")
+
+
+def see_that_the_tree_does_what_a_simple_model_of_it_does(database_url: str) -> None:
     loop = asyncio.new_event_loop()
-    store = HistoryStore(loop.run_until_complete(Database("sqlite://").open()))
+    store = HistoryStore(loop.run_until_complete(Database(database_url).open()))
 
     @settings(max_examples=60, deadline=None, database=None)
     @given(OPERATIONS)
