@@ -9,13 +9,16 @@ from nicegui import App, app
 
 from localchat_ui.access import current_is_admin, current_owner
 from localchat_ui.access.guard import Guard
-from localchat_ui.api import chat_stream, documentation, health, openai
+from localchat_ui.api import chat_stream, documentation, health, openai, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.api.metrics import MeteredEngine
-from localchat_ui.chat import ChatService
+from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import supports_gpu
 from localchat_ui.engine.worker import LlamaEngine
+from localchat_ui.history.database import Database
+from localchat_ui.history.preferences import Preferences
+from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.fit import MemoryCheck
@@ -31,35 +34,38 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
     guard = Guard(settings)
     metered = MeteredEngine(engine or _llama(settings), guard.quotas.spend)
-    store = HistoryStore(settings.resolved_database_url, current_owner=current_owner)
+    database = Database(settings.resolved_database_url, current_owner=current_owner)
+    store = HistoryStore(database)
+    preferences = Preferences(database)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
     models = ModelManager(
         metered,
         catalog,
-        store,
+        preferences,
         configured=settings.model,
         download_name=settings.model_file,
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
         memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
         is_admin=current_is_admin,
     )
-    chat = ChatService(metered, store, models, settings.chat_options(), guard.quotas)
+    chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), guard.quotas)
 
-    backend = Backend(metered, models, chat)
+    backend = Backend(metered, models, chat, guard.until_out)
 
     guard.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, guard)  # /login, /logout
-    chat_page.register(chat, models, guard)  # / and /c/{conversation_id}
+    chat_page.register(chat, models, Presets(database), guard)  # / and /c/{conversation_id}
     account_page.register(guard)  # /account
     admin_page.register(guard, models)  # /admin
     chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
     health.register(app, metered, metered.metrics)  # /healthz, /metrics
     documentation.register(app)  # /docs, /openapi.json
+    unanswered.register(app)  # what else is asked of these
 
     async def start() -> None:
         await guard.open()
-        await store.open()
+        await database.open()
         await chat.start()
         await models.open()
         models.start()
@@ -70,7 +76,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         await asyncio.to_thread(metered.close)
         await models.close()
         await guard.close()
-        await store.close()
+        await database.close()
 
     app.on_startup(start)
     app.on_shutdown(stop)

@@ -51,7 +51,7 @@ class SamplingOptions(BaseModel):
     seed: int | None = Field(None, ge=0, le=2**32 - 2, description="same seed, same reply; empty is random")
 
 
-class RequestOptions(SamplingOptions):
+class FullSampling(SamplingOptions):
     """Everything llama.cpp can do with a choice, for requests of programs; the page offers what people use of it."""
 
     typical_p: float = Field(1.0, gt=0, le=1, description="keep tokens about as surprising as expected; 1 keeps all")
@@ -64,9 +64,16 @@ class RequestOptions(SamplingOptions):
     xtc_threshold: float = Field(0.1, ge=0, le=1, description="tokens at least this likely are those left out")
     mirostat_tau: float = Field(0.0, ge=0, le=20, description="surprise that mirostat 2 aims at; 0 is off")
     mirostat_eta: float = Field(0.1, gt=0, le=1, description="how fast mirostat learns")
-    logit_bias: dict[int, float] = Field(default_factory=dict, description="added to the score of a token, by its id")
+    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        default_factory=dict, description="added to the score of a token, by its id"
+    )
     grammar: str | None = Field(None, max_length=100_000, description="GBNF grammar that the reply has to follow")
     json_schema: dict[str, Any] | None = Field(None, description="JSON schema that the reply has to follow")
+
+
+class RequestOptions(FullSampling):
+    """How a reply is made, and what is reported of that."""
+
     top_logprobs: int | None = Field(None, ge=0, le=20, description="report log-probabilities of so many tokens")
 
 

@@ -15,19 +15,17 @@ from nicegui import Event
 
 from localchat_ui.engine.base import Engine, EngineError, ModelLoadError, NoModelError
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.history.store import HistoryStore
+from localchat_ui.history.preferences import Preferences
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Download, DownloadCancelledError, DownloadError, Progress
 from localchat_ui.library.model_file import ModelFile, displayable
+from localchat_ui.model_loader import PROGRESS_SECONDS, ModelLoader
 
 logger = logging.getLogger(__name__)
 
 LAST_USED = "model.last_used"
 ADMINS_CHOOSE = "model.only_admins_choose"
-PROGRESS_SECONDS = 0.2
-# Of the progress shown for a file that is loaded for the first time, so much is its trial in a child process.
-TRIAL_SHARE = 0.5
 HOW_TO_ADD = "Put a GGUF file into the models folder and choose it in the header, or download one."
 
 
@@ -74,7 +72,7 @@ class ModelManager:
         self,
         engine: Engine,
         catalog: Catalog,
-        store: HistoryStore,
+        preferences: Preferences,
         *,
         configured: str = "",
         download_name: str,
@@ -88,10 +86,10 @@ class ModelManager:
         """
         self._engine = engine
         self._catalog = catalog
-        self._store = store
+        self._preferences = preferences
         self._configured = configured
         self._new_download = new_download
-        self._memory = memory
+        self._loader = ModelLoader(engine, catalog, memory)
         self._is_admin = is_admin
         self.only_admins_choose = False
         self.download_name = download_name
@@ -100,8 +98,6 @@ class ModelManager:
         self._model: ModelFile | None = None
         self._error: str | None = None
         self._number = 0
-        self._share = 0.0
-        self._preparing = asyncio.Lock()
         self.status = ModelStatus(Phase.STARTING)
         self.changed: Event[[]] = Event()
         self.failed: Event[[str]] = Event()
@@ -134,7 +130,7 @@ class ModelManager:
 
     async def let_only_admins_choose(self, only_admins: bool) -> None:
         """Keep who may change the model in use from now on. Raises HistoryError."""
-        await self._store.set_preference(ADMINS_CHOOSE, only_admins)
+        await self._preferences.set(ADMINS_CHOOSE, only_admins)
         self.only_admins_choose = only_admins
         self.changed.emit()
 
@@ -145,7 +141,7 @@ class ModelManager:
 
     async def open(self) -> None:
         """Read what is kept of choices made before. Raises HistoryError."""
-        self.only_admins_choose = bool(await self._store.preference(ADMINS_CHOOSE, False))
+        self.only_admins_choose = bool(await self._preferences.get(ADMINS_CHOOSE, False))
 
     def start(self) -> None:
         """Load the model this installation starts with, in the background."""
@@ -204,11 +200,7 @@ class ModelManager:
             raise UnknownModelError(f"No installed model is called {displayable(name)[:200]}.")
         if model.error:
             raise ModelLoadError(model.error)
-        async with self._preparing:
-            if model.path not in self._engine.figures.models:
-                await self._make_room(model)
-                if error := await self._catalog.try_load(model, lambda share: None):
-                    raise ModelLoadError(error)
+        await self._loader.prepare(model)
         return model
 
     async def close(self) -> None:
@@ -261,7 +253,7 @@ class ModelManager:
 
     async def _candidates(self) -> list[ModelFile]:
         """The model used last, then the user's own files, then the starter."""
-        last_used = self._catalog.find(str(await self._store.preference(LAST_USED, "") or "-"))
+        last_used = self._catalog.find(str(await self._preferences.get(LAST_USED, "") or "-"))
         usable = [model for model in self._catalog.models if not model.error]
         return sorted(usable, key=lambda model: (model != last_used, model.is_starter))
 
@@ -269,63 +261,17 @@ class ModelManager:
         if model.error:
             self._fail(model.error)
             return
-        self._share = 0.0
         try:
-            if model.path in self._engine.figures.models:
-                await self._bring(model)
-            else:
-                await self._check(model)
-                await self._bring(model, first_share=self._share)
+            await self._loader.load(model, lambda share: self._show(Phase.LOADING, target=model, share=share))
         except ModelLoadError as error:
             self._fail(str(error))
             return
         self._model = model
         self._settle()
         try:
-            await self._store.set_preference(LAST_USED, str(model.path))
+            await self._preferences.set(LAST_USED, str(model.path))
         except HistoryError as error:
             logger.warning("the model used last could not be remembered: %s", error)
-
-    async def _check(self, model: ModelFile) -> None:
-        """Raises ModelLoadError for a file that does not fit, or does not survive its first load in a child process."""
-        await self._make_room(model)
-        trial = asyncio.create_task(self._catalog.try_load(model, lambda share: self._on_share(share * TRIAL_SHARE)))
-        try:
-            await self._follow_share(trial, model)
-        finally:
-            # Its child process ends with it, and must not outlive the app.
-            trial.cancel()
-            await asyncio.gather(trial, return_exceptions=True)
-        if error := trial.result():
-            raise ModelLoadError(error)
-
-    async def _make_room(self, model: ModelFile) -> None:
-        """Raises ModelLoadError for a model that does not fit, even when those leave that nobody needs."""
-        if self._memory is None:
-            return
-        unused = self._engine.figures.unused_bytes
-        if reason := self._memory.refusal(model, self._catalog.models, reclaimable=unused):
-            raise ModelLoadError(reason)
-        if self._memory.refusal(model):
-            await asyncio.to_thread(self._engine.make_room)
-
-    async def _bring(self, model: ModelFile, first_share: float = 0.0) -> None:
-        def on_share(share: float) -> None:
-            self._on_share(first_share + share * (1 - first_share))
-
-        load = asyncio.create_task(asyncio.to_thread(self._engine.load, model.path, on_share))
-        try:
-            await self._follow_share(load, model)
-            load.result()
-        except asyncio.CancelledError:
-            # The thread cannot be stopped from here; it ends when the engine closes, and nobody asks how.
-            load.add_done_callback(lambda done: done.exception())
-            raise
-
-    async def _follow_share(self, work: asyncio.Task[Any], model: ModelFile) -> None:
-        while not work.done():
-            self._show(Phase.LOADING, target=model, share=self._share)
-            await asyncio.wait([work], timeout=PROGRESS_SECONDS)
 
     async def _fetch(self) -> None:
         download = self._running_download = self._new_download()
@@ -349,10 +295,6 @@ class ModelManager:
         model = self._catalog.find(str(path))
         assert model is not None
         await self._load(model)
-
-    def _on_share(self, share: float) -> None:
-        # Called on the loading thread; read by the loop that waits for it.
-        self._share = share
 
     def _fail(self, error: str) -> None:
         """Say what went wrong; whatever is under way beside it goes on."""

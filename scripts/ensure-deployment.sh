@@ -10,6 +10,7 @@ command -v caddy >/dev/null || missing="$missing caddy"
 command -v sqlite3 >/dev/null || missing="$missing sqlite3"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then sudo=""
@@ -22,6 +23,6 @@ $sudo apt-get update -q
 $sudo apt-get install -q -y --no-install-recommends $missing
 
 # Debian starts these as services, and nobody asked for that here.
-for service in nginx caddy; do
+for service in nginx caddy postgresql; do
     case $missing in *$service*) [ ! -d /run/systemd/system ] || $sudo systemctl disable --now "$service" ;; esac
 done

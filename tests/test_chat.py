@@ -12,22 +12,23 @@ from typing import Any, NoReturn
 
 import pytest
 
-from localchat_ui import chat as chat_module
-from localchat_ui import reply as reply_module
 from localchat_ui.access import current_owner
 from localchat_ui.access.quotas import Quotas
-from localchat_ui.chat import ChatError, ChatService
+from localchat_ui.chat import ChatDefaults, ChatError, ChatService, Reply
+from localchat_ui.chat import reply as reply_module
+from localchat_ui.chat import service as chat_module
 from localchat_ui.conversation import ChatOptions, Conversation, Message, MessageState, Role
 from localchat_ui.engine.base import Emit, Event, GenerationRequest, LoadedModel, PromptTooLongError
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history import rows
+from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.history.tables import MessageRow
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager
-from localchat_ui.reply import Reply
 
 MODEL = ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, True, None, is_starter=True)
 OPTIONS = ChatOptions(system_prompt="Be brief.", temperature=0.3)
@@ -78,13 +79,15 @@ class House:
 
     def __init__(self, folder: Path, engine: ScriptedEngine, quotas: Quotas | None = None) -> None:
         self.engine = engine
-        self.store = HistoryStore(f"sqlite+aiosqlite:///{folder / 'chat.sqlite3'}", current_owner=current_owner)
+        url = f"sqlite+aiosqlite:///{folder / 'chat.sqlite3'}"
+        self.store = HistoryStore(Database(url, current_owner=current_owner))
+        preferences = Preferences(self.store.database)
         catalog = Catalog(folder / "models", folder / "models.json", probe=["/no/such/program"])
-        self.models = ModelManager(engine, catalog, self.store, download_name="", new_download=no_download)
-        self.chat = ChatService(engine, self.store, self.models, OPTIONS, quotas)
+        self.models = ModelManager(engine, catalog, preferences, download_name="", new_download=no_download)
+        self.chat = ChatService(engine, self.store, self.models, ChatDefaults(OPTIONS, preferences), quotas)
 
     async def __aenter__(self) -> House:
-        await self.store.open()
+        await self.store.database.open()
         await self.chat.start()
         return self
 
@@ -92,7 +95,7 @@ class House:
         await self.chat.close()
         await asyncio.to_thread(self.engine.close)
         await self.models.close()
-        await self.store.close()
+        await self.store.database.close()
 
 
 @pytest.fixture
@@ -889,14 +892,14 @@ async def test_the_prompt_can_be_looked_at_with_the_tokens_of_each_message(chat:
 
 async def test_own_defaults_are_for_new_conversations_and_survive_a_restart(house: House, tmp_path: Path) -> None:
     before = house.chat.new_conversation()
-    await house.chat.set_defaults(OPTIONS.model_copy(update={"temperature": 1.25}))
+    await house.chat.defaults.set(OPTIONS.model_copy(update={"temperature": 1.25}))
     assert before.options == OPTIONS
     assert house.chat.new_conversation().options.temperature == 1.25
     engine = ScriptedEngine()
     async with House(tmp_path, engine) as again:
         await again.chat.started()
         assert again.chat.new_conversation().options.temperature == 1.25
-        await again.chat.set_defaults(None)
+        await again.chat.defaults.set(None)
         assert again.chat.new_conversation().options == OPTIONS
 
 

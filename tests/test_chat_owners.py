@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from nicegui import Client
 from nicegui.page import page
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
 from localchat_ui.access import User, Visitor, acting_as
@@ -16,9 +17,10 @@ from localchat_ui.access.accounts import Accounts
 from localchat_ui.access.quotas import Quotas
 from localchat_ui.api.errors import api_error
 from localchat_ui.chat import MAX_WAITING, RefusedError
-from localchat_ui.conversation import MessageState
+from localchat_ui.conversation import ChatOptions, MessageState
 from localchat_ui.engine.base import EngineFigures
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.history.belongings import erase
 from localchat_ui.settings import Settings
 
 from .test_chat import MODEL, STORY, House, finished, shown, until
@@ -54,6 +56,23 @@ async def house(tmp_path: Path, engine: BusyEngine) -> AsyncIterator[House]:
     await accounts.close()
 
 
+async def test_a_reply_whose_conversation_is_erased_with_the_account_ends_and_leaves_nothing(
+    house: House, engine: BusyEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with acting_as(ANNA):
+        conversation = house.chat.new_conversation()
+        engine.enqueue(*["word "] * 2000)
+        reply = await house.chat.send(conversation, "A story.")
+    assert reply
+    await until(lambda: reply.message.text)
+    async with AsyncSession(house.store.database._engine) as session, session.begin():
+        await erase(session, "anna")
+    await finished(reply)
+    assert len(reply.message.text) < 5 * 2000, "it was stopped"
+    assert house.chat._replies._unsaved == {}
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_reply_belongs_to_who_asked_to_its_end_and_so_does_what_waits_behind_it(
     house: House, engine: BusyEngine
 ) -> None:
@@ -77,7 +96,7 @@ async def test_pages_are_told_of_a_change_as_those_who_opened_them(house: House)
     scope = {"type": "http", "path": "/", "query_string": b"", "headers": [], "state": {"visitor": BEN}}
     client = Client(page("/"), request=Request(scope))
     with client:
-        house.chat.list_changed.subscribe(lambda: owners.append(house.store.owner))
+        house.chat.list_changed.subscribe(lambda: owners.append(house.store.database.owner))
     with acting_as(ANNA):
         reply = await house.chat.send(house.chat.new_conversation(), "My secret.")
     await finished(reply)
@@ -94,7 +113,7 @@ async def test_somebody_who_has_as_many_replies_as_allowed_is_refused_and_nothin
         busy, other = house.chat.new_conversation(), house.chat.new_conversation()
         first = await house.chat.send(busy, "A story.")
     with acting_as(HER_KEY), pytest.raises(RefusedError, match="1 reply written at a time") as refused:
-        await house.chat.send(other, "And this?")
+        await house.chat.send(other, "And this?", options=ChatOptions(top_k=9))
     answer = api_error(refused.value)
     assert (answer.status, answer.body.error.code, answer.headers) == (
         429,
@@ -103,7 +122,7 @@ async def test_somebody_who_has_as_many_replies_as_allowed_is_refused_and_nothin
     )
     assert answer.body.error.type == "rate_limit_error"
     with acting_as(ANNA):
-        assert await shown(house.chat, other) == []
+        assert await house.chat.open(other.id) is None, "nothing was stored, its options neither"
         assert len(await house.chat.conversations()) == 1
     with acting_as(BEN):
         await finished(await house.chat.send(house.chat.new_conversation(), "And I?"))
@@ -124,7 +143,7 @@ async def test_what_waited_and_is_refused_says_so_and_can_be_tried_again(house: 
     engine.waiting = MAX_WAITING
     await finished(first)
     with acting_as(ANNA):
-        await until(lambda: not house.chat._tasks)
+        await until(lambda: not house.chat._replies._tasks)
         messages = await shown(house.chat, conversation)
         assert [message.state for message in messages[2:]] == [MessageState.COMPLETE, MessageState.FAILED]
         assert messages[-1].error == "Too many requests are waiting. Try again soon."

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from localchat_ui import model_loader as loader_module
 from localchat_ui import model_manager as manager_module
 from localchat_ui.engine.base import EngineFigures, LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.history.store import HistoryStore
+from localchat_ui.history.preferences import Preferences
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.fit import MemoryCheck
@@ -103,10 +105,10 @@ class PlayedDownload:
 class House:
     """A models folder, an engine and a database, and managers that start on them like the program does."""
 
-    def __init__(self, folder: Path, store: HistoryStore) -> None:
+    def __init__(self, folder: Path, preferences: Preferences) -> None:
         self.folder = folder / "models"
         self.folder.mkdir()
-        self.store = store
+        self.preferences = preferences
         self.engine = PlayedEngine()
         self.downloads: list[PlayedDownload] = []
         self.closing = AsyncExitStack()
@@ -123,7 +125,7 @@ class House:
         manager = ModelManager(
             self.engine,
             Catalog(self.folder, self._cache, probe=self._probe),
-            self.store,
+            self.preferences,
             configured=configured,
             download_name="suggested.gguf",
             new_download=self._new_download,  # type: ignore[arg-type]
@@ -151,13 +153,14 @@ class House:
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(scan, "STARTER_PACKAGE", "no_such_package")
     monkeypatch.setattr(manager_module, "PROGRESS_SECONDS", 0.01)
-    store = await HistoryStore(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}").open()
-    house = House(tmp_path, store)
+    monkeypatch.setattr(loader_module, "PROGRESS_SECONDS", 0.01)
+    database = await Database(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}").open()
+    house = House(tmp_path, Preferences(database))
     yield house
     for event in house.engine.waiting.values():
         event.set()
     await house.closing.aclose()
-    await store.close()
+    await database.close()
     # What a task left unsaid is said here, and not in the middle of something else.
     gc.collect()
 
@@ -235,7 +238,7 @@ async def test_the_users_own_files_come_before_the_starter(
     assert manager.status.model.is_starter
     assert not house.downloads
 
-    await house.store.set_preference(manager_module.LAST_USED, None)
+    await house.preferences.set(manager_module.LAST_USED, None)
     house.put("zzz.gguf")
     house.restart()
     await house.started()
@@ -431,7 +434,7 @@ async def test_a_model_is_used_even_if_that_cannot_be_remembered(house: House, m
         raise HistoryError("The disk is full.")
 
     house.put("a.gguf")
-    monkeypatch.setattr(house.store, "set_preference", fail)
+    monkeypatch.setattr(house.preferences, "set", fail)
     manager = await house.started()
     assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "a.gguf"))
 

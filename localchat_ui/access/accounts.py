@@ -17,9 +17,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.access.records import Records, n_changed
-from localchat_ui.access.tables import ApiKeyRow, QuotaRow, SessionRow, UserRow
+from localchat_ui.access.tables import ApiKeyRow, QuotaRow, SessionRow, UsageRow, UserRow
 from localchat_ui.access.visitor import User
 from localchat_ui.conversation import new_id, utc_now
+from localchat_ui.history import belongings
+from localchat_ui.history.belongings import Belongings
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
 SHORTEST_PASSWORD = 8
@@ -32,6 +34,10 @@ HASHES_AT_A_TIME = 2  # each takes 64 MiB and all of a core
 
 class AccountError(Exception):
     """Something cannot be done with an account; its text can be shown as it is."""
+
+
+class BelongingsError(AccountError):
+    """Somebody has written something, and nobody has said what becomes of it."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,19 @@ class Accounts(Records):
                 raise AccountError(f"There is a user {name} already.") from None
             return _user_of(row)
 
-    async def remove(self, name: str, *, keep_an_admin: bool = False) -> None:
-        """Forget a person, with all sessions, keys and limits; raises AccountError. What was written stays."""
+    async def belongings(self, name: str) -> Belongings:
+        """What a person has written; raises AccountError."""
+        async with self.reading() as session:
+            return await belongings.belongings_of(session, await _id_of(session, name))
+
+    async def remove(
+        self, name: str, *, give_to: str | None = None, erase: bool = False, keep_an_admin: bool = False
+    ) -> Belongings:
+        """Forget a person, with all sessions, keys and limits; what there was of conversations and saved prompts.
+
+        They go to `give_to`, or are erased for good. Raises AccountError; BelongingsError when neither is said and
+        there are some.
+        """
         async with self.writing() as session:
             user_id = await session.scalar(
                 delete(UserRow).where(UserRow.name == clean_name(name)).returning(UserRow.id)
@@ -93,8 +110,17 @@ class Accounts(Records):
             if user_id is None:
                 raise _unknown(name)
             await session.execute(delete(QuotaRow).where(QuotaRow.user_id == user_id))
+            await session.execute(delete(UsageRow).where(UsageRow.person == User(user_id, "").counted_as))
+            theirs = await belongings.belongings_of(session, user_id)
+            if give_to is not None:
+                await belongings.hand_over(session, user_id, clean_name(name), await _id_of(session, give_to))
+            elif erase or not theirs:
+                await belongings.erase(session, user_id)
+            else:
+                raise BelongingsError(f"{clean_name(name)} has {theirs}. Erase them, or give them to somebody.")
             if keep_an_admin:
                 await _require_an_admin(session)
+            return theirs
 
     async def set_admin(self, name: str, is_admin: bool) -> None:
         """Raises AccountError for the last one who may administrate."""
@@ -189,9 +215,7 @@ class Accounts(Records):
         """A new API key, which cannot be read again later; raises AccountError."""
         key = KEY_PREFIX + secrets.token_urlsafe(32)
         async with self.reading() as session:
-            user_id = await session.scalar(select(UserRow.id).where(UserRow.name == clean_name(name)))
-        if user_id is None:
-            raise _unknown(name)
+            user_id = await _id_of(session, name)
         label = label.strip()[:LONGEST_LABEL]
         async with self.writing() as session:
             session.add(
@@ -279,6 +303,13 @@ def _user_of(row: UserRow) -> User:
 
 def _unknown(name: str) -> AccountError:
     return AccountError(f"There is no user {clean_name(name)}.")
+
+
+async def _id_of(session: AsyncSession, name: str) -> str:
+    user_id = await session.scalar(select(UserRow.id).where(UserRow.name == clean_name(name)))
+    if user_id is None:
+        raise _unknown(name)
+    return user_id
 
 
 def _others(user: User, session_id: str) -> Any:

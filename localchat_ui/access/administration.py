@@ -11,6 +11,7 @@ from localchat_ui.access.audit import audit
 from localchat_ui.access.own_account import session_of_page
 from localchat_ui.access.quotas import EVERYBODY, Quota, Quotas
 from localchat_ui.access.visitor import User
+from localchat_ui.history.belongings import Belongings
 
 
 class NotAdminError(AccountError):
@@ -18,7 +19,7 @@ class NotAdminError(AccountError):
 
 
 class Administration:
-    """All methods raise AccountError with words for people, and HistoryError. There is none for conversations."""
+    """All methods raise AccountError with words for people, and HistoryError. None of them reads a conversation."""
 
     def __init__(self, accounts: Accounts, quotas: Quotas, end_pages: Callable[[], Awaitable[None]]) -> None:
         self._accounts = accounts
@@ -61,11 +62,17 @@ class Administration:
             await self._accounts.set_password(name, password)
         await self._end_pages()
 
-    async def remove_user(self, name: str) -> None:
-        """The last administrator stays."""
-        async with self.acting("user removed", user=name):
-            await self._accounts.remove(name, keep_an_admin=True)
+    async def belongings(self, name: str) -> Belongings:
+        """How much somebody has written; never what."""
+        await self.require()
+        return await self._accounts.belongings(name)
+
+    async def remove_user(self, name: str, *, give_to: str | None = None, erase: bool = False) -> Belongings:
+        """What is written goes to somebody else, or is erased: it has to be said. The last administrator stays."""
+        async with self.acting("user removed", user=name, given_to=give_to or "nobody"):
+            went = await self._accounts.remove(name, give_to=give_to, erase=erase, keep_an_admin=True)
         await self._end_pages()
+        return went
 
     async def quotas(self) -> dict[str, Quota]:
         """What was set here, by the id of the user, or for EVERYBODY."""

@@ -8,10 +8,11 @@ import sys
 from getpass import getpass
 
 from localchat_ui import logs
-from localchat_ui.access.accounts import AccountError, Accounts
+from localchat_ui.access.accounts import AccountError, Accounts, BelongingsError
 from localchat_ui.access.audit import audit
 from localchat_ui.settings import load_settings
 
+TOLD = ("admin", "off", "erase", "give_to")  # what the log says of an action, beside the name
 EPILOG = "Settings that say where the database is (--data-dir, --database-url) may follow."
 
 
@@ -41,8 +42,13 @@ def _parser() -> argparse.ArgumentParser:
 
     action("add", "make an account; asks for the password").add_argument("--admin", action="store_true")
     action("list", "all accounts", with_name=False)
-    action("remove", "take an account away, with its sessions and keys")
+    removal = action("remove", "take an account away, with its sessions and keys").add_mutually_exclusive_group()
+    removal.add_argument("--erase", action="store_true", help="erase the conversations and saved prompts for good")
+    removal.add_argument("--give-to", metavar="OTHER", help="whose they are from now on")
     action("password", "set a new password; ends all sessions")
+    action("admin", "make an account an administrator").add_argument(
+        "--off", action="store_true", help="make it a plain user again"
+    )
     action("key", "make an API key and show it once").add_argument("--label", default="")
     action("keys", "the API keys of an account")
     action("revoke", "take an API key away").add_argument("key_id")
@@ -57,7 +63,8 @@ async def _with_accounts(options: argparse.Namespace, database_url: str) -> list
     finally:
         await accounts.close()
     if options.action not in ("list", "keys"):
-        audit(f"user {options.action}", user=options.name)
+        told = {name: value for name, value in vars(options).items() if name in TOLD and value}
+        audit(f"user {options.action}", user=options.name, **told)
     return lines
 
 
@@ -70,11 +77,18 @@ async def _act(accounts: Accounts, options: argparse.Namespace, password: str) -
             users = await accounts.users()
             return [f"{user.name} (admin)" if user.is_admin else user.name for user in users] or ["There are no users."]
         case "remove":
-            await accounts.remove(options.name)
-            return [f"{options.name} is gone."]
+            try:
+                went = await accounts.remove(options.name, give_to=options.give_to, erase=options.erase)
+            except BelongingsError as error:
+                raise AccountError(f"{error} Add --erase or --give-to OTHER.") from None
+            became = f"{options.give_to} has {went} more" if options.give_to else f"erased: {went}"
+            return [f"{options.name} is gone; {became}." if went else f"{options.name} is gone."]
         case "password":
             await accounts.set_password(options.name, password)
             return ["The password is changed, and all sessions have ended."]
+        case "admin":
+            await accounts.set_admin(options.name, not options.off)
+            return [f"{options.name} is {'a plain user' if options.off else 'an administrator'} now."]
         case "key":
             return [await accounts.make_key(options.name, options.label)]
         case "keys":

@@ -30,6 +30,7 @@ class Guard:
         self.doorkeeper = Doorkeeper(settings, self.accounts)
         self.quotas = Quotas(settings, self.accounts)
         self._sockets = Sockets(self.doorkeeper)
+        self.until_out = self._sockets.until_out
         end_pages = self._sockets.end_what_is_over
         self.own_account = OwnAccount(self.accounts, self.doorkeeper.guesses, end_pages)
         self.administration = Administration(self.accounts, self.quotas, end_pages)
@@ -62,6 +63,7 @@ class Guard:
 
     async def close(self) -> None:
         await self._sockets.stop()
+        await self.quotas.close()
         await self.accounts.close()
 
     async def log_out(self, visitor: Visitor) -> None:

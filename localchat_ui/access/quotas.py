@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 
-from limits import RateLimitItemPerDay
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 from sqlalchemy import select
 
 from localchat_ui.access.records import Records
 from localchat_ui.access.refusal import Refusal
+from localchat_ui.access.spending import Spending
 from localchat_ui.access.tables import QuotaRow
 from localchat_ui.access.visitor import Visitor
 from localchat_ui.settings import Settings
@@ -22,8 +17,6 @@ from localchat_ui.settings import Settings
 REQUESTS_PER_MINUTE = 300
 GENERATIONS_PER_USER = 2
 EVERYBODY = ""
-# Counts past any limit: a reply is paid for when it is written, and the limit may change during the day.
-DAY = RateLimitItemPerDay(10**15)
 
 
 @dataclass(frozen=True)
@@ -53,12 +46,15 @@ class Quotas:
         self.built_in = Quota(REQUESTS_PER_MINUTE, most, 0)
         self._records = records
         self._writing: Counter[str] = Counter()
-        self._tokens = FixedWindowRateLimiter(MemoryStorage())
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._spending = Spending(records)
 
     def open(self) -> None:
         """From now on tokens are counted."""
-        self._loop = asyncio.get_running_loop()
+        self._spending.open()
+
+    async def close(self) -> None:
+        """Wait until all that was counted is written."""
+        await self._spending.close()
 
     async def of(self, visitor: Visitor) -> Quota:
         """What holds for this visitor; nothing in it is None."""
@@ -72,7 +68,7 @@ class Quotas:
     async def claim(self, visitor: Visitor) -> Claim:
         """The right to have replies written. Raises Refusal when the tokens of the day are used up."""
         quota = await self.of(visitor)
-        used, seconds = await self.used_today(visitor)
+        used, seconds = await self.used_today(visitor) if quota.tokens_per_day else (0, 0)
         if quota.tokens_per_day and used >= quota.tokens_per_day:
             message = f"The {quota.tokens_per_day:,} tokens of a day are used up. Try again in {_in_words(seconds)}."
             raise Refusal(429, "tokens_used_up", message, {"Retry-After": str(seconds)})
@@ -80,14 +76,16 @@ class Quotas:
 
     async def used_today(self, visitor: Visitor) -> tuple[int, int]:
         """The tokens of this person's day, which began with its first reply, and the seconds that are left of it."""
-        until, left = await self._tokens.get_window_stats(DAY, "tokens of", visitor.person)
-        return DAY.amount - left, max(1, math.ceil(until - time.time()))
+        return await self._spending.used_today(visitor.person)
 
     def spend(self, visitor: Visitor | None, n_tokens: int) -> None:
-        """Count tokens; called from any thread."""
-        if visitor is not None and n_tokens > 0 and self._loop is not None:
-            hit = self._tokens.hit(DAY, "tokens of", visitor.person, cost=n_tokens)
-            asyncio.run_coroutine_threadsafe(hit, self._loop)
+        """Count tokens; called from any thread.
+
+        Without a limit, too, because one may be set during the day; but not where nobody could set one.
+        """
+        if visitor is None or n_tokens <= 0 or (visitor.user is None and not self.configured.tokens_per_day):
+            return
+        self._spending.spend(visitor.person, n_tokens)
 
     async def stored(self) -> dict[str, Quota]:
         """What administrators have set, by the id of the user, or for EVERYBODY."""

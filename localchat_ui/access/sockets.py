@@ -2,6 +2,8 @@
 
 NiceGUI takes a page's events from any socket that knows its id, and its files from any request (3.18), so both are put
 behind checks here. A test fails when a later version names its handlers differently.
+
+Long answers end with the session or key that asked for them, as pages do.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from localchat_ui.access.audit import audit
 from localchat_ui.access.entrance import Doorkeeper
 from localchat_ui.access.forwarded import path_of
 from localchat_ui.access.refusal import Refusal
-from localchat_ui.access.visitor import Visitor, visitor_of_page, visitor_of_scope
+from localchat_ui.access.visitor import Visitor, current_visitor, visitor_of_page, visitor_of_scope
 from localchat_ui.history.errors import HistoryError
 
 PAGE_PATH = re.compile("/_nicegui/client/([^/]+)/")
@@ -37,6 +39,7 @@ class Sockets:
         self._doorkeeper = doorkeeper
         self._sweeping: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._listening: dict[Visitor, set[asyncio.Event]] = {}
 
     def bind(self) -> None:
         """Put the checks before NiceGUI's handlers; binding again does no harm."""
@@ -71,8 +74,26 @@ class Sockets:
         if self._sweeping:
             await self._sweeping
 
+    async def until_out(self) -> None:
+        """Return when whoever this is done for would no longer be let in."""
+        visitor, ended = current_visitor(), asyncio.Event()
+        if visitor is None:
+            await ended.wait()
+            return
+        self._listening.setdefault(visitor, set()).add(ended)
+        try:
+            await ended.wait()
+        finally:
+            self._listening[visitor].discard(ended)
+            if not self._listening[visitor]:
+                del self._listening[visitor]
+
     async def end(self, visitor: Visitor) -> None:
-        """Close all live pages of a session; they load again, and find themselves at the login."""
+        """Close all live pages of a session; they load again, and find themselves at the login. Long answers end."""
+        for other, events in self._listening.items():
+            if visitor.is_at_home_in(other):
+                for ended in events:
+                    ended.set()
         for client in list(Client.instances.values()):
             if visitor.is_at_home_in(visitor_of_page(client)):
                 await _end(client)
@@ -88,11 +109,11 @@ class Sockets:
                 logger.warning("Sessions could not be looked up: %s", error)
 
     async def end_what_is_over(self) -> None:
-        """Close the pages of all sessions that have ended, and of people whose rights have changed."""
-        visitors = {visitor_of_page(client) for client in list(Client.instances.values())}
+        """Close the pages and answers of all sessions that have ended, and of people whose rights have changed."""
+        visitors = {visitor_of_page(client) for client in list(Client.instances.values())} | set(self._listening)
         for visitor in visitors:
             if visitor and visitor.way != "nobody" and not await self._doorkeeper.is_still_in(visitor):
-                audit("pages ended", user=visitor.user.name if visitor.user else "", address=visitor.address)
+                audit("access ended", user=visitor.user.name if visitor.user else "", address=visitor.address)
                 await self.end(visitor)
 
 

@@ -50,3 +50,12 @@ class QuotaRow(Base):
     requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)
     generations_per_user: Mapped[int | None] = mapped_column(BigInteger)
     tokens_per_day: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class UsageRow(Base):
+    __tablename__ = "usage"
+
+    # As Visitor.person says: somebody with an account, or a network.
+    person: Mapped[str] = mapped_column(String(200), primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    tokens: Mapped[int] = mapped_column(BigInteger)

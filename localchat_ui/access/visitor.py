@@ -23,6 +23,11 @@ class User:
     name: str
     is_admin: bool = False
 
+    @property
+    def counted_as(self) -> str:
+        """Under which name tokens and replies are counted."""
+        return f"user {self.id}"
+
 
 @dataclass(frozen=True)
 class Visitor:
@@ -43,7 +48,7 @@ class Visitor:
     @property
     def person(self) -> str:
         """Whose replies and tokens are counted together: a person with all keys, or everybody at an address."""
-        return f"user {self.user.id}" if self.user else f"address {network_of(self.address)}"
+        return self.user.counted_as if self.user else f"address {network_of(self.address)}"
 
     def is_at_home_in(self, page: Visitor | None) -> bool:
         """Whether a page that `page` opened belongs to the same session."""

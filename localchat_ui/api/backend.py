@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from localchat_ui.api.closing import Closing
-from localchat_ui.api.errors import RETRY_SECONDS, SERVER, ApiError, api_error, no_model
+from localchat_ui.api.errors import RETRY_SECONDS, SERVER, ApiError, access_ended, api_error, no_model, shutting_down
+from localchat_ui.api.routes import cancel
 from localchat_ui.chat import MAX_WAITING, ChatService
 from localchat_ui.engine.base import Engine, EngineError
 from localchat_ui.library.model_file import displayable
@@ -15,11 +18,15 @@ from localchat_ui.model_manager import HOW_TO_ADD, ModelManager, UnknownModelErr
 
 @dataclass(frozen=True)
 class Backend:
-    """The rooms below, for the routes. More than `max_waiting` requests in the engine's queue are too many."""
+    """The rooms below, for the routes. More than `max_waiting` requests in the engine's queue are too many.
+
+    `until_out` returns when whoever asks would no longer be let in.
+    """
 
     engine: Engine
     models: ModelManager
     chat: ChatService
+    until_out: Callable[[], Awaitable[None]]
     closing: Closing = field(default_factory=Closing)
     max_waiting: int = MAX_WAITING
 
@@ -47,6 +54,16 @@ class Backend:
         """The answer while no model can answer."""
         reason = self.models.status.error or HOW_TO_ADD
         return no_model("A model is being loaded." if self.models.settling else f"No model is loaded. {reason}")
+
+    async def interruption(self) -> ApiError:
+        """Return when an answer that is under way has to end, with what it ends with."""
+        ending = asyncio.ensure_future(self.closing.wait())
+        leaving = asyncio.ensure_future(self.until_out())
+        try:
+            await asyncio.wait([ending, leaving], return_when=asyncio.FIRST_COMPLETED)
+            return shutting_down() if ending.done() else access_ended()
+        finally:
+            await cancel(ending, leaving)
 
     def admit(self) -> None:
         """Raises ApiError when too many requests wait already."""

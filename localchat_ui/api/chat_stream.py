@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,16 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from localchat_ui.access import current_owner
 from localchat_ui.api.backend import Backend, name_of
-from localchat_ui.api.errors import SERVER, ApiError, ErrorBody, failed, shutting_down
+from localchat_ui.api.errors import ApiError, ErrorBody
 from localchat_ui.api.metrics import Metrics
+from localchat_ui.api.reply_events import Place, events, farewell, place_in
+from localchat_ui.api.requests import sampling_of
 from localchat_ui.api.routes import ERRORS, router, while_connected
-from localchat_ui.api.schemas import Body, PromptTokensDetails, Usage
-from localchat_ui.api.sse import EventStream, event
-from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role
-from localchat_ui.engine.base import GenerationFailed
-from localchat_ui.reply import Reply
+from localchat_ui.api.schemas import Body
+from localchat_ui.api.sse import EventStream
+from localchat_ui.chat import Reply
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    FullSampling,
+    Message,
+    MessageState,
+    Role,
+)
 
-FAREWELL = event(shutting_down().body.model_dump(), "error")
 LONGEST_INPUT = 1_000_000
 EXAMPLE = (
     'event: conversation\nid: mZ…:0:0\ndata: {"conversation_id":"q4…","user_message_id":"bT…","message_id":"mZ…",'
@@ -43,8 +47,9 @@ NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "descripti
 BUSY: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody, "description": "A reply is still being written"}}
 
 
-class ChatRequest(Body, ChatOptions):
-    """A message. Sampling values and system prompt that are given stay with the conversation."""
+class ChatRequest(Body, ChatOptions, FullSampling):
+    """A message. The system prompt and the sampling values that the page shows stay with the conversation; the others
+    are for this one reply."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_input": "What is the capital of France?"}]})
 
@@ -121,7 +126,14 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         conversation = await _conversation(backend, body)
         if chat.is_writing(conversation.id):
             raise ApiError(409, "A reply is still being written in this conversation.", code="busy")
-        reply = await chat.send(conversation, body.user_input, model=model)
+        options = conversation.options.model_copy(update=_given(body))
+        reply = await chat.send(
+            conversation,
+            body.user_input,
+            model=model,
+            options=options if options != conversation.options else None,
+            sampling=sampling_of(body, options, options.max_tokens),
+        )
         assert reply is not None
         last[current_owner()] = conversation.id
 
@@ -130,8 +142,8 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
             if not (body.keep_going or reply.finished or backend.closing.begun):
                 chat.stop(conversation.id)
 
-        events = _events(_Place(reply.message, reply), model=_name_of_writer(backend, reply))
-        return EventStream(events, backend.closing, FAREWELL, on_end=stop)
+        stream = events(Place(reply.message, reply), model=_name_of_writer(backend, reply))
+        return EventStream(stream, backend.interruption, farewell, on_end=stop)
 
     @routes.get("/chat/stream", response_class=Response, responses={**STREAM, **NOT_FOUND})
     async def follow(
@@ -185,133 +197,22 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     async def attach(conversation_id: str, last_event_id: str | None) -> Response:
         await _find(backend, conversation_id)
         messages, reply = await chat.messages(conversation_id)
-        place = _place(messages, reply, last_event_id)
-        return EventStream(_events(place, model=place.message.model), backend.closing, FAREWELL)
+        place = place_in(messages, reply, last_event_id)
+        return EventStream(events(place, model=place.message.model), backend.interruption, farewell)
 
     app.include_router(routes)
 
 
-@dataclass
-class _Place:
-    """Where in a reply a stream is: so many characters of its text and its thinking were sent."""
-
-    message: Message
-    reply: Reply | None
-    text: int = 0
-    thinking: int = 0
-    begins: bool = True
-
-    @property
-    def id(self) -> str:
-        return f"{self.message.id}:{self.text}:{self.thinking}"
-
-
-def _place(messages: list[Message], reply: Reply | None, last_event_id: str | None) -> _Place:
-    """The place behind that event; without one, the beginning of the last reply. Raises ApiError."""
-    replies = [message for message in messages if message.role is Role.ASSISTANT]
-    if last_event_id is None:
-        if not replies:
-            raise ApiError(404, "There is no reply in this conversation.", code="not_found")
-        message, offsets = replies[-1], (0, 0)
-    else:
-        message_id, *numbers = last_event_id.split(":")
-        found = next((each for each in replies if each.id == message_id), None)
-        if (
-            found is None
-            or len(numbers) != 2
-            or not all(n.isascii() and n.isdecimal() and len(n) < 10 for n in numbers)
-        ):
-            raise ApiError(404, "Last-Event-ID is none of this conversation.", param="Last-Event-ID", code="not_found")
-        message, offsets = found, (int(numbers[0]), int(numbers[1]))
-    growing = reply if reply is not None and reply.message is message else None
-    return _Place(message, growing, *offsets, begins=last_event_id is None)
-
-
-async def _events(place: _Place, *, model: str | None) -> AsyncGenerator[bytes, None]:
-    """The events of a reply behind that place, until it is finished."""
-    message, reply = place.message, place.reply
-    changed = asyncio.Event()
-    if reply is not None:
-        reply.changed.subscribe(changed.set)
-    try:
-        if place.begins:
-            yield event(
-                {
-                    "conversation_id": message.conversation_id,
-                    "user_message_id": message.parent_id,
-                    "message_id": message.id,
-                    "model": model,
-                },
-                "conversation",
-                place.id,
-            )
-        while True:
-            changed.clear()
-            finished = reply is None or reply.finished
-            for name, text in _news(place):
-                yield event({"text": text}, name, place.id)
-            if finished:
-                yield _last_event(message)
-                return
-            await changed.wait()
-    finally:
-        if reply is not None:
-            reply.changed.unsubscribe(changed.set)
-
-
-def _news(place: _Place) -> list[tuple[str, str]]:
-    """What was written since, as events; the place moves on."""
-    news = []
-    message = place.message
-    if thinking := message.thinking[place.thinking :]:
-        place.thinking += len(thinking)
-        news.append(("thinking", thinking))
-    if text := message.text[place.text :]:
-        place.text += len(text)
-        news.append(("token", text))
-    return news
-
-
-def _last_event(message: Message) -> bytes:
-    if message.state is MessageState.FAILED:
-        return event(failed(GenerationFailed(message.error or "The reply failed.")).body.model_dump(), "error")
-    if message.state is MessageState.INTERRUPTED:
-        return event(
-            ApiError(503, "The reply was interrupted.", kind=SERVER, code="interrupted").body.model_dump(), "error"
-        )
-    stats = message.stats or GenerationStats()
-    usage = Usage(
-        prompt_tokens=stats.prompt_tokens,
-        completion_tokens=stats.reply_tokens,
-        total_tokens=stats.prompt_tokens + stats.reply_tokens,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=stats.reused_tokens),
-    )
-    reason = "cancelled" if message.state is MessageState.STOPPED else stats.finish_reason or "stop"
-    return event(
-        {
-            "conversation_id": message.conversation_id,
-            "message_id": message.id,
-            "finish_reason": reason,
-            "usage": usage.model_dump(),
-            "unseen_messages": stats.unseen_messages,
-        },
-        "done",
-    )
-
-
 async def _conversation(backend: Backend, body: ChatRequest) -> Conversation:
-    """The conversation that is meant, with the options that were given. Raises ApiError."""
-    given = {name: getattr(body, name) for name in ChatOptions.model_fields if name in body.model_fields_set}
+    """The conversation that is meant; a new one is stored with its first message. Raises ApiError."""
     if body.conversation_id is None:
-        conversation = backend.chat.new_conversation()
-        conversation.options = conversation.options.model_copy(update=given)
-        return conversation
-    conversation = await _find(backend, body.conversation_id)
-    options = conversation.options.model_copy(update=given)
-    if options != conversation.options:
-        await backend.chat.set_options(conversation, options)
-        conversation.options = options
-    return conversation
+        return backend.chat.new_conversation()
+    return await _find(backend, body.conversation_id)
+
+
+def _given(body: ChatRequest) -> dict[str, Any]:
+    """What the conversation has from now on."""
+    return {name: getattr(body, name) for name in ChatOptions.model_fields if name in body.model_fields_set}
 
 
 async def _find(backend: Backend, conversation_id: str) -> Conversation:

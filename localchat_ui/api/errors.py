@@ -121,6 +121,11 @@ def shutting_down() -> ApiError:
     return ApiError(503, "The program is shutting down.", kind=SERVER, code="shutting_down", retry_after=RETRY_SECONDS)
 
 
+def access_ended() -> ApiError:
+    message = "You are no longer let in: the key was revoked, the login has ended, or the account has changed."
+    return ApiError(401, message, kind=TYPES[401], code="access_ended")
+
+
 def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The first thing that pydantic finds wrong with a request."""
     error = errors[0]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from localchat_ui.engine.base import Engine, Event, GenerationDone, GenerationFailed, GenerationRequest, PromptBuilt
-from localchat_ui.reply import Inlet
+from localchat_ui.inlet import Inlet
 
 # Whatever is wrong with a request shows at its first step: for so long a stream waits with its status.
 FIRST_STEP_SECONDS = 0.25

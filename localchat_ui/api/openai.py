@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from localchat_ui.access.limits import claim_more
 from localchat_ui.api.backend import Backend, name_of
-from localchat_ui.api.errors import ApiError, ErrorBody, failed, shutting_down
+from localchat_ui.api.errors import ApiError, ErrorBody, failed
 from localchat_ui.api.generation import Generations
 from localchat_ui.api.metrics import Metrics
 from localchat_ui.api.replies import ChoiceReader, text_logprobs, usage_of
@@ -45,7 +45,6 @@ from localchat_ui.conversation import new_id
 from localchat_ui.engine.base import Embeddings, GenerationRequest
 
 DONE = event("[DONE]")
-FAREWELL = event(shutting_down().body.model_dump()) + DONE
 
 
 def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
@@ -74,7 +73,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """
         backend.admit()
         path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests, tool_names = chat_requests(body, backend.chat.configured, path)
+        requests, tool_names = chat_requests(body, backend.chat.defaults.configured, path)
         answer = _ChatAnswer(path, [ChoiceReader(tool_names) for _ in requests], body)
         return await _answer(backend, request, requests, answer, stream=body.stream)
 
@@ -83,7 +82,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """Continue a text as it is, without the model's chat template."""
         backend.admit()
         path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests = completion_requests(body, backend.chat.configured, path)
+        requests = completion_requests(body, backend.chat.defaults.configured, path)
         answer = _TextAnswer(path, [ChoiceReader() for _ in requests], body, requests)
         return await _answer(backend, request, requests, answer, stream=body.stream)
 
@@ -94,10 +93,6 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         inputs = inputs_of(body.input, "input")
         made = await while_connected(request, backend.closing, asyncio.to_thread(backend.engine.embed, inputs, path))
         return _json(_embedding_list(made, path, body))
-
-    @routes.api_route("/v1/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    async def unknown(path: str) -> Response:
-        raise ApiError(404, f"There is no /v1/{path}.", code="unknown_url")
 
     app.include_router(routes)
 
@@ -121,7 +116,7 @@ async def _answer(
     except BaseException:
         generations.close()
         raise
-    return EventStream(_chunks(generations, answer), backend.closing, FAREWELL, on_end=generations.close)
+    return EventStream(_chunks(generations, answer), backend.interruption, _farewell, on_end=generations.close)
 
 
 async def _whole(generations: Generations, answer: _ChatAnswer | _TextAnswer) -> BaseModel:
@@ -144,7 +139,7 @@ async def _chunks(generations: Generations, answer: _ChatAnswer | _TextAnswer) -
         for chunk in answer.step(index, delta, logprobs):
             yield _event(chunk)
         if reader.failure is not None:
-            yield event(failed(reader.failure).body.model_dump()) + DONE
+            yield _farewell(failed(reader.failure))
             return
     if answer.wants_usage:
         yield _event(answer.chunk([], answer.usage))
@@ -282,6 +277,10 @@ def _stream_of(chunk: type[BaseModel]) -> dict[int | str, dict[str, object]]:
     example = 'data: {"object": "…"}\n\ndata: [DONE]\n\n'
     events = {"schema": {"type": "string"}, "example": example}
     return {**ERRORS, 200: {"description": text, "content": {"text/event-stream": events}}, 500: {"model": ErrorBody}}
+
+
+def _farewell(error: ApiError) -> bytes:
+    return event(error.body.model_dump()) + DONE
 
 
 def _event(chunk: BaseModel) -> bytes:

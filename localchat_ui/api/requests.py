@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,10 +20,11 @@ from localchat_ui.api.schemas import (
     NamedTool,
     Tool,
 )
-from localchat_ui.conversation import RequestOptions, Role, SamplingOptions
+from localchat_ui.conversation import FullSampling, RequestOptions, Role, SamplingOptions
 from localchat_ui.engine.base import GenerationRequest, ToolCall, Turn
 
 N_SEEDS = 2**32 - 1
+NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 ROLES = {
     "system": Role.SYSTEM,
     "developer": Role.SYSTEM,
@@ -52,7 +54,7 @@ def chat_requests(
     requests = [
         GenerationRequest(
             turns,
-            _sampling(body, configured, limit, number, changes),
+            sampling_of(body, configured, limit, number, changes),
             _stop(body.stop),
             model,
             arguments,
@@ -79,7 +81,7 @@ def completion_requests(body: CompletionRequest, configured: SamplingOptions, mo
     return [
         GenerationRequest(
             [],
-            _sampling(body, configured, body.max_tokens, number, changes),
+            sampling_of(body, configured, body.max_tokens, number, changes),
             _stop(body.stop),
             model,
             prompt=prompt,
@@ -137,12 +139,16 @@ def _arguments(text: str) -> object:
         return text
 
 
-def _sampling(
-    body: RequestOptions, configured: SamplingOptions, limit: int, number: int, changes: dict[str, Any]
+def sampling_of(
+    body: FullSampling,
+    configured: SamplingOptions,
+    limit: int,
+    number: int = 0,
+    changes: Mapping[str, Any] = NO_CHANGES,
 ) -> RequestOptions:
-    """What was asked for, else what was configured. Each further choice has a seed of its own."""
+    """What was asked for, else what was configured. Each further choice has a seed of its own. Raises ApiError."""
     given = {name: getattr(body, name) for name in RequestOptions.model_fields if name in body.model_fields_set}
-    values = configured.model_dump(include=set(SamplingOptions.model_fields)) | given | changes
+    values = configured.model_dump(include=set(SamplingOptions.model_fields)) | given | dict(changes)
     values["max_tokens"] = min(limit, LONGEST_REPLY)
     if values["seed"] is not None:
         values["seed"] = (values["seed"] + number) % N_SEEDS

@@ -146,10 +146,6 @@ class _Request(Body, RequestOptions):
     model: str | None = Field(None, description="an installed model; left out, the model in use", examples=[None])
     max_tokens: int = Field(LONGEST_REPLY, ge=1, le=2**31 - 1, description="longest reply, in tokens")
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1, description="same seed, same reply; empty is random")
-    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
-        default_factory=dict, description="added to the score of a token, by its id"
-    )
-    json_schema: JsonObject | None = Field(None, description="JSON schema that the reply has to follow")
     n: int = Field(1, ge=1, le=MAX_CHOICES, description="replies to one prompt; the seed of each is one more")
     stop: Stop = Field(default_factory=list, description="the reply ends before any of these")
     stream: bool = False

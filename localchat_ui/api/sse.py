@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from localchat_ui.api.closing import Closing
+from localchat_ui.api.errors import ApiError
 from localchat_ui.api.routes import cancel, disconnected
 
 PING_SECONDS = 5.0
@@ -33,14 +33,14 @@ def event(data: object, name: str = "", event_id: str = "") -> bytes:
 class EventStream(Response):
     """Sends what a generator yields, and a comment when it has been silent for a while.
 
-    The generator is closed at once when the client leaves, and when the program ends: then `farewell` is the last word.
+    The generator is closed at once when the client leaves, and at an interruption, which is the last word then.
     """
 
     def __init__(
         self,
         events: AsyncGenerator[bytes, None],
-        closing: Closing,
-        farewell: bytes,
+        interruption: Callable[[], Coroutine[Any, Any, ApiError]],
+        farewell: Callable[[ApiError], bytes],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_end` is called once, however it ends: a generator that never began cannot clean up by itself."""
@@ -50,13 +50,13 @@ class EventStream(Response):
         self.init_headers(HEADERS)
         del self.headers["content-length"]
         self._events = events
-        self._closing = closing
+        self._interruption = interruption
         self._farewell = farewell
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(disconnected(receive))
-        ending = asyncio.ensure_future(self._closing.wait())
+        ending = asyncio.ensure_future(self._interruption())
         sending = asyncio.ensure_future(self._send_all(send, ending))
         try:
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +67,7 @@ class EventStream(Response):
             await cancel(sending, leaving, ending)
             await self._events.aclose()
 
-    async def _send_all(self, send: Send, ending: asyncio.Future[None]) -> None:
+    async def _send_all(self, send: Send, ending: asyncio.Future[ApiError]) -> None:
         async def say(body: bytes, *, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
@@ -78,8 +78,8 @@ class EventStream(Response):
                 while not coming.done():
                     waited: list[asyncio.Future[Any]] = [coming, ending]
                     await asyncio.wait(waited, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                    if ending.done() and not coming.done():
-                        await say(self._farewell, more=False)
+                    if ending.done():
+                        await say(self._farewell(ending.result()), more=False)
                         return
                     if not coming.done():
                         await say(PING)

@@ -1,4 +1,4 @@
-"""Opens the database: its folder, its connections, its tables brought up to date."""
+"""The database: opened with its tables brought up to date, used in transactions of one owner, closed in peace."""
 
 from __future__ import annotations
 
@@ -8,16 +8,86 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, event, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import URL, AsyncAdaptedQueuePool, CursorResult, Delete, Update, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from localchat_ui.history.errors import HistoryError, explained
 from localchat_ui.history.migrate import upgrade
+from localchat_ui.history.owner import OWNER, OwnedSession
 
 BUSY_SECONDS = 5
 SQLITE_CONNECTIONS = 3
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+CLOSING_SECONDS = 2.0
+
+
+class Database:
+    """What the stores of this package share."""
+
+    def __init__(self, url: str, *, current_owner: Callable[[], str | None] = lambda: None) -> None:
+        """Conversations and presets are those of `current_owner()`, where None is an owner like any other."""
+        self._url = url
+        self._current_owner = current_owner
+        self._place = "DATABASE_URL"
+        self._engine: AsyncEngine
+        self._under_way: set[asyncio.Future[None]] = set()
+        self._closed = False
+
+    @property
+    def owner(self) -> str | None:
+        """Whose conversations are seen and made right now."""
+        return self._current_owner()
+
+    async def open(self) -> Database:
+        """Open the database, create or upgrade its tables; raises HistoryError. Returns itself."""
+        with explained("DATABASE_URL"):
+            url = parse_url(self._url)
+        self._place = place_of(url)
+        with explained(self._place):
+            self._engine = await open_engine(url)
+        return self
+
+    async def close(self) -> None:
+        """Let what is under way end, and close all connections; closing twice does no harm."""
+        self._closed = True
+        if self._under_way:
+            # A connection that is closed under its query is an error that nobody could do anything about.
+            await asyncio.wait(self._under_way, timeout=CLOSING_SECONDS)
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self, *, of_all: bool = False) -> AsyncIterator[AsyncSession]:
+        """All or nothing; the one place where errors of the database become a HistoryError.
+
+        Only the owner's conversations are there for it, unless it is `of_all`.
+        """
+        if self._closed:
+            raise HistoryError("The program is shutting down.")
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.add(ended)
+        try:
+            with explained(self._place):
+                owner = {} if of_all else {OWNER: self.owner}
+                async with (
+                    AsyncSession(self._engine, sync_session_class=OwnedSession, info=owner) as session,
+                    session.begin(),
+                ):
+                    yield session
+        finally:
+            self._under_way.discard(ended)
+            ended.set_result(None)
+
+
+async def rows_changed(session: AsyncSession, statement: Update | Delete) -> int:
+    """How many rows the statement changed."""
+    result = await session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 async def open_engine(url: URL) -> AsyncEngine:
@@ -38,9 +108,9 @@ async def open_engine(url: URL) -> AsyncEngine:
 
 
 def parse_url(database_url: str) -> URL:
-    """The URL with the driver we ship where it names none; raises SQLAlchemyError."""
+    """The URL with the driver we are tested with where it names none; raises SQLAlchemyError."""
     url = make_url(database_url)
-    return url.set(drivername="sqlite+aiosqlite") if url.drivername == "sqlite" else url
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
 
 
 def place_of(url: URL) -> str:

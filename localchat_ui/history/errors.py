@@ -48,6 +48,7 @@ _REASONS = {
     "disk image is malformed": "the file is damaged; restore it from a backup or move it away",
     "QueuePool limit": "too much is read and written at the same time; try again",
     "requires an async driver": "DATABASE_URL needs an asynchronous driver, such as postgresql+asyncpg",
+    "No module named 'asyncpg'": "PostgreSQL needs one more package; pip install asyncpg",
 }
 
 

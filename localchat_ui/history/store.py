@@ -1,84 +1,41 @@
-"""Conversations, messages and preferences in domain words; nobody outside this package knows SQL."""
+"""Conversations and messages in domain words; nobody outside this package knows SQL."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import CursorResult, Delete, Update, delete, exists, func, insert, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import delete, exists, func, insert, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.conversation import (
-    PRESET_NAME_LENGTH,
-    SYSTEM_PROMPT_LENGTH,
     ChatOptions,
     Conversation,
     Message,
     MessageState,
-    Preset,
     Version,
     fork_title,
     new_id,
     utc_now,
 )
 from localchat_ui.history import rows, tree
-from localchat_ui.history.database import open_engine, parse_url, place_of
-from localchat_ui.history.errors import (
-    HistoryError,
-    PresetRefusedError,
-    UnknownConversationError,
-    UnknownMessageError,
-    explained,
-)
-from localchat_ui.history.owner import OWNER, OwnedSession
+from localchat_ui.history.database import Database, rows_changed
+from localchat_ui.history.errors import UnknownConversationError, UnknownMessageError
 from localchat_ui.history.search import SearchHit, find
-from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
-
-CLOSING_SECONDS = 2.0
+from localchat_ui.history.tables import ConversationRow, MessageRow
 
 
 class HistoryStore:
-    """What was said, kept in a database.
+    """What was said, kept in a database: the conversations of whoever asks.
 
     Every method may raise HistoryError when the database cannot be used; its text is for people. A deleted
     conversation is as good as unknown to all methods but `restore`, `purge` and `update_message`; so is a deleted
     message, with all that hangs below it, to all but `restore_message`, `purge` and `update_message`.
     """
 
-    def __init__(self, database_url: str, *, current_owner: Callable[[], str | None] = lambda: None) -> None:
-        """Conversations and presets are those of `current_owner()`, where None is an owner like any other."""
-        self._url = database_url
-        self._current_owner = current_owner
-        self._place = "DATABASE_URL"
-        self._engine: AsyncEngine
-        self._under_way: set[asyncio.Future[None]] = set()
-        self._closed = False
-
-    @property
-    def owner(self) -> str | None:
-        """Whose conversations are seen and made right now."""
-        return self._current_owner()
-
-    async def open(self) -> HistoryStore:
-        """Open the database, create or upgrade its tables; raises HistoryError. Returns itself."""
-        with explained("DATABASE_URL"):
-            url = parse_url(self._url)
-        self._place = place_of(url)
-        with explained(self._place):
-            self._engine = await open_engine(url)
-        return self
-
-    async def close(self) -> None:
-        """Let what is under way end, and close all connections; closing twice does no harm."""
-        self._closed = True
-        if self._under_way:
-            # A connection that is closed under its query is an error that nobody could do anything about.
-            await asyncio.wait(self._under_way, timeout=CLOSING_SECONDS)
-        await self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self.database = database
 
     # Conversations
 
@@ -94,7 +51,7 @@ class HistoryStore:
             .limit(limit)
             .offset(offset)
         )
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             return [rows.conversation_of(row) for row in await session.scalars(statement)]
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
@@ -102,7 +59,7 @@ class HistoryStore:
         statement = select(ConversationRow).where(
             ConversationRow.id == conversation_id, ConversationRow.deleted_at.is_(None)
         )
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             row = await session.scalar(statement)
             return rows.conversation_of(row) if row else None
 
@@ -111,26 +68,26 @@ class HistoryStore:
 
         Raises UnknownConversationError when it was deleted.
         """
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             row = await session.get(ConversationRow, conversation.id)
             if row is None:
-                session.add(rows.conversation_row(conversation, self.owner))
+                session.add(rows.conversation_row(conversation, self.database.owner))
             elif row.deleted_at is not None:
                 raise UnknownConversationError(conversation.id)
 
     async def rename(self, conversation_id: str, title: str) -> None:
         """Change the title, not the place in the list; raises UnknownConversationError."""
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             await _change_conversation(session, conversation_id, title=title)
 
     async def set_options(self, conversation_id: str, options: ChatOptions) -> None:
         """Change the options, not the place in the list; raises UnknownConversationError."""
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             await _change_conversation(session, conversation_id, options=rows.options_value(options))
 
     async def set_pinned(self, conversation_id: str, pinned: bool) -> None:
         """Keep the conversation at the top of the list, or no longer; raises UnknownConversationError."""
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             await _change_conversation(session, conversation_id, pinned=pinned)
 
     async def add_tree(self, conversation: Conversation, messages: Sequence[Message]) -> None:
@@ -145,7 +102,7 @@ class HistoryStore:
             known.add(message.id)
         if conversation.head_id not in known:
             raise UnknownMessageError(str(conversation.head_id))
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             await self._insert_tree(session, conversation, messages)
 
     async def fork(self, conversation_id: str, message_id: str) -> Conversation:
@@ -153,7 +110,7 @@ class HistoryStore:
 
         Raises UnknownConversationError or UnknownMessageError.
         """
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             # Writes first, although nothing changes: see _change_conversation.
             await _change_conversation(session, conversation_id, head_id=ConversationRow.head_id)
             origin = await session.get_one(ConversationRow, conversation_id)
@@ -173,19 +130,19 @@ class HistoryStore:
         """Hide the conversation until `restore` or `purge`; raises UnknownConversationError."""
         # Deleting again keeps the first moment, so that it does not put off the purge.
         deleted_at = func.coalesce(ConversationRow.deleted_at, literal(utc_now(), ConversationRow.deleted_at.type))
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             await _change_conversation(session, conversation_id, even_deleted=True, deleted_at=deleted_at)
 
     async def restore(self, conversation_id: str) -> None:
         """Undo `delete`; raises UnknownConversationError once it was purged."""
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             await _change_conversation(session, conversation_id, even_deleted=True, deleted_at=None)
 
     async def purge(self, older_than: timedelta) -> int:
         """Erase what was deleted at least so long ago, whoever owned it; returns the number of conversations."""
         before = utc_now() - older_than
-        async with self._transaction(of_all=True) as session:
-            purged = await _rows_changed(session, delete(ConversationRow).where(ConversationRow.deleted_at <= before))
+        async with self.database.transaction(of_all=True) as session:
+            purged = await rows_changed(session, delete(ConversationRow).where(ConversationRow.deleted_at <= before))
             await session.execute(delete(MessageRow).where(MessageRow.deleted_at <= before))
             return purged
 
@@ -195,19 +152,24 @@ class HistoryStore:
         The last word may be the beginning of one. Case and, on SQLite, diacritics do not count. Matching titles come
         first, then the newest-updated; of each conversation the newest matching message is told, on whatever branch.
         """
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             return await find(session, query, limit, offset)
 
     # Messages
 
-    async def add_message(self, *messages: Message) -> None:
+    async def add_message(self, *messages: Message, options: ChatOptions | None = None) -> None:
         """Keep new messages, all or none; the last becomes the head of its conversation, which moves to the top.
+
+        The conversation has these `options` from then on, if any are given.
 
         Raises UnknownConversationError, or UnknownMessageError for a parent that is not in this conversation.
         """
-        async with self._transaction() as session:
+        changed: dict[str, Any] = {"options": rows.options_value(options)} if options else {}
+        async with self.database.transaction() as session:
             for message in messages:
-                await _change_conversation(session, message.conversation_id, head_id=message.id, updated_at=utc_now())
+                await _change_conversation(
+                    session, message.conversation_id, head_id=message.id, updated_at=utc_now(), **changed
+                )
                 if message.parent_id:
                     await tree.require_message(session, message.conversation_id, message.parent_id)
                 session.add(rows.message_row(message))
@@ -221,8 +183,8 @@ class HistoryStore:
         """
         statement = update(MessageRow).where(MessageRow.id == message.id).values(**rows.growing_values(message))
         touched = update(ConversationRow).where(ConversationRow.id == message.conversation_id)
-        async with self._transaction() as session:
-            if not await _rows_changed(session, statement):
+        async with self.database.transaction() as session:
+            if not await rows_changed(session, statement):
                 raise UnknownMessageError(message.id)
             if touch:
                 await session.execute(touched.values(updated_at=utc_now()))
@@ -230,7 +192,7 @@ class HistoryStore:
     async def message(self, message_id: str) -> Message | None:
         """The message, or None when it is unknown, deleted, or in a deleted conversation."""
         statement = select(MessageRow).where(MessageRow.id == message_id, MessageRow.deleted_with.is_(None))
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             row = await session.scalar(statement.where(tree.in_live_conversation()))
             return rows.message_of(row) if row else None
 
@@ -241,7 +203,7 @@ class HistoryStore:
             MessageRow.deleted_with.is_(None),
             tree.in_live_conversation(),
         )
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             found = await session.scalars(statement.order_by(MessageRow.created_at, MessageRow.id))
             return [rows.message_of(row) for row in found]
 
@@ -251,17 +213,17 @@ class HistoryStore:
         With `limit` only the last so many; with `before` those above the message of that id. There are more above
         as long as the first one has a parent.
         """
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             return await tree.shown_branch(session, conversation_id, limit, before)
 
     async def versions(self, messages: Sequence[Message]) -> dict[str, Version]:
         """Which of its siblings each of these messages of one conversation is, by id; asks the database once."""
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             return await tree.versions_of(session, messages)
 
     async def set_head(self, conversation_id: str, message_id: str) -> None:
         """Show the branch that ends in this message; raises UnknownConversationError or UnknownMessageError."""
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             await _change_conversation(session, conversation_id, head_id=message_id)
             await tree.require_message(session, conversation_id, message_id)
             await tree.show(session, conversation_id, message_id)
@@ -271,7 +233,7 @@ class HistoryStore:
 
         Raises UnknownConversationError or UnknownMessageError.
         """
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             # Writes first, although nothing changes: see _change_conversation.
             await _change_conversation(session, conversation_id, head_id=ConversationRow.head_id)
             await tree.require_message(session, conversation_id, message_id)
@@ -283,7 +245,7 @@ class HistoryStore:
         When the branch shown ran through it, the branch last shown beside it is shown instead, or ends above it.
         Raises UnknownMessageError.
         """
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             return await tree.hide(session, message_id)
 
     async def restore_message(self, message_id: str) -> int:
@@ -292,82 +254,23 @@ class HistoryStore:
         When what it hangs on has been deleted since, it comes back with that. Raises UnknownMessageError for a message
         that was purged, or is hidden because of another one.
         """
-        async with self._transaction() as session:
+        async with self.database.transaction() as session:
             return await tree.unhide(session, message_id)
 
     async def interrupt_unfinished(self) -> int:
         """Mark replies that a crash cut off; call it at the start, before anything is written. Returns their number."""
         unfinished = update(MessageRow).where(MessageRow.state == MessageState.WRITING.value)
-        async with self._transaction() as session:
-            return await _rows_changed(session, unfinished.values(state=MessageState.INTERRUPTED.value))
-
-    # System prompts with a name, and preferences
-
-    async def presets(self) -> list[Preset]:
-        """The owner's, by name."""
-        statement = select(PresetRow).where(PresetRow.owner_id == (self.owner or ""))
-        async with self._transaction() as session:
-            found = [Preset(name=row.name, text=row.text) for row in await session.scalars(statement)]
-            return sorted(found, key=lambda preset: (preset.name.casefold(), preset.name))
-
-    async def save_preset(self, name: str, text: str) -> None:
-        """Keep a system prompt under a name, in place of the one that had it; raises PresetRefusedError."""
-        try:
-            preset = Preset(name=name, text=text)
-        except ValidationError:
-            raise PresetRefusedError(PRESET_NAME_LENGTH, SYSTEM_PROMPT_LENGTH) from None
-        async with self._transaction() as session:
-            await session.merge(PresetRow(owner_id=self.owner or "", name=preset.name, text=preset.text))
-
-    async def delete_preset(self, name: str) -> None:
-        """Forget a preset; one that is not there does no harm."""
-        theirs = (PresetRow.owner_id == (self.owner or ""), PresetRow.name == name.strip())
-        async with self._transaction() as session:
-            await session.execute(delete(PresetRow).where(*theirs))
-
-    async def preference(self, key: str, default: Any = None) -> Any:
-        """The JSON value kept under this key; `default` when there is none, or it is None."""
-        async with self._transaction() as session:
-            value = await session.scalar(select(PreferenceRow.value).where(PreferenceRow.key == key))
-            return default if value is None else value
-
-    async def set_preference(self, key: str, value: Any) -> None:
-        """Keep a JSON value."""
-        async with self._transaction() as session:
-            changed = update(PreferenceRow).where(PreferenceRow.key == key).values(value=value)
-            if not await _rows_changed(session, changed):
-                session.add(PreferenceRow(key=key, value=value))
+        async with self.database.transaction() as session:
+            return await rows_changed(session, unfinished.values(state=MessageState.INTERRUPTED.value))
 
     async def _insert_tree(
         self, session: AsyncSession, conversation: Conversation, messages: Sequence[Message]
     ) -> None:
-        session.add(rows.conversation_row(conversation, self.owner))
+        session.add(rows.conversation_row(conversation, self.database.owner))
         await session.flush()
         if messages:
             await session.execute(insert(MessageRow), [rows.message_values(message) for message in messages])
             await tree.show(session, conversation.id, conversation.head_id)
-
-    @asynccontextmanager
-    async def _transaction(self, *, of_all: bool = False) -> AsyncIterator[AsyncSession]:
-        """All or nothing; the one place where errors of the database become a HistoryError.
-
-        Only the owner's conversations are there for it, unless it is `of_all`.
-        """
-        if self._closed:
-            raise HistoryError("The program is shutting down.")
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._under_way.add(ended)
-        try:
-            with explained(self._place):
-                owner = {} if of_all else {OWNER: self.owner}
-                async with (
-                    AsyncSession(self._engine, sync_session_class=OwnedSession, info=owner) as session,
-                    session.begin(),
-                ):
-                    yield session
-        finally:
-            self._under_way.discard(ended)
-            ended.set_result(None)
 
 
 async def _change_conversation(
@@ -377,11 +280,5 @@ async def _change_conversation(
     statement = update(ConversationRow).where(ConversationRow.id == conversation_id).values(**values)
     if not even_deleted:
         statement = statement.where(ConversationRow.deleted_at.is_(None))
-    if not await _rows_changed(session, statement):
+    if not await rows_changed(session, statement):
         raise UnknownConversationError(conversation_id)
-
-
-async def _rows_changed(session: AsyncSession, statement: Update | Delete) -> int:
-    result = await session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount

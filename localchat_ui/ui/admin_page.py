@@ -16,8 +16,8 @@ from localchat_ui.ui.components.users_table import UsersTable
 from localchat_ui.ui.desk import desk
 
 REFUSAL = (
-    "This page is for administrators. Accounts of administrators are made where the program runs: "
-    "python -m localchat_ui user add NAME --admin"
+    "This page is for administrators. An account is made an administrator where the program runs: "
+    "python -m localchat_ui user admin NAME"
 )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -13,12 +12,11 @@ from nicegui import ui
 
 from localchat_ui.access import current_owner
 from localchat_ui.access.guard import Guard
-from localchat_ui.chat import ChatError, ChatService, PromptView
-from localchat_ui.conversation import Conversation, Message, Role, Version
-from localchat_ui.engine.base import EngineError
+from localchat_ui.chat import ChatError, ChatService, PromptView, Reply
+from localchat_ui.conversation import Conversation, Message, Version
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.presets import Presets
 from localchat_ui.model_manager import ModelManager
-from localchat_ui.reply import Reply
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.account_button import AccountButton
 from localchat_ui.ui.components.composer import Composer
@@ -27,13 +25,13 @@ from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_
 from localchat_ui.ui.components.conversation_list import ConversationList
 from localchat_ui.ui.components.element import icon_button, root_path
 from localchat_ui.ui.components.help_dialog import HelpDialog
-from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.sampling_panel import SamplingPanel
 from localchat_ui.ui.components.starters import Starters
 from localchat_ui.ui.components.status_line import StatusLine
 from localchat_ui.ui.components.transcript import PAGE_SIZE, Transcript
+from localchat_ui.ui.message_actions import MessageActions
 
 TITLE = "LocalChat"
 
@@ -60,7 +58,9 @@ class ChatPage:
         self,
         chat: ChatService,
         models: ModelManager,
+        presets: Presets,
         guard: Guard,
+        *,
         conversation: Conversation | None,
         recent: Sequence[Conversation],
     ) -> None:
@@ -76,7 +76,7 @@ class ChatPage:
         # An id, which needs no escaping; the browser's own functions read it.
         ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
         design.apply()
-        with ui.element("div").classes("page") as self._frame:
+        with ui.element("div").classes("page") as frame:
             self.conversation_list = ConversationList(
                 chat,
                 recent,
@@ -89,9 +89,7 @@ class ChatPage:
                 self._header()
                 self.progress = ModelProgress(models)
                 with ui.element("main").classes("scroller").props("tabindex=-1"):
-                    self.transcript = Transcript(
-                        models, on_action=self._act, on_save=self._save_edit, on_earlier=self._show_earlier
-                    )
+                    self.transcript = Transcript(models, on_earlier=self._show_earlier)
                 with self.transcript.welcome:
                     Starters()
                 with ui.element("div").classes("dock"):
@@ -105,7 +103,17 @@ class ChatPage:
                     )
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
-            self.panel = SamplingPanel(chat, self.conversation, notices=self.notices)
+            self.panel = SamplingPanel(chat, presets, self.conversation, notices=self.notices)
+        MessageActions(
+            chat,
+            log=self.transcript.log,
+            composer=self.composer,
+            notices=self.notices,
+            frame=frame,
+            conversation=lambda: self.conversation,
+            before=self.panel.save,
+            on_open=self.open,
+        )
         chat.conversation_changed.subscribe(self._on_conversation_changed)
         ui.on("navigate", lambda event: self._navigate(event.args))
         ui.run_javascript("localchat.start.connected()")
@@ -187,62 +195,6 @@ class ChatPage:
         self.notices.clear()
         ui.run_javascript("localchat.scrolling.toEnd()")
 
-    async def _act(self, action: str, message_id: str, target: str | None) -> None:
-        """Do what a button of a message is for."""
-        view = self.transcript.log.view(message_id)
-        if view is None:
-            return
-        await self.panel.save()
-        with self._complaining():
-            await self._do(action, view, target)
-
-    async def _do(self, action: str, view: MessageView, target: str | None) -> None:
-        chat, conversation, message = self.chat, self.conversation, view.message
-        if action == "copy":
-            ui.run_javascript(f"localchat.clipboard.deliver({json.dumps(message.text)})")
-        elif action == "about":
-            self.transcript.log.toggle_receipt(view)
-        elif action == "edit":
-            self.transcript.log.edit(view, message.text)
-        elif action == "retry":
-            await chat.retry(conversation)
-        elif action == "continue":
-            await chat.continue_reply(conversation)
-        elif action == "regenerate":
-            await chat.regenerate(conversation, message.id)
-        elif action in ("previous", "next") and target:
-            await chat.select_version(conversation, target)
-        elif action == "fork":
-            await self.open((await chat.fork(conversation.id, message.id)).id)
-        elif action == "take-back":
-            await chat.take_back(conversation, message.id)
-            self.composer.restore(message.text)
-        elif action == "delete":
-            await chat.delete_message(conversation, message.id)
-            self.notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
-
-    async def _save_edit(self, message_id: str, text: str) -> None:
-        view = self.transcript.log.view(message_id)
-        if view is None:
-            self.notices.show("The message that was edited is no longer shown here. Its new text is in the box.")
-            self.composer.restore(text)
-            return
-        try:
-            if view.message.role is Role.USER:
-                await self.chat.edit_question(self.conversation, message_id, text)
-                ui.run_javascript("localchat.scrolling.toEnd()")
-            else:
-                await self.chat.edit_answer(self.conversation, message_id, text)
-        except (ChatError, HistoryError) as error:
-            self.transcript.log.edit(view, text)
-            self.notices.show(str(error))
-        else:
-            self.notices.clear()
-
-    async def _restore(self, conversation: Conversation, message_id: str) -> None:
-        with self._complaining():
-            await self.chat.restore_message(conversation, message_id)
-
     async def _show_earlier(self) -> None:
         first = self.transcript.first_id
         async with self._syncing:
@@ -260,19 +212,6 @@ class ChatPage:
     async def _look_at_context(self) -> tuple[Sequence[Message], PromptView]:
         messages, _ = await self.chat.messages(self.conversation.id)
         return messages, await self.chat.preview(self.conversation)
-
-    @contextmanager
-    def _complaining(self) -> Iterator[None]:
-        """Tell what went wrong, and forget what went wrong before.
-
-        What a button does may remove the button; the page's frame stays.
-        """
-        self.notices.clear()
-        with self._frame:
-            try:
-                yield
-            except (ChatError, HistoryError, EngineError) as error:
-                self.notices.show(str(error))
 
     async def _on_conversation_changed(self, conversation_id: str) -> None:
         if conversation_id != self.conversation.id:
@@ -304,7 +243,7 @@ class ChatPage:
         await self.open(page.removeprefix("/c/") if page.startswith("/c/") else None, remember=False)
 
 
-def register(chat: ChatService, models: ModelManager, guard: Guard) -> None:
+def register(chat: ChatService, models: ModelManager, presets: Presets, guard: Guard) -> None:
     """The routes `/` and `/c/{conversation_id}`."""
 
     async def open_page(conversation_id: str | None) -> ChatPage:
@@ -313,7 +252,7 @@ def register(chat: ChatService, models: ModelManager, guard: Guard) -> None:
         recent = await chat.conversations(LIST_PAGE_SIZE + 1)
         conversation = await chat.open(conversation_id) if conversation_id else None
         branch = await read_branch(chat, conversation.id, PAGE_SIZE) if conversation else Branch([], {}, None)
-        page = ChatPage(chat, models, guard, conversation, recent)
+        page = ChatPage(chat, models, presets, guard, conversation=conversation, recent=recent)
         page.show(branch)
         return page
 

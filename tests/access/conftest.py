@@ -81,12 +81,18 @@ OpenDoor = Callable[..., Awaitable[Door]]
 
 
 @pytest.fixture
-async def open_door(tmp_path: Path) -> AsyncIterator[OpenDoor]:
+def database_url(tmp_path: Path) -> str:
+    """tests/postgres has another."""
+    return f"sqlite+aiosqlite:///{tmp_path}/localchat.sqlite3"
+
+
+@pytest.fixture
+async def open_door(database_url: str) -> AsyncIterator[OpenDoor]:
     """Opens a door with these settings, on one database for all doors of a test."""
     doors: list[Door] = []
 
     async def open_one(**settings: Any) -> Door:
-        guard = Guard(Settings(_env_file=None, data_dir=tmp_path, **settings))
+        guard = Guard(Settings(_env_file=None, database_url=database_url, **settings))
         guard.accounts._hasher = PasswordHasher.from_parameters(CHEAPEST)
         await guard.open()
         doors.append(Door(guard))
@@ -104,9 +110,9 @@ async def door(open_door: OpenDoor) -> Door:
 
 
 @pytest.fixture
-async def accounts(tmp_path: Path) -> AsyncIterator[Accounts]:
+async def accounts(database_url: str) -> AsyncIterator[Accounts]:
     cheap = PasswordHasher.from_parameters(CHEAPEST)
-    opened = await Accounts(f"sqlite:///{tmp_path}/accounts.sqlite3", hasher=cheap).open()
+    opened = await Accounts(database_url, hasher=cheap).open()
     yield opened
     await opened.close()
 

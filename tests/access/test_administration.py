@@ -27,7 +27,8 @@ ACTS: list[Act] = [
     lambda office: office.add_user("eve", PASSWORD, is_admin=True),
     lambda office: office.set_admin("bob", True),
     lambda office: office.set_password("alice", OTHER),
-    lambda office: office.remove_user("alice"),
+    lambda office: office.belongings("alice"),
+    lambda office: office.remove_user("alice", erase=True),
     lambda office: office.set_quota(Quota(0, 0, 0)),
     lambda office: office.acting("model chosen").__aenter__(),
 ]

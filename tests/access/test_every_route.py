@@ -14,7 +14,7 @@ from localchat_ui.access.headers import HEADERS
 from localchat_ui.ui import login_page
 from tests.browser.server import Server
 
-from .live import Browser, send_bytes
+from .live import PAGE, Browser, send_bytes
 from .test_program import wait_until
 
 TOKEN = "the-token-of-every-route"
@@ -76,6 +76,28 @@ def test_every_answer_has_the_headers_of_security(me: httpx.Client, routes: dict
             assert answer.status_code < 500, (method, path, answer.text)
             statuses.add(answer.status_code)
     assert statuses >= {200, 303, 400, 404, 405}
+
+
+def test_every_error_of_the_api_has_the_one_shape(me: httpx.Client) -> None:
+    document = me.get("/openapi.json").json()
+    for path, known in document["paths"].items():
+        for method in {*METHODS} - {"HEAD", "OPTIONS"} - {method.upper() for method in known}:
+            see_error(me.request(method, path.translate(BRACES)), 405, "method_not_allowed")
+        see_error(me.get(f"/{path.split('/')[1]}/no/such/address", headers=PAGE), 404, "unknown_url")
+    see_error(me.post("/v1/audio/speech", json={}), 404, "unknown_url")
+    assert me.put("/reset").headers["allow"] == "POST"
+    # Outside of the API a person reads it.
+    assert "text/html" in me.get("/nowhere", headers=PAGE).headers["content-type"]
+    assert me.get("/nowhere").status_code == 404
+
+
+def see_error(answer: httpx.Response, status: int, code: str) -> None:
+    asked = f"{answer.request.method} {answer.request.url}"
+    assert answer.status_code == status, asked
+    assert list(answer.json()) == ["error"], asked
+    error = answer.json()["error"]
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, code), asked
+    assert error["message"].startswith(("There is no /", answer.request.url.path)), asked
 
 
 def test_refusals_have_them_too(me: httpx.Client, guarded: Server) -> None:

@@ -264,6 +264,15 @@ def test_commands_about_users_say_what_is_wrong_in_one_line(tmp_path: Path) -> N
     assert PASSWORD not in added.stdout + added.stderr
     assert user(server, "list").stdout == "alice (admin)\n"
     assert user(server, "password", "alice", password="battery staple").returncode == 0
+    assert user(server, "add", "bob", password=PASSWORD).returncode == 0
+    see_refusal(user(server, "admin", "alice", "--off"), "last administrator")
+    see_refusal(user(server, "admin", "carol"), "no user carol")
+    assert user(server, "admin", "bob").stdout == "bob is an administrator now.\n"
+    assert user(server, "list").stdout == "alice (admin)\nbob (admin)\n"
+    assert user(server, "admin", "alice", "--off").stdout == "alice is a plain user now.\n"
+    assert user(server, "list").stdout == "alice\nbob (admin)\n"
+    see_refusal(user(server, "remove", "alice", "--give-to", "carol"), "no user carol")
+    assert user(server, "remove", "alice", "--give-to", "bob").stdout == "alice is gone.\n"
 
 
 def test_tls(tmp_path: Path) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
+from localchat_ui.access import spending
 from localchat_ui.access.accounts import Accounts
 from localchat_ui.access.quotas import Quota, Quotas
 from localchat_ui.access.refusal import Refusal
+from localchat_ui.access.tables import UsageRow
 from localchat_ui.access.visitor import User, Visitor
+from localchat_ui.conversation import utc_now
 from localchat_ui.settings import Settings
 
 ALICE = Visitor("session", "10.0.0.1", "one", User("1", "alice"))
@@ -25,18 +29,21 @@ class Office:
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
+        self.opened: list[Quotas] = []
 
     def quotas(self, **settings: int) -> Quotas:
         quotas = Quotas(Settings(_env_file=None, **settings), self._accounts)
         quotas.open()
+        self.opened.append(quotas)
         return quotas
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    accounts = await Accounts(f"sqlite:///{tmp_path}/accounts.sqlite3").open()
-    yield Office(accounts)
-    await accounts.close()
+async def office(accounts: Accounts) -> AsyncIterator[Office]:
+    office = Office(accounts)
+    yield office
+    for quotas in office.opened:
+        await quotas.close()
 
 
 async def test_what_an_administrator_says_outranks_the_settings_and_those_the_defaults(office: Office):
@@ -114,10 +121,53 @@ async def test_tokens_of_a_day_are_those_of_a_person_and_a_reply_that_crosses_th
         await quotas.claim(ALICE)
 
 
+async def test_a_restart_forgets_no_tokens_and_a_day_ends_where_it_would_have(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+):
+    before = office.quotas(tokens_per_day=1000)
+    for _ in range(30):
+        await asyncio.to_thread(before.spend, ALICE, 50)
+    # What is under way at the end is written.
+    await before.close()
+    after = office.quotas(tokens_per_day=1000)
+    used, seconds = await after.used_today(ALICE)
+    assert (used, 86000 < seconds <= 86400) == (1500, True)
+    assert (await after.used_today(BOB))[0] == 0
+    with pytest.raises(Refusal, match="tokens of a day are used up"):
+        await after.claim(HER_KEY)
+    a_day_later = utc_now() + timedelta(days=1)
+    monkeypatch.setattr(spending, "utc_now", lambda: a_day_later)
+    await after.claim(ALICE)
+    after.spend(ALICE, 7)
+    await until_used(after, 7)
+    await after.close()
+    assert (await office.quotas().used_today(ALICE))[0] == 7
+
+
+async def test_nothing_is_written_where_nobody_can_be_limited(office: Office, accounts: Accounts):
+    quotas = office.quotas()
+    quotas.spend(ME, 50)
+    quotas.spend(ALICE, 50)
+    await until_used(quotas, 50)
+    await quotas.close()
+    async with accounts.reading() as session:
+        assert [(row.person, row.tokens) for row in await session.scalars(select(UsageRow))] == [("user 1", 50)]
+
+
+async def test_what_somebody_has_used_goes_with_the_account(office: Office, accounts: Accounts):
+    carol = await accounts.add("carol", "correct horse")
+    quotas = office.quotas()
+    quotas.spend(Visitor("session", "", "four", carol), 50)
+    await quotas.close()
+    await accounts.remove("carol")
+    async with accounts.reading() as session:
+        assert list(await session.scalars(select(UsageRow))) == []
+
+
 async def until_used(quotas: Quotas, n_tokens: int) -> None:
     """What is spent on another thread is counted on the loop's next rounds."""
     for _ in range(1000):
         if (await quotas.used_today(ALICE))[0] == n_tokens:
             return
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
     raise AssertionError(await quotas.used_today(ALICE))

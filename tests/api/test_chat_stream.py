@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from localchat_ui.conversation import FullSampling, RequestOptions, SamplingOptions
 from tests.api.events import SentEvent, events_of
 from tests.ui.conftest import Program, until
 
@@ -51,6 +52,56 @@ async def test_a_conversation_goes_on_and_keeps_what_was_chosen(client: httpx.As
     assert (request.sampling.top_k, request.sampling.temperature) == (3, 0)
     listed = (await client.get("/conversations")).json()["data"]
     assert [(each["id"], each["title"]) for each in listed] == [(first.data["conversation_id"], "One")]
+
+
+EXTRA = {
+    "typical_p": 0.5,
+    "presence_penalty": 0.25,
+    "frequency_penalty": -0.25,
+    "dry_multiplier": 0.75,
+    "dry_base": 2.0,
+    "dry_allowed_length": 3,
+    "xtc_probability": 0.5,
+    "xtc_threshold": 0.25,
+    "mirostat_tau": 5.0,
+    "mirostat_eta": 0.5,
+    "logit_bias": {"7": -100},
+    "grammar": 'root ::= "yes" | "no"',
+    "json_schema": {"type": "object"},
+}
+
+
+async def test_sampling_beyond_that_of_the_page_is_for_one_reply(client: httpx.AsyncClient, running: Program):
+    assert set(EXTRA) == set(FullSampling.model_fields) - set(SamplingOptions.model_fields)
+    [first, *_] = await said(client, "One", top_k=3, **EXTRA)
+    once = running.engine.requests[-1].sampling
+    assert once.model_dump(include=set(EXTRA), mode="json") == {**EXTRA, "logit_bias": {"7": -100.0}}
+    assert (once.top_k, once.top_logprobs) == (3, None)
+    again = {"conversation_id": first.data["conversation_id"]}
+    await said(client, "Two", **again)
+    assert running.engine.requests[-1].sampling == RequestOptions(top_k=3)
+    options = (await client.get(f"/conversations/{again['conversation_id']}")).json()["options"]
+    assert not set(options) & set(EXTRA)
+    for bad in ({"typical_p": 0}, {"logit_bias": {"7": 101}}, {"xtc_probability": 2}, {"top_logprobs": 3}):
+        refused = await client.post("/chat/stream", json={"user_input": "Three", **again, **bad})
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"].startswith(next(iter(bad)))
+
+
+async def test_a_refused_message_changes_nothing(client: httpx.AsyncClient, running: Program):
+    [first, *_] = await said(client, "One", top_k=3)
+    path = f"/conversations/{first.data['conversation_id']}"
+    running.engine.seconds_per_token = 0.05
+    again = {"conversation_id": first.data["conversation_id"], "top_k": 9, "system_prompt": "Rhyme."}
+    saying = asyncio.create_task(said(client, "a b c d e f", conversation_id=again["conversation_id"]))
+    await until(lambda: len(running.engine.requests) == 2)
+    for more, status in (({}, 409), ({"model": "third"}, 404), ({"user_input": " "}, 400), ({"typical_p": 9}, 400)):
+        refused = await client.post("/chat/stream", json={"user_input": "And?", **again, **more})
+        assert refused.status_code == status
+    await saying
+    view = (await client.get(path)).json()
+    assert (view["options"]["top_k"], len(view["messages"])) == (3, 4)
+    assert view["options"]["system_prompt"] != "Rhyme."
 
 
 async def test_another_model_may_be_named_for_one_message(client: httpx.AsyncClient, running: Program):

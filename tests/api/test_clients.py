@@ -18,8 +18,10 @@ from langchain_core.messages import AIMessageChunk
 from langchain_openai import ChatOpenAI
 from llm.default_plugins.openai_models import Chat
 
+from tests.access.live import user
 from tests.api.conftest import FLAGS, wait_until_ready
-from tests.api.events import events_in
+from tests.api.events import events_in, events_of
+from tests.browser.people import with_accounts
 from tests.browser.server import Server
 
 MODEL = "SmolLM2-135M-Instruct.Q4_1"
@@ -204,6 +206,24 @@ def test_keep_going_writes_the_reply_to_its_end(server: Server):
     assert last.data["usage"]["completion_tokens"] >= 30
 
 
+def test_a_message_may_ask_for_a_grammar_that_holds_for_its_reply_alone(server: Server):
+    def said(text: str, **more: Any) -> list[Any]:
+        answer = httpx.post(f"{server.url}/chat/stream", json={"user_input": text, **more}, timeout=60)
+        return events_of(answer.text)
+
+    def text_of(events: list[Any]) -> str:
+        return "".join(event.data["text"] for event in events if event.name == "token")
+
+    bound = said("Is the sky blue?", grammar='root ::= "perhaps" | "never"', max_tokens=20)
+    assert text_of(bound) in ("perhaps", "never")
+    again = {"conversation_id": bound[0].data["conversation_id"]}
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    assert set(json.loads(text_of(said("Count.", json_schema=schema, max_tokens=40, **again)))) == {"n"}
+    assert text_of(said("And now?", **again)) not in ("perhaps", "never")
+    *_, last = said("And now?", grammar="root ::= (", **again)
+    assert (last.name, "grammar" in last.data["error"]["message"]) == ("error", True)
+
+
 def test_another_model_answers_one_message_of_a_conversation(tmp_path: Path, gemma: Path):
     with Server(tmp_path, *FLAGS, "--model", MODEL) as server:
         (server.models / gemma.name).symlink_to(gemma)
@@ -241,6 +261,54 @@ async def test_a_hundred_clients_at_once_all_finish(server: Server):
     grown = (process.memory_info().rss - before) / 1e6
     print(f"100 clients: {time.monotonic() - begun:.1f} s, {grown:.0f} MB more")  # noqa: T201 - the figure of interest
     assert set(last) == {"done"}
+
+
+def test_open_streams_end_with_the_key_or_the_user_who_began_them(tmp_path: Path):
+    with Server(tmp_path, *FLAGS) as server:
+        wait_until_ready(server)
+        keys = {}
+        for name in ("alice", "bob"):
+            assert user(server, "add", name, password="correct horse").returncode == 0
+            keys[name] = {"Authorization": f"Bearer {user(server, 'key', name).stdout.strip()}"}
+        endless = {"grammar": 'root ::= "on and " root', "max_tokens": 1900}
+        bodies = {
+            "/chat/stream": {"user_input": LONG[0]["content"], **endless},
+            "/v1/chat/completions": {"messages": LONG, "stream": True, **endless},
+        }
+        [key] = with_accounts(server, lambda accounts: accounts.keys("alice"))
+        begun = threading.Barrier(5)
+        last: dict[tuple[str, str], Any] = {}
+
+        def follow(name: str, path: str) -> None:
+            body, headers = bodies[path], keys[name]
+            with httpx.stream("POST", f"{server.url}{path}", json=body, headers=headers, timeout=60) as response:
+                events = events_in(response.iter_lines())
+                next(events), next(events)
+                begun.wait(30)
+                last[name, path] = [event.data for event in events if event.data != "[DONE]"][-1]
+
+        threads = [threading.Thread(target=follow, args=(name, path)) for name in keys for path in bodies]
+        for thread in threads:
+            thread.start()
+        begun.wait(60)
+        with_accounts(server, lambda accounts: accounts.revoke_key("alice", key.id))
+        with_accounts(server, lambda accounts: accounts.remove("bob", erase=True))
+        for thread in threads:
+            thread.join()
+        assert {key: data.get("error", {}).get("code") for key, data in last.items()} == {
+            (name, path): "access_ended" for name in keys for path in bodies
+        }
+        # Nobody waits for these replies any more.
+        again = {"Authorization": f"Bearer {user(server, 'key', 'alice').stdout.strip()}"}
+        [listed] = httpx.get(f"{server.url}/conversations", headers=again).json()["data"]
+        deadline = time.monotonic() + 10
+        while (reply := httpx.get(f"{server.url}/conversations/{listed['id']}", headers=again).json()["messages"][-1])[
+            "state"
+        ] == "writing":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert reply["state"] == "stopped"
+        assert "Traceback" not in server.output()
 
 
 def test_open_streams_are_told_of_the_end(tmp_path: Path):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from localchat_ui.conversation import Message
+from localchat_ui.history.database import Database
 from localchat_ui.history.store import HistoryStore
 
 NAMES = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
@@ -130,11 +131,11 @@ class Server:
         """Read or write its database from outside, whether it runs or not."""
 
         async def with_store() -> T:
-            store = await HistoryStore(self.database_url).open()
+            store = HistoryStore(await Database(self.database_url).open())
             try:
                 return await use(store)
             finally:
-                await store.close()
+                await store.database.close()
 
         # In a thread, because Playwright's own event loop occupies this one.
         with ThreadPoolExecutor(1) as thread:

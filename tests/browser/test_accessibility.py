@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from localchat_ui.conversation import Conversation, GenerationStats, Message, MessageState, Role
+from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 
 from .conftest import STEADY, Visit
@@ -62,7 +63,7 @@ async def _keep_a_conversation(store: HistoryStore) -> None:
     failed.error = "The engine fell over."
     for message in (question, answer, again, failed):
         await store.add_message(message)
-    await store.save_preset("Pirate", "You are a pirate.")
+    await Presets(store.database).save("Pirate", "You are a pirate.")
 
 
 def _empty(person: Visitor) -> None:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect
+
+from tests.access.live import user
 
 from .conftest import STEADY
 from .people import People, make_people, see_login
@@ -72,13 +75,23 @@ def _dialog(person: Visitor) -> None:
     expect(person.page.get_by_role("dialog", name="New password for bob")).to_be_visible()
 
 
+def _removal(person: Visitor) -> None:
+    people_of = person.server
+    key = user(people_of, "key", "bob").stdout.strip()
+    said = {"user_input": "Hello", "max_tokens": 1}
+    httpx.post(f"{people_of.url}/chat/stream", json=said, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+    person.page.goto(person.server.url + "/admin")
+    person.page.get_by_role("button", name="Remove: bob").click()
+    expect(person.page.get_by_role("dialog").get_by_label("What becomes of them")).to_be_visible()
+
+
 def _whom(person: Visitor) -> None:
     person.page.goto(person.server.url + "/admin")
     person.page.get_by_role("combobox", name="For whom").click()
     expect(person.page.get_by_role("option", name="bob")).to_be_visible()
 
 
-STATES = [_login, _too_old_a_form, _account, _administration, _dialog, _whom]
+STATES = [_login, _too_old_a_form, _account, _administration, _dialog, _removal, _whom]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

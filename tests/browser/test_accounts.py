@@ -12,6 +12,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
+from tests.access.live import user
+
 from .conftest import STEADY
 from .people import PASSWORD, People, log_in, make_people, see_login, with_accounts
 from .server import Server
@@ -225,7 +227,8 @@ def test_an_administrator_manages_people(people: People) -> None:
     expect(alice.alert.filter(has_text="The last administrator has to stay one.")).to_be_visible()
     mine.get_by_role("button", name="Remove").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
-    expect(alice.alert.filter(has_text="The last administrator has to stay one.")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text("The last administrator has to stay one.")
+    page.keyboard.press("Escape")
     dora.open()
     row.get_by_role("button", name="Set password").click()
     page.get_by_label("New password", exact=True).fill("battery staple")
@@ -239,6 +242,36 @@ def test_an_administrator_manages_people(people: People) -> None:
     audited = [line for line in alice.server.output().splitlines() if "by=" in line]
     for event in ("user added", "user made admin", "user no longer admin", "user password set", "user removed"):
         assert any(f'{event} by="alice"' in line and "dora" in line.lower() for line in audited), event
+
+
+def test_what_a_removed_user_has_written_is_given_away_or_erased_as_was_said(people: People) -> None:
+    alice = people.person("alice")
+    page = alice.page
+    for name, question in (("erik", "What is a fjord?"), ("fay", "What is a glacier?")):
+        assert user(alice.server, "add", name, password=PASSWORD).returncode == 0
+        writer = people.person(name).open()
+        writer.ask(question)
+        expect(writer.log).to_have_attribute("aria-busy", "false")
+    page.goto(alice.server.url + "/admin")
+    said = page.get_by_role("region", name="People").get_by_role("status")
+    dialog = page.get_by_role("dialog")
+    remove = dialog.get_by_role("button", name="Remove", exact=True)
+    page.get_by_role("button", name="Remove: erik").click()
+    expect(dialog).to_contain_text("There are 1 conversation.")
+    remove.click()
+    expect(dialog.get_by_role("alert")).to_have_text("erik has 1 conversation. Erase them, or give them to somebody.")
+    dialog.get_by_label("What becomes of them").select_option("Give them to bob")
+    remove.click()
+    expect(said).to_have_text("erik is gone; bob has 1 conversation more.")
+    page.get_by_role("button", name="Remove: fay").click()
+    dialog.get_by_label("What becomes of them").select_option("Erase them for good")
+    remove.click()
+    expect(said).to_have_text("fay is gone; erased: 1 conversation.")
+    bob = people.person("bob").open()
+    listed = bob.page.get_by_role("navigation", name="Conversations")
+    expect(listed).to_contain_text("What is a fjord?")
+    expect(listed).not_to_contain_text("What is a glacier?")
+    expect(alice.open().page.get_by_role("navigation", name="Conversations")).not_to_contain_text("fjord")
 
 
 def test_replies_at_a_time_are_limited_in_the_page_and_the_words_come_back(

@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from localchat_ui.conversation import ChatOptions, Conversation, Message, Role, utc_now
+from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 
 from .conftest import Visit
@@ -70,7 +71,7 @@ async def _fill(store: HistoryStore) -> None:
     for number, texts in enumerate([["Quite harmless."], *CHUNKS]):
         await store.add_tree(*_conversation(f"stored{number}", f"Stored {number}", [FIRST, *texts, LAST]))
     for name, text in PRESETS.items():
-        await store.save_preset(name, text)
+        await Presets(store.database).save(name, text)
 
 
 def _conversation(identity: str, title: str, texts: Sequence[str]) -> tuple[Conversation, list[Message]]:

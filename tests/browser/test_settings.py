@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import WebSocketRoute, expect
 
+from localchat_ui.history.presets import Presets
+
 from .conftest import Visit
 from .server import Server
 from .visitor import LONG, SHORT, Visitor
@@ -312,7 +314,7 @@ def test_the_panel_can_be_closed_from_its_end(anna: Visitor) -> None:
 
 
 def test_a_long_preset_name_stays_inside_the_panel(anna: Visitor, server: Server) -> None:
-    server.stored(lambda store: store.save_preset("wide" * 20, "Be wide."))
+    server.stored(lambda store: Presets(store.database).save("wide" * 20, "Be wide."))
     anna.settings.get_by_role("combobox", name="Preset").click()
     anna.page.get_by_role("option", name="wide" * 20).click()
     expect(anna.settings.get_by_role("textbox", name="System prompt", exact=True)).to_have_value("Be wide.")

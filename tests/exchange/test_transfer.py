@@ -28,6 +28,7 @@ from localchat_ui.conversation import (
 from localchat_ui.exchange import markdown, transfer, trees
 from localchat_ui.exchange.transfer import export_json, export_markdown, file_name, import_file, read_file
 from localchat_ui.exchange.trees import ImportRefusedError
+from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError, UnknownConversationError
 from localchat_ui.history.store import HistoryStore
 
@@ -36,9 +37,9 @@ START = datetime(2024, 2, 29, 8, 30, 0, 123456, tzinfo=timezone.utc)
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[HistoryStore]:
-    store = await HistoryStore(f"sqlite:///{tmp_path / 'chat.sqlite3'}").open()
+    store = HistoryStore(await Database(f"sqlite:///{tmp_path / 'chat.sqlite3'}").open())
     yield store
-    await store.close()
+    await store.database.close()
 
 
 def a_tree() -> tuple[Conversation, list[Message]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.conversation import Conversation, Message, Role
+from localchat_ui.history.database import Database
 from localchat_ui.history.store import HistoryStore
 
 OpenStore = Callable[[], Awaitable[HistoryStore]]
@@ -20,13 +21,19 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def open_store(database: Path) -> AsyncIterator[OpenStore]:
-    """Opens one more store on the same file."""
+def database_url(database: Path) -> str:
+    """tests/postgres has another."""
+    return url_of(database)
+
+
+@pytest.fixture
+async def open_store(database_url: str) -> AsyncIterator[OpenStore]:
+    """Opens one more store on the same database."""
     async with AsyncExitStack() as stack:
 
         async def open_one() -> HistoryStore:
-            store = await HistoryStore(url_of(database)).open()
-            stack.push_async_callback(store.close)
+            store = HistoryStore(await Database(database_url).open())
+            stack.push_async_callback(store.database.close)
             return store
 
         yield open_one

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Pool, event
 
 from localchat_ui.conversation import Message, MessageState, Role
-from localchat_ui.history.database import switch_to_wal
+from localchat_ui.history.database import Database, switch_to_wal
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 
@@ -26,10 +26,11 @@ from .conftest import OpenStore, start_conversation, url_of
 WRITE_AND_DIE = """
 import asyncio, os, signal, sys
 from localchat_ui.conversation import Conversation, Message, MessageState, Role
+from localchat_ui.history.database import Database
 from localchat_ui.history.store import HistoryStore
 
 async def main():
-    store = await HistoryStore(sys.argv[1]).open()
+    store = HistoryStore(await Database(sys.argv[1]).open())
     await store.add_conversation(Conversation(id="c"))
     await store.add_message(Message("c", Role.USER, "Count", id="question"))
     reply = Message("c", Role.ASSISTANT, "", id="reply", parent_id="question", state=MessageState.WRITING)
@@ -94,7 +95,7 @@ def test_a_refused_switch_to_wal_is_tried_again() -> None:
 
 
 async def test_a_database_in_memory_keeps_transactions_apart() -> None:
-    store = await HistoryStore("sqlite://").open()
+    store = HistoryStore(await Database("sqlite://").open())
     conversation, [first] = await start_conversation(store, "Hi")
     messages = [Message(conversation.id, Role.USER, str(n), parent_id=first.id) for n in range(20)]
     refused = [Message(conversation.id, Role.USER, "?", parent_id="nobody") for _ in messages]
@@ -104,7 +105,7 @@ async def test_a_database_in_memory_keeps_transactions_apart() -> None:
 
     assert [result is None for result in results] == [True, False] * len(messages)
     assert len(await store.messages(conversation.id)) == 1 + len(messages)
-    await store.close()
+    await store.database.close()
 
 
 async def test_a_reader_is_not_held_up_by_a_writer(store: HistoryStore, database: Path) -> None:
@@ -161,7 +162,7 @@ async def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, pla
     (tmp_path / "a file").write_text("in the way")
 
     with pytest.raises(HistoryError, match=reason) as caught:
-        await HistoryStore(url_of(tmp_path / place)).open()
+        await Database(url_of(tmp_path / place)).open()
     assert str(tmp_path / place) in str(caught.value)
 
 
@@ -179,7 +180,7 @@ async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     file.write_text("Dear reader, " * 1000)
 
     with pytest.raises(HistoryError, match="not a SQLite database"):
-        await HistoryStore(url_of(file)).open()
+        await Database(url_of(file)).open()
     assert file.read_text().startswith("Dear reader")
 
 
@@ -198,7 +199,7 @@ async def test_a_bad_url_is_explained_without_its_password(
     monkeypatch.setitem(sys.modules, "asyncpg", None)  # not installed
 
     with pytest.raises(HistoryError, match=reason) as caught:
-        await HistoryStore(url).open()
+        await Database(url).open()
     assert "s3cret" not in str(caught.value)
 
 
@@ -215,9 +216,9 @@ async def test_an_error_only_the_driver_knows_is_explained(
 
 
 async def test_a_url_without_a_driver_means_the_one_we_ship(tmp_path: Path) -> None:
-    store = await HistoryStore(f"sqlite:///{tmp_path / 'plain.sqlite3'}").open()
-    await store.close()
-    await store.close()
+    store = HistoryStore(await Database(f"sqlite:///{tmp_path / 'plain.sqlite3'}").open())
+    await store.database.close()
+    await store.database.close()
     assert (tmp_path / "plain.sqlite3").exists()
 
 

@@ -27,7 +27,7 @@ REBUILD = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0005", "0004"
+revision, down_revision = "0006", "0005"
 
 
 def upgrade():
@@ -150,8 +150,8 @@ async def test_rebuilding_a_table_keeps_the_messages_and_their_foreign_keys(
     store: HistoryStore, open_store: OpenStore, later_version: Path, database: Path
 ) -> None:
     conversation, messages = await start_conversation(store, "Hi", "Hello!")
-    await store.close()
-    (later_version / "0005_mood.py").write_text(REBUILD.replace("FAIL", ""))
+    await store.database.close()
+    (later_version / "0006_mood.py").write_text(REBUILD.replace("FAIL", ""))
 
     later = await open_store()
 
@@ -167,8 +167,8 @@ async def test_a_migration_that_fails_changes_nothing(
     store: HistoryStore, open_store: OpenStore, later_version: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversation, messages = await start_conversation(store, "Hi")
-    await store.close()
-    (later_version / "0005_mood.py").write_text(REBUILD.replace("FAIL", 'op.execute("SELECT nonsense")'))
+    await store.database.close()
+    (later_version / "0006_mood.py").write_text(REBUILD.replace("FAIL", 'op.execute("SELECT nonsense")'))
 
     with pytest.raises(HistoryError, match="nonsense"):
         await open_store()
@@ -181,7 +181,7 @@ async def test_a_migration_that_fails_changes_nothing(
 async def test_a_database_of_a_newer_version_is_not_touched(
     store: HistoryStore, open_store: OpenStore, database: Path
 ) -> None:
-    await store.close()
+    await store.database.close()
     connection = sqlite3.connect(database)
     with connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -203,7 +203,7 @@ def test_the_next_migration_is_written_from_the_tables(later_version: Path) -> N
     finally:
         table._columns.remove(extra)
 
-    text = (later_version / "0005_add_notes.py").read_text()
+    text = (later_version / "0006_add_notes.py").read_text()
     assert "sa.Column('note', sa.Text(), nullable=True)" in text
     assert "localchat_ui" not in text
 

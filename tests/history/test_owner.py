@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from localchat_ui.conversation import ChatOptions, Conversation, Message, Role
+from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError, UnknownConversationError, UnknownMessageError
+from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 
 
@@ -28,11 +29,10 @@ def door() -> Door:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, door: Door) -> AsyncIterator[HistoryStore]:
-    store = HistoryStore(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}", current_owner=door)
-    await store.open()
+async def store(database_url: str, door: Door) -> AsyncIterator[HistoryStore]:
+    store = HistoryStore(await Database(database_url, current_owner=door).open())
     yield store
-    await store.close()
+    await store.database.close()
 
 
 @pytest.fixture
@@ -115,13 +115,14 @@ async def test_a_fork_and_a_tree_belong_to_who_makes_them(
 
 
 async def test_presets_are_each_ones_own(store: HistoryStore, door: Door) -> None:
-    await store.save_preset("Poet", "You are a poet.")
+    presets = Presets(store.database)
+    await presets.save("Poet", "You are a poet.")
     door.owner = "ben"
-    assert await store.presets() == []
-    await store.save_preset("Poet", "You rhyme.")
-    await store.delete_preset("Poet")
+    assert await presets.all() == []
+    await presets.save("Poet", "You rhyme.")
+    await presets.delete("Poet")
     door.owner = "anna"
-    assert [preset.text for preset in await store.presets()] == ["You are a poet."]
+    assert [preset.text for preset in await presets.all()] == ["You are a poet."]
 
 
 async def test_old_deleted_conversations_of_everybody_are_purged(

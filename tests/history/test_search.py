@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from localchat_ui.conversation import Conversation, Message, MessageState, Role
 from localchat_ui.history import search
+from localchat_ui.history.database import Database
 from localchat_ui.history.highlight import Part, Term, highlighted, matches, snippet, terms_of
 from localchat_ui.history.store import HistoryStore
 
@@ -160,7 +161,7 @@ async def test_any_query_is_safe(store: HistoryStore, query: str) -> None:
 
 def test_any_text_at_all_is_a_query() -> None:
     loop = asyncio.new_event_loop()
-    store = loop.run_until_complete(HistoryStore("sqlite://").open())
+    store = HistoryStore(loop.run_until_complete(Database("sqlite://").open()))
 
     @settings(max_examples=150, deadline=None, database=None)
     @given(st.text(min_size=1, max_size=60))
@@ -176,7 +177,7 @@ def test_any_text_at_all_is_a_query() -> None:
     try:
         find_itself()
     finally:
-        loop.run_until_complete(store.close())
+        loop.run_until_complete(store.database.close())
         loop.close()
 
 

@@ -21,6 +21,8 @@ from localchat_ui.conversation import (
     utc_now,
 )
 from localchat_ui.history.errors import HistoryError, PresetRefusedError, UnknownConversationError, UnknownMessageError
+from localchat_ui.history.preferences import Preferences
+from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 
 from .conftest import OpenStore, start_conversation
@@ -52,7 +54,7 @@ async def test_everything_said_survives_a_restart(store: HistoryStore, open_stor
     await store.add_conversation(conversation)
     await store.add_message(question)
     await store.add_message(answer)
-    await store.close()
+    await store.database.close()
 
     again = await open_store()
 
@@ -298,34 +300,36 @@ async def test_stats_that_are_half_right_are_half_read(store: HistoryStore, data
 
 
 async def test_presets_have_names(store: HistoryStore, open_store: OpenStore) -> None:
-    await store.save_preset("  Pirate ", "Talk like a pirate.")
-    await store.save_preset("editor", "Correct what I write.")
-    await store.save_preset("Pirate", "Arr.\n")
-    await store.save_preset("Nobody", "")
+    presets = Presets(store.database)
+    await presets.save("  Pirate ", "Talk like a pirate.")
+    await presets.save("editor", "Correct what I write.")
+    await presets.save("Pirate", "Arr.\n")
+    await presets.save("Nobody", "")
 
-    found = await (await open_store()).presets()
+    found = await Presets((await open_store()).database).all()
     assert found == [
         Preset(name="editor", text="Correct what I write."),
         Preset(name="Nobody", text=""),
         Preset(name="Pirate", text="Arr.\n"),
     ]
-    await store.delete_preset("Pirate")
-    await store.delete_preset("Pirate")
-    assert [preset.name for preset in await store.presets()] == ["editor", "Nobody"]
+    await presets.delete("Pirate")
+    await presets.delete("Pirate")
+    assert [preset.name for preset in await presets.all()] == ["editor", "Nobody"]
     for name, text in (("", "x"), (" \n", "x"), ("x" * 81, "x"), ("x", "x" * 100_001)):
         with pytest.raises(PresetRefusedError, match="1 to 80"):
-            await store.save_preset(name, text)
+            await presets.save(name, text)
 
 
 async def test_preferences_are_any_json(store: HistoryStore, open_store: OpenStore) -> None:
-    assert await store.preference("model", "none yet") == "none yet"
+    preferences = Preferences(store.database)
+    assert await preferences.get("model", "none yet") == "none yet"
 
     for value in ("tiny.gguf", {"width": 320, "open": [True, 0.5]}, 0, False):
-        await store.set_preference("model", value)
-        assert await store.preference("model", "none yet") == value
+        await preferences.set("model", value)
+        assert await preferences.get("model", "none yet") == value
 
-    await store.set_preference("model", None)
-    assert await (await open_store()).preference("model", "none yet") == "none yet"
+    await preferences.set("model", None)
+    assert await Preferences((await open_store()).database).get("model", "none yet") == "none yet"
 
 
 def run_sql(database: Path, statement: str, *values: str) -> list[tuple[object, ...]]:
@@ -342,7 +346,7 @@ async def test_closing_lets_what_is_under_way_end_and_refuses_what_comes_later(s
     conversation, _ = await start_conversation(store, "Hi")
     reading = [asyncio.create_task(store.branch(conversation.id)) for _ in range(20)]
     await asyncio.sleep(0)
-    await store.close()
+    await store.database.close()
     assert all([len(await each) == 1 for each in reading])
     with pytest.raises(HistoryError, match="shutting down"):
         await store.branch(conversation.id)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from localchat_ui.conversation import ChatOptions, Conversation, Message, MessageState, Role, Version
 from localchat_ui.history import tree
+from localchat_ui.history.database import Database
 from localchat_ui.history.errors import UnknownConversationError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
 
@@ -307,8 +308,12 @@ OPERATIONS = st.lists(
 
 
 def test_the_tree_does_what_a_simple_model_of_it_does() -> None:
+    see_that_the_tree_does_what_a_simple_model_of_it_does("sqlite://")
+
+
+def see_that_the_tree_does_what_a_simple_model_of_it_does(database_url: str) -> None:
     loop = asyncio.new_event_loop()
-    store = loop.run_until_complete(HistoryStore("sqlite://").open())
+    store = HistoryStore(loop.run_until_complete(Database(database_url).open()))
 
     @settings(max_examples=60, deadline=None, database=None)
     @given(OPERATIONS)
@@ -318,7 +323,7 @@ def test_the_tree_does_what_a_simple_model_of_it_does() -> None:
     try:
         compare()
     finally:
-        loop.run_until_complete(store.close())
+        loop.run_until_complete(store.database.close())
         loop.close()
 
 

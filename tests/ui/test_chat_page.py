@@ -12,6 +12,7 @@ from nicegui.testing import UserInteraction
 
 from localchat_ui.conversation import ChatOptions, Message, Role, title_of
 from localchat_ui.engine.base import PromptTooLongError
+from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.ui.components import conversation_list
@@ -328,15 +329,14 @@ async def test_a_long_conversation_opens_with_its_end_and_shows_more_on_demand(r
     me.say("Hi")
     await me.sees_reply("Hi")
     address = address_of(me)
-    store = HistoryStore(running.database_url)
-    await store.open()
+    store = HistoryStore(await Database(running.database_url).open())
     parent = (await store.branch(address.rpartition("/")[2]))[-1]
     for number in range(100):
         role = (Role.USER, Role.ASSISTANT)[number % 2]
         message = Message(parent.conversation_id, role, f"text {number}", parent_id=parent.id)
         await store.add_message(message)
         parent = message
-    await store.close()
+    await store.database.close()
     await me.open(address)
     assert len(me.articles) == 40
     assert me.articles[-1] == ("Assistant", "text 99")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localchat_ui.chat import Reply
 from localchat_ui.conversation import GenerationStats, Message, MessageState, Role
-from localchat_ui.reply import Reply
 from localchat_ui.ui.components import message as message_module
 from localchat_ui.ui.components.message import GrowingMarkdown, Growth, MessageView, Operation
 from localchat_ui.ui.markdown import render_markdown

@@ -6,7 +6,8 @@ import pytest
 
 from localchat_ui.conversation import ChatOptions
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.history.store import HistoryStore
+from localchat_ui.history.preferences import Preferences
+from localchat_ui.history.presets import Presets
 from localchat_ui.ui.components import system_prompt
 from tests.ui.conftest import Program, Visitor, text_of, until
 
@@ -129,10 +130,10 @@ async def test_the_offer_to_bring_a_preset_back_ends_after_a_while(
 async def test_presets_that_cannot_be_read_say_why(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     me = await visit(running)
 
-    async def fail(_: HistoryStore) -> None:
+    async def fail(_: Presets) -> None:
         raise HistoryError("The disk is gone.")
 
-    monkeypatch.setattr(HistoryStore, "presets", fail)
+    monkeypatch.setattr(Presets, "all", fail)
     me.trigger("Preset", "popup-show", None)
 
     await until(lambda: me.alerts == ["The disk is gone."])
@@ -193,7 +194,7 @@ async def test_defaults_that_cannot_be_saved_say_why(running: Program, monkeypat
     async def fail(*_: object) -> None:
         raise HistoryError("The disk is gone.")
 
-    monkeypatch.setattr(HistoryStore, "set_preference", fail)
+    monkeypatch.setattr(Preferences, "set", fail)
     me.find("Top k value").set_value(3)
     me.press("Make these my defaults")
 

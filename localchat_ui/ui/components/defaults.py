@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from nicegui import ui
 
-from localchat_ui.chat import ChatService
+from localchat_ui.chat import ChatDefaults
 from localchat_ui.conversation import ChatOptions
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui.components.element import text_button
@@ -22,13 +22,13 @@ class Defaults:
 
     def __init__(
         self,
-        chat: ChatService,
+        defaults: ChatDefaults,
         *,
         options: Callable[[], ChatOptions | None],
         on_reset: Callable[[], None],
         on_error: Callable[[str], None],
     ) -> None:
-        self._chat = chat
+        self._defaults = defaults
         self._options = options
         self._on_error = on_error
         with ui.element("div").classes("setting defaults"):
@@ -44,7 +44,7 @@ class Defaults:
 
     def show(self) -> None:
         """Tell which defaults apply; another tab may have changed them."""
-        own = self._chat.defaults != self._chat.configured
+        own = self._defaults.current != self._defaults.configured
         if own != self._own:
             self._own = own
             self._forget_button.set_visibility(own)
@@ -67,7 +67,7 @@ class Defaults:
 
     async def _set(self, options: ChatOptions | None) -> bool:
         try:
-            await self._chat.set_defaults(options)
+            await self._defaults.set(options)
         except HistoryError as error:
             self._on_error(f"The defaults could not be saved: {error}")
             return False

@@ -7,8 +7,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Role, Version
-from localchat_ui.reply import Reply
 from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.markdown import MarkdownStream, render_markdown
 

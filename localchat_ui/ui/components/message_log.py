@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Role, Version
-from localchat_ui.reply import Reply
 from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.components.message import MessageView, Operation
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from localchat_ui.chat import ChatService
 from localchat_ui.conversation import ChatOptions, Conversation
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.presets import Presets
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.defaults import Defaults
 from localchat_ui.ui.components.element import hint_of, icon_button
@@ -48,7 +49,7 @@ DIALS = (
 
 
 class SamplingPanel:
-    def __init__(self, chat: ChatService, conversation: Conversation, *, notices: Notices) -> None:
+    def __init__(self, chat: ChatService, presets: Presets, conversation: Conversation, *, notices: Notices) -> None:
         self._chat = chat
         self._notices = notices
         self._conversation = conversation
@@ -61,14 +62,14 @@ class SamplingPanel:
                     ui.label("Settings")
                 icon_button(icons.CLOSE, "Close settings", controls="settings")
             text = conversation.options.system_prompt
-            prompt = SystemPrompt(chat, text, on_change=self._on_change, on_error=notices.show)
+            prompt = SystemPrompt(presets, text, on_change=self._on_change, on_error=notices.show)
             self._inputs["system_prompt"] = [prompt.box]
             with ui.element("div").classes("dials"):
                 for dial in DIALS:
                     self._dial(dial)
                 self._seed()
                 ui.label("Kept with this conversation. Changes apply from the next reply on.").classes("hint")
-            self._defaults = Defaults(chat, options=self._options, on_reset=self._reset, on_error=notices.show)
+            self._defaults = Defaults(chat.defaults, options=self._options, on_reset=self._reset, on_error=notices.show)
 
     def show(self, conversation: Conversation) -> None:
         """Show the settings of this conversation, unless somebody is just changing them."""
@@ -117,7 +118,7 @@ class SamplingPanel:
         self._filling = False
 
     def _reset(self) -> None:
-        self._fill(self._chat.defaults)
+        self._fill(self._chat.defaults.current)
         self._on_change()
 
     def _on_change(self, _: ValueChangeEventArguments[Any] | None = None) -> None:

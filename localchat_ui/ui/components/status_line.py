@@ -6,9 +6,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypedDict
 
+from localchat_ui.chat import Reply
 from localchat_ui.conversation import GenerationStats, Message
 from localchat_ui.model_manager import ModelManager, ModelStatus, Phase
-from localchat_ui.reply import Reply
 from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.words import counted
 

@@ -9,9 +9,9 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from localchat_ui.chat import ChatService
 from localchat_ui.conversation import PRESET_NAME_LENGTH, ChatOptions, Preset
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.presets import Presets
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_button
@@ -34,13 +34,13 @@ class SystemPrompt:
 
     def __init__(
         self,
-        chat: ChatService,
+        presets: Presets,
         text: str,
         *,
         on_change: Callable[[ValueChangeEventArguments[Any]], None],
         on_error: Callable[[str], None],
     ) -> None:
-        self._chat = chat
+        self._store = presets
         self._on_error = on_error
         self._presets: dict[str, str] = {}
         self._chosen: str | None = None
@@ -78,7 +78,7 @@ class SystemPrompt:
         """Read the presets anew; another tab may have changed them."""
         async with self._reading:  # what was read last is shown last
             try:
-                presets = await self._chat.presets()
+                presets = await self._store.all()
             except HistoryError as error:
                 self._on_error(str(error))
                 return
@@ -134,7 +134,7 @@ class SystemPrompt:
         await self.refresh()  # another tab may have used the name meanwhile
         before = self._presets.get(name)
         try:
-            await self._chat.save_preset(name, text)
+            await self._store.save(name, text)
         except HistoryError as error:
             self._name.error = str(error)
             return
@@ -150,11 +150,11 @@ class SystemPrompt:
         if self._chosen is None:
             return
         preset = Preset(name=self._chosen, text=self._presets[self._chosen])
-        if await self._done(self._chat.delete_preset(preset.name)):
+        if await self._done(self._store.delete(preset.name)):
             self._tell(f"“{preset.name}” was deleted.", preset)
 
     async def _undo(self) -> None:
-        if self._before is not None and await self._done(self._chat.save_preset(self._before.name, self._before.text)):
+        if self._before is not None and await self._done(self._store.save(self._before.name, self._before.text)):
             self._tell(f"“{self._before.name}” is back.")
 
     async def _done(self, change: Awaitable[None]) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 
+from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Version
 from localchat_ui.model_manager import ModelManager
-from localchat_ui.reply import Reply
 from localchat_ui.ui.components.download_card import DownloadCard
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.message_log import MessageLog
@@ -25,19 +24,8 @@ class Transcript:
         self,
         models: ModelManager,
         *,
-        on_action: Callable[[str, str, str | None], Awaitable[None]],
-        on_save: Callable[[str, str], Awaitable[None]],
         on_earlier: Callable[[], Awaitable[None]],
     ) -> None:
-        """`on_action` gets the name of an action, the id of its message, and of another one it leads to; `on_save` the
-        id and the new text of a message that was edited."""
-
-        async def act(event: GenericEventArguments) -> None:
-            await on_action(str(event.args["action"]), str(event.args["id"]), event.args.get("target"))
-
-        async def save(event: GenericEventArguments) -> None:
-            await on_save(str(event.args["id"]), str(event.args["text"]))
-
         with ui.element("div").classes("transcript"):
             with ui.element("div").classes("welcome") as self.welcome:
                 with ui.element("h1"):
@@ -47,7 +35,6 @@ class Transcript:
                 DownloadCard(models)
             self._earlier = text_button("Show earlier messages", on_earlier).classes("earlier")
             self.log = MessageLog()
-            self.log.on("act", act).on("save", save)
 
     @property
     def limit(self) -> int:

@@ -10,12 +10,12 @@ from nicegui import Event, ui
 from localchat_ui.access import User, current_user
 from localchat_ui.access.accounts import SHORTEST_PASSWORD
 from localchat_ui.access.administration import Administration
-from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
+from localchat_ui.ui.components.removal import Removal
 from localchat_ui.ui.desk import Outcome, field, section
 
-HINT = "Nobody sees the conversations of anybody else, administrators neither."
+HINT = "Nobody sees the conversations of anybody else, administrators neither, until they are given to somebody."
 
 
 class UsersTable:
@@ -34,7 +34,7 @@ class UsersTable:
                 text_button("Add", primary=True).props("type=submit")
             form.on("submit", self._add, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
-            self._confirm = Confirm()
+            self._removal = Removal(office, self._removed)
             self._dialog_place = ui.element("div")
         self._draw(users)
 
@@ -109,14 +109,10 @@ class UsersTable:
             form.on("submit", save, js_handler="(event) => { event.preventDefault(); emit(); }")
         dialog.open()
 
-    def _ask_to_remove(self, user: User) -> None:
-        text = (
-            f"{user.name} cannot log in any more, and the API keys are worth nothing. "
-            "The conversations stay in the database, where nobody can open them."
-        )
-        self._confirm.ask(f"Remove {user.name}?", text, "Remove", partial(self._remove, user))
+    async def _ask_to_remove(self, user: User) -> None:
+        with self._outcome.telling():
+            await self._removal.ask(user)
 
-    async def _remove(self, user: User) -> None:
-        with self._outcome.telling(f"{user.name} is gone."):
-            await self._office.remove_user(user.name)
-            await self._refresh()
+    async def _removed(self, what: str) -> None:
+        await self._refresh()
+        self._outcome.say(what)

@@ -1,30 +1,22 @@
-"""One reply on its way to whoever is looking: the one place where the engine's thread meets the event loop."""
+"""One reply on its way from the engine to whoever is looking, and to the database."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nicegui import Event
 
-from localchat_ui.conversation import (
-    ChatOptions,
-    GenerationStats,
-    Message,
-    RequestOptions,
-    Role,
-    SamplingOptions,
-    new_id,
-)
+from localchat_ui.chat.prompt import n_unseen, request_for, up_to
+from localchat_ui.conversation import ChatOptions, GenerationStats, Message, RequestOptions, SamplingOptions, new_id
 from localchat_ui.engine import base
-from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed, GenerationRequest, Turn
-from localchat_ui.history.errors import HistoryError
+from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed
+from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.push_rate import PushRate
+from localchat_ui.inlet import Inlet
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +27,14 @@ JOURNAL_SECONDS = 0.5
 class Reply:
     """A reply being written. `changed` fires at most about 20 times a second, and once more at the end.
 
-    `model` is the file that writes it; None is the model in use.
+    `model` is the file that writes it; None is the model in use. `sampling` is for this reply, in place of what the
+    `options` say; None where they say it.
     """
 
     message: Message
     options: ChatOptions
     model: Path | None = None
+    sampling: RequestOptions | None = None
     request_id: str = field(default_factory=new_id)
     changed: Event[[]] = field(default_factory=Event)
     n_tokens: int = 0
@@ -99,7 +93,7 @@ class ReplyWriter:
         path = reply.model or (self._engine.model.path if self._engine.model else None)
         message.model = path.stem if path else None
         request, owners = request_for(reply.options, messages, request_id=reply.request_id)
-        request = replace(request, model=reply.model)
+        request = replace(request, model=reply.model, sampling=reply.sampling or request.sampling)
         submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
         try:
             await asyncio.shield(submitting)
@@ -143,86 +137,7 @@ class ReplyWriter:
     async def _journal(self, reply: Reply) -> None:
         try:
             await self._store.update_message(reply.message)
+        except UnknownMessageError:
+            self.stop(reply)  # it was erased with the account
         except HistoryError as error:
             logger.warning("the growing reply could not be journalled: %s", error)
-
-
-class Inlet:
-    """Carries events from the engine's thread to the event loop, in batches at most about 20 times a second, and half
-    as often while all cores are busy.
-
-    Waking the loop for every token would make it compete with the engine for the interpreter's lock.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._events: list[base.Event] = []
-        self._arrived = asyncio.Event()
-        self._rate = PushRate()
-        self._taken_at = 0.0
-        self._first_at = 0.0
-
-    def put(self, event: base.Event) -> None:
-        """Called on the engine's thread."""
-        with self._lock:
-            self._events.append(event)
-            if len(self._events) > 1:
-                return
-        self._loop.call_soon_threadsafe(self._arrived.set)
-
-    async def take(self) -> list[base.Event]:
-        """All events since the last call, at least one; the first comes at once, later ones are gathered a while."""
-        await self._arrived.wait()
-        pause = self._taken_at + self._rate.measure() - self._loop.time()
-        if pause > 0:
-            await asyncio.sleep(pause)
-        with self._lock:
-            events, self._events = self._events, []
-            self._arrived.clear()
-        self._taken_at = self._loop.time()
-        self._first_at = self._first_at or self._taken_at
-        return events
-
-    def tokens_per_second(self, n_tokens: int) -> float:
-        elapsed = self._taken_at - self._first_at
-        return (n_tokens - 1) / elapsed if elapsed > 0 and n_tokens > 1 else 0.0
-
-
-def request_for(
-    options: ChatOptions, messages: Sequence[Message], *, request_id: str | None = None
-) -> tuple[GenerationRequest, list[int]]:
-    """The request that answers, or goes on with, the last of these messages; and `turns_of`'s second part."""
-    turns, owners = turns_of(options.system_prompt, messages)
-    sampling = RequestOptions.model_validate(options.model_dump(include=set(SamplingOptions.model_fields)))
-    return GenerationRequest(turns, sampling, id=request_id or new_id()), owners
-
-
-def up_to(branch: Sequence[Message], reply: Message) -> list[Message]:
-    """What the model reads to write this reply: all above it, and what was written of it if it goes on."""
-    index = next((index for index, message in enumerate(branch) if message.id == reply.id), len(branch))
-    return [*branch[:index], reply]
-
-
-def turns_of(system_prompt: str, messages: Sequence[Message]) -> tuple[list[Turn], list[int]]:
-    """The messages as the model sees them, and how many messages each turn behind the system turn is made of."""
-    turns: list[Turn] = []
-    owners: list[int] = []
-    for message in messages:
-        if turns and turns[-1].role is message.role:
-            # The question before was never answered. Many templates insist on roles that alternate.
-            turns[-1] = Turn(message.role, f"{turns[-1].text}\n\n{message.text}", message.thinking)
-            owners[-1] += 1
-        elif message.text or message.thinking:
-            turns.append(Turn(message.role, message.text, message.thinking))
-            owners.append(1)
-        elif owners:
-            owners[-1] += 1
-    if system_prompt.strip():
-        turns.insert(0, Turn(Role.SYSTEM, system_prompt.strip()))
-    return turns, owners
-
-
-def n_unseen(owners: Sequence[int], n_dropped: int) -> int:
-    """How many messages the oldest so many turns are made of."""
-    return sum(owners[:n_dropped])

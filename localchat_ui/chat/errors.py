@@ -1,0 +1,19 @@
+"""What people are told when a conversation cannot be changed."""
+
+from __future__ import annotations
+
+from localchat_ui.access.refusal import Refusal
+
+STILL_WRITING = "A reply is still being written. Stop it, or wait until it is finished."
+
+
+class ChatError(Exception):
+    """Something the person at the page should read; nothing was changed."""
+
+
+class RefusedError(ChatError):
+    """Whoever asks has as much under way as one may have, or the engine has; nothing was changed."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal

@@ -1,0 +1,77 @@
+"""A conversation as the model reads it: a request of turns, each made of one message or more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from localchat_ui.conversation import ChatOptions, Message, RequestOptions, Role, SamplingOptions, new_id
+from localchat_ui.engine.base import Engine, GenerationRequest, Turn
+
+
+@dataclass(frozen=True)
+class PromptView:
+    """What the model would read for the next reply, of `n_ctx` tokens that it can.
+
+    `message_tokens` is by id; the first `n_unseen` messages are not read.
+    """
+
+    text: str
+    n_tokens: int
+    n_ctx: int
+    system_tokens: int
+    message_tokens: dict[str, int]
+    n_unseen: int
+
+
+def preview(engine: Engine, options: ChatOptions, messages: Sequence[Message], n_ctx: int) -> PromptView:
+    """What would be read if these messages were answered now. Takes its time. Raises EngineError."""
+    request, owners = request_for(options, messages)
+    built = engine.preview(request)
+    n_system = len(request.turns) - len(owners)
+    by_id: dict[str, int] = {}
+    rest = iter(messages)
+    for n_messages, n_tokens in zip(owners, built.turn_tokens[n_system:], strict=True):
+        for index in range(n_messages):
+            by_id[next(rest).id] = n_tokens if index == 0 else 0
+    system_tokens = sum(built.turn_tokens[:n_system])
+    return PromptView(built.text, built.n_tokens, n_ctx, system_tokens, by_id, n_unseen(owners, built.n_dropped))
+
+
+def request_for(
+    options: ChatOptions, messages: Sequence[Message], *, request_id: str | None = None
+) -> tuple[GenerationRequest, list[int]]:
+    """The request that answers, or goes on with, the last of these messages; and `turns_of`'s second part."""
+    turns, owners = turns_of(options.system_prompt, messages)
+    sampling = RequestOptions.model_validate(options.model_dump(include=set(SamplingOptions.model_fields)))
+    return GenerationRequest(turns, sampling, id=request_id or new_id()), owners
+
+
+def up_to(branch: Sequence[Message], reply: Message) -> list[Message]:
+    """What the model reads to write this reply: all above it, and what was written of it if it goes on."""
+    index = next((index for index, message in enumerate(branch) if message.id == reply.id), len(branch))
+    return [*branch[:index], reply]
+
+
+def turns_of(system_prompt: str, messages: Sequence[Message]) -> tuple[list[Turn], list[int]]:
+    """The messages as the model sees them, and how many messages each turn behind the system turn is made of."""
+    turns: list[Turn] = []
+    owners: list[int] = []
+    for message in messages:
+        if turns and turns[-1].role is message.role:
+            # The question before was never answered. Many templates insist on roles that alternate.
+            turns[-1] = Turn(message.role, f"{turns[-1].text}\n\n{message.text}", message.thinking)
+            owners[-1] += 1
+        elif message.text or message.thinking:
+            turns.append(Turn(message.role, message.text, message.thinking))
+            owners.append(1)
+        elif owners:
+            owners[-1] += 1
+    if system_prompt.strip():
+        turns.insert(0, Turn(Role.SYSTEM, system_prompt.strip()))
+    return turns, owners
+
+
+def n_unseen(owners: Sequence[int], n_dropped: int) -> int:
+    """How many messages the oldest so many turns are made of."""
+    return sum(owners[:n_dropped])

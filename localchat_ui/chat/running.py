@@ -1,0 +1,297 @@
+"""The replies being written: begun, stopped, kept when they end, and what was sent meanwhile answered after them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from localchat_ui.access import acting_as, current_visitor
+from localchat_ui.access.quotas import Claim, Quotas
+from localchat_ui.access.refusal import Refusal
+from localchat_ui.chat.errors import STILL_WRITING, ChatError, RefusedError
+from localchat_ui.chat.reply import Reply, ReplyWriter
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    GenerationStats,
+    Message,
+    MessageState,
+    RequestOptions,
+    Role,
+    title_of,
+)
+from localchat_ui.engine.base import Engine, EngineError
+from localchat_ui.history.errors import HistoryError, UnknownMessageError
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.model_manager import ModelManager
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 256
+
+
+class RunningReplies:
+    """At most one reply in a conversation. Each belongs to whoever asked for it, and is kept however it ends.
+
+    What changes a conversation, a new reply too, happens within `alone` or `changing`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: HistoryStore,
+        models: ModelManager,
+        quotas: Quotas | None,
+        on_change: Callable[[str], None],
+    ) -> None:
+        """Without `quotas` nobody is limited.
+
+        `on_change` is told the conversation whenever a reply began or ended there, or could not begin.
+        """
+        self._engine = engine
+        self._store = store
+        self._models = models
+        self._quotas = quotas
+        self._on_change = on_change
+        self._writer = ReplyWriter(engine, store)
+        self._replies: dict[str, Reply] = {}
+        self._unsaved: dict[str, Message] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def get(self, conversation_id: str) -> Reply | None:
+        """The reply that is written there, or just being saved."""
+        return self._replies.get(conversation_id)
+
+    def newest(self, message: Message) -> Message:
+        """The message as it is now, which for a reply may be more than what is stored of it."""
+        reply = self._replies.get(message.conversation_id)
+        if reply is not None and reply.message.id == message.id:
+            return reply.message
+        return self._unsaved.get(message.id, message)
+
+    async def ask(
+        self,
+        conversation: Conversation,
+        question: Message,
+        *,
+        model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
+    ) -> Reply:
+        """Add a question and answer it, with this `model` instead of the one in use. Raises RefusedError.
+
+        The first one names the conversation, which has these `options` from then on; `sampling` is for this one reply.
+        """
+        reply = await self._begin(
+            conversation, _reply_to(question), question, model=model, options=options, sampling=sampling
+        )
+        if not conversation.title:
+            await self._give_title(conversation.id, title_of(question.text))
+        self._on_change(conversation.id)
+        return reply
+
+    async def answer(self, conversation: Conversation, branch: Sequence[Message], question: Message) -> Reply:
+        """Answer a question of the branch; what waited to be sent counts as sent now. Raises RefusedError."""
+        waiting = [message for message in branch if message.state is MessageState.QUEUED]
+        reply = await self._begin(conversation, _reply_to(question), waiting=waiting)
+        self._on_change(conversation.id)
+        return reply
+
+    async def go_on(self, conversation: Conversation, message: Message) -> Reply:
+        """Write on where this reply ended; raises RefusedError."""
+        reply = await self._begin(conversation, message)
+        self._on_change(conversation.id)
+        return reply
+
+    def stop(self, conversation_id: str) -> None:
+        """End the reply being written, if any; what was written stays."""
+        reply = self._replies.get(conversation_id)
+        if reply is None or reply.stopping:
+            return
+        reply.stopping = True
+        if reply.submitted:
+            self._writer.stop(reply)
+        elif reply.work is not None:
+            reply.work.cancel()
+
+    async def keep(self, conversation: Conversation) -> Conversation:
+        """What is stored of a conversation; a new one is stored now, and so is a reply that could not be when it ended.
+
+        Raises HistoryError.
+        """
+        stored = await self._store.conversation(conversation.id)
+        if stored is None:
+            await self._store.add_conversation(conversation)
+        for message in [m for m in self._unsaved.values() if m.conversation_id == conversation.id]:
+            await self._store.update_message(message)
+            del self._unsaved[message.id]
+        return stored or conversation
+
+    @asynccontextmanager
+    async def alone(self, conversation_id: str) -> AsyncIterator[None]:
+        """One change at a time in a conversation, however often somebody presses."""
+        lock = self._locks.setdefault(conversation_id, asyncio.Lock())
+        async with lock:
+            reply = self._replies.get(conversation_id)
+            if reply is not None and reply.task is not None and reply.message.state is not MessageState.WRITING:
+                # It is written and just being saved: whoever is so quick should not be refused.
+                await asyncio.wait([reply.task])
+            yield
+
+    @asynccontextmanager
+    async def changing(self, conversation_id: str) -> AsyncIterator[None]:
+        """A change that cannot be made while a reply is written; raises ChatError."""
+        if conversation_id in self._replies and self._replies[conversation_id].message.state is MessageState.WRITING:
+            raise ChatError(STILL_WRITING)
+        async with self.alone(conversation_id):
+            if conversation_id in self._replies:
+                raise ChatError(STILL_WRITING)
+            yield
+
+    async def close(self) -> None:
+        """Stop all replies and keep what was written of them as interrupted."""
+        self._closing = True
+        tasks = list(self._tasks)
+        for reply in list(self._replies.values()):
+            if reply.work is not None and reply.task is not None:
+                reply.work.cancel()
+                tasks.append(reply.task)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _begin(
+        self,
+        conversation: Conversation,
+        message: Message,
+        *before: Message,
+        waiting: Sequence[Message] = (),
+        model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
+    ) -> Reply:
+        """Start to write a new reply, added together with the messages `before` it, or go on with an old one.
+
+        A new conversation is stored with them, and so are changed `options`. Messages that were `waiting` count as sent
+        now. Raises RefusedError.
+        """
+        claim = await self._claim()
+        goes_on = bool(message.text or message.thinking)
+        state_before, message.state, message.error = message.state, MessageState.WRITING, None
+        reply = Reply(message, options or conversation.options, model, sampling)
+        self._replies[conversation.id] = reply
+        try:
+            await self.keep(conversation)
+            for each in waiting:
+                await self._store.update_message(replace(each, state=MessageState.COMPLETE))
+            if goes_on:
+                await self._store.update_message(message)
+            else:
+                await self._store.add_message(*before, message, options=options)
+        except BaseException:
+            message.state = state_before
+            del self._replies[conversation.id]
+            if claim:
+                claim.release()
+            raise
+        # Nobody's page or request says in these tasks for whom they work.
+        with acting_as(current_visitor()):
+            reply.work = asyncio.create_task(self._generate(reply))
+            reply.task = asyncio.create_task(self._keep(reply, claim))
+        return reply
+
+    async def _claim(self) -> Claim | None:
+        """The right to one more reply, for whoever asks; None where nobody is limited. Raises RefusedError."""
+        try:
+            if self._engine.figures.waiting >= MAX_WAITING:
+                raise Refusal(429, "queue_full", "Too many requests are waiting. Try again soon.", {"Retry-After": "5"})
+            visitor = current_visitor()
+            if self._quotas is None or visitor is None:
+                return None
+            claim = await self._quotas.claim(visitor)
+            claim.take()
+            return claim
+        except Refusal as refusal:
+            raise RefusedError(refusal) from None
+
+    async def _generate(self, reply: Reply) -> GenerationStats:
+        if reply.model is None:
+            await self._models.ready()
+        return await self._writer.write(reply)
+
+    async def _keep(self, reply: Reply, claim: Claim | None) -> None:
+        """Wait for the reply to end, however it does, and keep it."""
+        message = reply.message
+        assert reply.work is not None
+        try:
+            message.stats = await reply.work
+            cancelled = message.stats.finish_reason == "cancelled"
+            state = MessageState.STOPPED if cancelled else MessageState.COMPLETE
+        except EngineError as error:
+            state, message.error = MessageState.FAILED, str(error)
+        except asyncio.CancelledError:
+            state = MessageState.STOPPED if reply.stopping else MessageState.INTERRUPTED
+        except Exception:
+            logger.exception("a reply failed")
+            state = MessageState.FAILED
+            message.error = "Something went wrong inside the program. The log says what; please try again."
+        message.state = state
+        try:
+            await self._store.update_message(message)
+        except UnknownMessageError:
+            logger.info("a reply ended because its conversation was erased")
+        except HistoryError as error:
+            message.error = f"The reply could not be saved: {error}"
+            self._unsaved[message.id] = message
+        reply.finished = True
+        del self._replies[message.conversation_id]
+        if claim:
+            claim.release()
+        reply.changed.emit()
+        self._on_change(message.conversation_id)
+        if state in (MessageState.COMPLETE, MessageState.STOPPED) and not self._closing:
+            task = asyncio.create_task(self._answer_queued(message.conversation_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._on_queue_done)
+
+    async def _answer_queued(self, conversation_id: str) -> None:
+        """Answer what was sent while the reply before was written."""
+        async with self.alone(conversation_id):
+            conversation = await self._store.conversation(conversation_id)
+            if conversation is None or conversation_id in self._replies or self._closing:
+                return
+            messages = await self._store.branch(conversation_id)
+            if not messages or messages[-1].state is not MessageState.QUEUED:
+                return
+            try:
+                await self.answer(conversation, messages, messages[-1])
+                return
+            except RefusedError as refused:
+                # Nobody waits for an answer who could be told; the place of the reply says it, and has a Retry.
+                for message in messages:
+                    if message.state is MessageState.QUEUED:
+                        await self._store.update_message(replace(message, state=MessageState.COMPLETE))
+                unanswered = replace(_reply_to(messages[-1]), state=MessageState.FAILED, error=str(refused))
+                await self._store.add_message(unanswered)
+        self._on_change(conversation_id)
+
+    def _on_queue_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a queued message could not be answered", exc_info=task.exception())
+
+    async def _give_title(self, conversation_id: str, title: str) -> None:
+        try:
+            await self._store.rename(conversation_id, title)
+        except HistoryError as error:
+            # The message is sent by now, and better without a title than twice.
+            logger.warning("the conversation got no title: %s", error)
+
+
+def _reply_to(question: Message) -> Message:
+    return Message(question.conversation_id, Role.ASSISTANT, "", parent_id=question.id)

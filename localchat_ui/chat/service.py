@@ -1,0 +1,312 @@
+"""What pages and routes do to conversations."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from nicegui import Event
+
+from localchat_ui.access.quotas import Quotas
+from localchat_ui.chat.defaults import ChatDefaults
+from localchat_ui.chat.errors import STILL_WRITING, ChatError
+from localchat_ui.chat.prompt import PromptView, preview
+from localchat_ui.chat.reply import Reply
+from localchat_ui.chat.running import RunningReplies
+from localchat_ui.conversation import (
+    ChatOptions,
+    Conversation,
+    Message,
+    MessageState,
+    RequestOptions,
+    Role,
+    Version,
+    title_of,
+)
+from localchat_ui.engine.base import Engine, GenerationRequest, Turn
+from localchat_ui.exchange import transfer
+from localchat_ui.exchange.transfer import ImportReport
+from localchat_ui.history.search import SearchHit
+from localchat_ui.history.store import HistoryStore
+from localchat_ui.model_manager import ModelManager
+
+logger = logging.getLogger(__name__)
+
+UNDO_TIME = timedelta(hours=1)
+
+
+class ChatService:
+    """Writes conversations, which are trees: an edit or another answer is a new branch, and no branch is ever lost.
+
+    Methods raise ChatError or HistoryError with words for people; then nothing was changed. Events fire on the event
+    loop: `list_changed` when the list of conversations did; `conversation_changed` with the id when messages, title or
+    options of one did.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: HistoryStore,
+        models: ModelManager,
+        defaults: ChatDefaults,
+        quotas: Quotas | None = None,
+    ) -> None:
+        """Without `quotas` nobody is limited."""
+        self.defaults = defaults
+        self.list_changed: Event[[]] = Event()
+        self.conversation_changed: Event[[str]] = Event()
+        self._engine = engine
+        self._store = store
+        self._models = models
+        self._replies = RunningReplies(engine, store, models, quotas, on_change=self._tell_both)
+        self._started = asyncio.Event()
+
+    async def start(self) -> None:
+        """Mark what a crash left unfinished, and forget what was deleted for good. Raises HistoryError."""
+        interrupted = await self._store.interrupt_unfinished()
+        if interrupted:
+            logger.info("%d replies were interrupted when the program ended last", interrupted)
+        await self._store.purge(UNDO_TIME)
+        self._started.set()
+
+    async def started(self) -> None:
+        """Wait until conversations can be read and made: a page may be asked for before that."""
+        await self._started.wait()
+        await self.defaults.read()
+
+    async def close(self) -> None:
+        """Stop all replies and keep what was written of them as interrupted."""
+        await self._replies.close()
+
+    # Reading
+
+    def new_conversation(self) -> Conversation:
+        """A conversation that is kept from its first message or setting on."""
+        return Conversation(options=self.defaults.current)
+
+    async def conversations(self, limit: int = 50, offset: int = 0) -> list[Conversation]:
+        """Pinned ones first, then the newest."""
+        return await self._store.conversations(limit, offset)
+
+    async def search(self, query: str, limit: int = 20, offset: int = 0) -> list[SearchHit]:
+        """Titles and messages in which the words of the query occur."""
+        return await self._store.search(query, limit, offset)
+
+    async def open(self, conversation_id: str) -> Conversation | None:
+        return await self._store.conversation(conversation_id)
+
+    async def messages(self, conversation_id: str, limit: int | None = None) -> tuple[list[Message], Reply | None]:
+        """The branch shown, root first, or its last so many messages; and the reply if one of them is being written.
+
+        Text and events join without a gap for whoever subscribes before the next `await`.
+        """
+        messages = await self._store.branch(conversation_id, limit)
+        reply = self._replies.get(conversation_id)
+        if reply is None and any(message.state is MessageState.WRITING for message in messages):
+            # It ended while the branch was read: what was read is older than what is stored now.
+            messages = await self._store.branch(conversation_id, limit)
+            reply = self._replies.get(conversation_id)
+        messages = [self._replies.newest(message) for message in messages]
+        if reply is None or reply.message not in messages or reply.message.state is not MessageState.WRITING:
+            return messages, None
+        return messages, reply
+
+    async def earlier(self, conversation_id: str, before: str, limit: int) -> list[Message]:
+        """At most so many messages of the branch shown that stand above this one, root first."""
+        return await self._store.branch(conversation_id, limit, before)
+
+    async def versions(self, messages: Sequence[Message]) -> dict[str, Version]:
+        """Which of its versions each of these messages is, by id."""
+        return await self._store.versions(messages)
+
+    async def preview(self, conversation: Conversation) -> PromptView:
+        """What the model in use would read if the branch shown were answered now. Raises EngineError."""
+        messages, _ = await self.messages(conversation.id)
+        n_ctx = self._models.context_length
+        return await asyncio.to_thread(preview, self._engine, conversation.options, messages, n_ctx)
+
+    async def count_tokens(self, text: str) -> int:
+        """Tokens that a text would add to a message. Raises EngineError, also when it could not be sent at all."""
+        request = GenerationRequest([Turn(Role.USER, text)])
+        return (await asyncio.to_thread(self._engine.preview, request)).turn_tokens[-1]
+
+    def is_writing(self, conversation_id: str) -> bool:
+        return self._replies.get(conversation_id) is not None
+
+    # Talking
+
+    async def send(
+        self,
+        conversation: Conversation,
+        text: str,
+        *,
+        queue: bool = False,
+        model: Path | None = None,
+        options: ChatOptions | None = None,
+        sampling: RequestOptions | None = None,
+    ) -> Reply | None:
+        """Add a message and start the reply, with this `model` instead of the one in use.
+
+        The conversation has these `options` from then on; `sampling` is for this one reply. While another reply is
+        written that is an error; with `queue` the message is kept and answered after it, as the conversation says then.
+        """
+        if not text.strip():
+            raise ChatError("The message is empty.")
+        question = Message(conversation.id, Role.USER, text.strip("\n"))
+        async with self._replies.alone(conversation.id):
+            writing = self._replies.get(conversation.id) is not None
+            if writing and not queue:
+                raise ChatError(STILL_WRITING)
+            stored = await self._store.conversation(conversation.id) or conversation
+            question.parent_id = stored.head_id
+            if not writing:
+                return await self._replies.ask(stored, question, model=model, options=options, sampling=sampling)
+            await self._replies.keep(stored)
+            question.state = MessageState.QUEUED
+            await self._store.add_message(question)
+        self.conversation_changed.emit(conversation.id)
+        return None
+
+    async def take_back(self, conversation: Conversation, message_id: str) -> None:
+        """Delete a message that still waits for the reply before it, and those that wait behind it."""
+        async with self._replies.alone(conversation.id):
+            message = await self._store.message(message_id)
+            if message is None or message.state is not MessageState.QUEUED:
+                raise ChatError("This message has been sent by now.")
+            await self._store.delete_message(message_id)
+        self.conversation_changed.emit(conversation.id)
+
+    async def retry(self, conversation: Conversation) -> Reply:
+        """Answer the last question once more; the reply it had stays in the tree."""
+        async with self._replies.changing(conversation.id):
+            stored = await self._replies.keep(conversation)
+            messages = await self._store.branch(stored.id)
+            question = next((message for message in reversed(messages) if message.role is Role.USER), None)
+            if question is None:
+                raise ChatError("There is no question to answer yet.")
+            return await self._replies.answer(stored, messages, question)
+
+    async def regenerate(self, conversation: Conversation, message_id: str) -> Reply:
+        """Answer once more the question that this reply answered, or this question; other versions stay in the tree."""
+        async with self._replies.changing(conversation.id):
+            stored, messages, index = await self._find(conversation, message_id)
+            if messages[index].role is Role.ASSISTANT:
+                index -= 1
+            if index < 0:
+                raise ChatError("There is no question above this message.")
+            return await self._replies.answer(stored, messages, messages[index])
+
+    async def edit_question(self, conversation: Conversation, message_id: str, text: str) -> Reply:
+        """Ask differently, in a branch of its own."""
+        if not text.strip():
+            raise ChatError("The message is empty.")
+        async with self._replies.changing(conversation.id):
+            stored, messages, index = await self._find(conversation, message_id)
+            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=messages[index].parent_id)
+            return await self._replies.ask(stored, question)
+
+    async def edit_answer(self, conversation: Conversation, message_id: str, text: str) -> None:
+        """Put other words into the model's mouth, in a branch of its own."""
+        async with self._replies.changing(conversation.id):
+            stored, messages, index = await self._find(conversation, message_id)
+            before = messages[index]
+            edited = Message(stored.id, Role.ASSISTANT, text, parent_id=before.parent_id, model=before.model)
+            await self._store.add_message(edited)
+        self.conversation_changed.emit(stored.id)
+
+    async def continue_reply(self, conversation: Conversation) -> Reply:
+        """Go on with the last reply where it ended."""
+        async with self._replies.changing(conversation.id):
+            stored = await self._replies.keep(conversation)
+            messages = await self._store.branch(stored.id)
+            if not messages or messages[-1].role is not Role.ASSISTANT:
+                raise ChatError("There is no reply to go on with.")
+            return await self._replies.go_on(stored, messages[-1])
+
+    def stop(self, conversation_id: str) -> None:
+        """End the reply being written, if any; what was written stays."""
+        self._replies.stop(conversation_id)
+
+    # The tree
+
+    async def select_version(self, conversation: Conversation, message_id: str) -> None:
+        """Show the branch through this version, down to where it was last."""
+        async with self._replies.changing(conversation.id):
+            await self._store.select_version(conversation.id, message_id)
+        self.conversation_changed.emit(conversation.id)
+
+    async def delete_message(self, conversation: Conversation, message_id: str) -> None:
+        """Hide a message and what follows it; `restore_message` brings it back for an hour."""
+        async with self._replies.changing(conversation.id):
+            await self._store.delete_message(message_id)
+        self._tell_both(conversation.id)
+
+    async def restore_message(self, conversation: Conversation, message_id: str) -> None:
+        async with self._replies.changing(conversation.id):
+            await self._store.restore_message(message_id)
+        self._tell_both(conversation.id)
+
+    async def fork(self, conversation_id: str, message_id: str) -> Conversation:
+        """A new conversation that begins with a copy of this one up to that message."""
+        forked = await self._store.fork(conversation_id, message_id)
+        self.list_changed.emit()
+        return forked
+
+    # Conversations
+
+    async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
+        """Change sampling or system prompt from the next reply on."""
+        async with self._replies.alone(conversation.id):
+            await self._replies.keep(conversation)
+            await self._store.set_options(conversation.id, options)
+        self.conversation_changed.emit(conversation.id)
+
+    async def rename(self, conversation_id: str, title: str) -> None:
+        await self._store.rename(conversation_id, title_of(title))
+        self.list_changed.emit()
+        self.conversation_changed.emit(conversation_id)
+
+    async def set_pinned(self, conversation_id: str, pinned: bool) -> None:
+        await self._store.set_pinned(conversation_id, pinned)
+        self.list_changed.emit()
+
+    async def delete(self, conversation_id: str) -> None:
+        """Delete a conversation; `restore` brings it back for an hour."""
+        self.stop(conversation_id)
+        await self._store.delete(conversation_id)
+        self._tell_both(conversation_id)
+
+    async def restore(self, conversation_id: str) -> None:
+        await self._store.restore(conversation_id)
+        self._tell_both(conversation_id)
+
+    async def export(self, extension: str, conversation_id: str | None = None) -> tuple[str, str]:
+        """Name and text of a file, "md" or "json", with one conversation or all."""
+        conversation = await self._store.conversation(conversation_id) if conversation_id else None
+        write = transfer.export_json if extension == "json" else transfer.export_markdown
+        text = await write(self._store, conversation_id)
+        return transfer.file_name(conversation, extension), text
+
+    async def import_file(self, data: bytes) -> ImportReport:
+        """Add the conversations of a file; raises ImportRefusedError when there are none in it."""
+        try:
+            return await transfer.import_file(self._store, data)
+        finally:
+            self.list_changed.emit()
+
+    async def _find(self, conversation: Conversation, message_id: str) -> tuple[Conversation, list[Message], int]:
+        """What is stored of a conversation, its branch, and where in it that message is."""
+        stored = await self._replies.keep(conversation)
+        messages = await self._store.branch(stored.id)
+        index = next((index for index, message in enumerate(messages) if message.id == message_id), None)
+        if index is None:
+            raise ChatError("This message is no longer shown; it may have been changed in another tab.")
+        return stored, messages, index
+
+    def _tell_both(self, conversation_id: str) -> None:
+        """Whoever looks at the conversation, and whoever looks at the list."""
+        self.conversation_changed.emit(conversation_id)
+        self.list_changed.emit()

@@ -1,0 +1,72 @@
+"""Asks before an account is removed, and what becomes of what that person has written."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from localchat_ui.access import User
+from localchat_ui.access.administration import Administration
+from localchat_ui.ui.components.dialog import Dialog
+from localchat_ui.ui.components.element import text_button
+from localchat_ui.ui.desk import Outcome
+
+ERASE = "erase"
+CHOSEN = "(event) => emit(event.target.value)"
+GONE = "{name} cannot log in any more, and the API keys are worth nothing."
+CHOICE = "There are {belongings}. Choose what becomes of them: what is erased cannot be brought back."
+
+
+class Removal:
+    """Stands where it is made; one dialog at a time."""
+
+    def __init__(self, office: Administration, removed: Callable[[str], Awaitable[None]]) -> None:
+        """`removed` is called with what came of it, in words."""
+        self._office = office
+        self._removed = removed
+        self._place = ui.element("div")
+
+    async def ask(self, user: User) -> None:
+        """Raises what Administration raises."""
+        belongings = await self._office.belongings(user.name)
+        others = [other.name for other in await self._office.users() if other.id != user.id]
+        choice = "" if belongings else ERASE
+
+        def choose(event: GenericEventArguments) -> None:
+            nonlocal choice
+            choice = str(event.args)
+
+        async def remove() -> None:
+            with self._place, outcome.telling():
+                heir = choice.removeprefix("to ") if choice.startswith("to ") else None
+                went = await self._office.remove_user(user.name, give_to=heir, erase=choice == ERASE)
+                dialog.close()
+                became = (f"erased: {went}" if heir is None else f"{heir} has {went} more") if went else ""
+                await self._removed(f"{user.name} is gone; {became}." if became else f"{user.name} is gone.")
+
+        self._place.clear()
+        with self._place:
+            dialog = Dialog(f"Remove {user.name}?", close="Close")
+            with dialog.body:
+                ui.label(GONE.format(name=user.name)).classes("dialog-text")
+                if belongings:
+                    ui.label(CHOICE.format(belongings=belongings)).classes("dialog-text")
+                    with ui.element("select").classes("plain-select") as select:
+                        select.props["aria-label"] = "What becomes of them"
+                        _option("", "Choose…")
+                        _option(ERASE, "Erase them for good")
+                        for name in others:
+                            _option(f"to {name}", f"Give them to {name}")
+                    select.on("change", choose, js_handler=CHOSEN)
+                outcome = Outcome()
+                with ui.element("div").classes("dialog-actions"):
+                    text_button("Cancel", dialog.close)
+                    text_button("Remove", remove).classes("danger")
+        dialog.open()
+
+
+def _option(value: str, label: str) -> None:
+    option = ui.element("option")
+    option.props["value"], option.props["label"] = value, label

@@ -1,0 +1,117 @@
+"""What the buttons of messages do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from localchat_ui.chat import ChatError, ChatService
+from localchat_ui.conversation import Conversation, Role
+from localchat_ui.engine.base import EngineError
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.ui.components.composer import Composer
+from localchat_ui.ui.components.message import MessageView
+from localchat_ui.ui.components.message_log import MessageLog
+from localchat_ui.ui.components.notices import Notices
+
+
+class MessageActions:
+    """Acts on the `conversation` that is open when a button is pressed; what goes wrong is said in the `notices`."""
+
+    def __init__(
+        self,
+        chat: ChatService,
+        *,
+        log: MessageLog,
+        composer: Composer,
+        notices: Notices,
+        frame: ui.element,
+        conversation: Callable[[], Conversation],
+        before: Callable[[], Awaitable[None]],
+        on_open: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`before` is awaited before anything is done; `on_open` gets the id of a conversation to go to.
+
+        What a button does may remove the button; the `frame` stays.
+        """
+        self._chat = chat
+        self._log = log
+        self._composer = composer
+        self._notices = notices
+        self._frame = frame
+        self._conversation = conversation
+        self._before = before
+        self._on_open = on_open
+        log.on("act", self._act).on("save", self._save_edit)
+
+    async def _act(self, event: GenericEventArguments) -> None:
+        view = self._log.view(str(event.args["id"]))
+        if view is None:
+            return
+        await self._before()
+        with self._complaining():
+            await self._do(str(event.args["action"]), view, event.args.get("target"))
+
+    async def _do(self, action: str, view: MessageView, target: str | None) -> None:
+        chat, conversation, message = self._chat, self._conversation(), view.message
+        if action == "copy":
+            ui.run_javascript(f"localchat.clipboard.deliver({json.dumps(message.text)})")
+        elif action == "about":
+            self._log.toggle_receipt(view)
+        elif action == "edit":
+            self._log.edit(view, message.text)
+        elif action == "retry":
+            await chat.retry(conversation)
+        elif action == "continue":
+            await chat.continue_reply(conversation)
+        elif action == "regenerate":
+            await chat.regenerate(conversation, message.id)
+        elif action in ("previous", "next") and target:
+            await chat.select_version(conversation, target)
+        elif action == "fork":
+            await self._on_open((await chat.fork(conversation.id, message.id)).id)
+        elif action == "take-back":
+            await chat.take_back(conversation, message.id)
+            self._composer.restore(message.text)
+        elif action == "delete":
+            await chat.delete_message(conversation, message.id)
+            self._notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
+
+    async def _save_edit(self, event: GenericEventArguments) -> None:
+        """Put an edited text in place of the message's; the text is kept whatever goes wrong."""
+        message_id, text = str(event.args["id"]), str(event.args["text"])
+        view = self._log.view(message_id)
+        if view is None:
+            self._notices.show("The message that was edited is no longer shown here. Its new text is in the box.")
+            self._composer.restore(text)
+            return
+        try:
+            if view.message.role is Role.USER:
+                await self._chat.edit_question(self._conversation(), message_id, text)
+                ui.run_javascript("localchat.scrolling.toEnd()")
+            else:
+                await self._chat.edit_answer(self._conversation(), message_id, text)
+        except (ChatError, HistoryError) as error:
+            self._log.edit(view, text)
+            self._notices.show(str(error))
+        else:
+            self._notices.clear()
+
+    async def _restore(self, conversation: Conversation, message_id: str) -> None:
+        with self._complaining():
+            await self._chat.restore_message(conversation, message_id)
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        """Tell what went wrong, and forget what went wrong before."""
+        self._notices.clear()
+        with self._frame:
+            try:
+                yield
+            except (ChatError, HistoryError, EngineError) as error:
+                self._notices.show(str(error))
