@@ -109,6 +109,8 @@ class Accounts(Records):
             )
             if user_id is None:
                 raise _unknown(name)
+            if keep_an_admin:
+                await _require_an_admin(session)
             await session.execute(delete(QuotaRow).where(QuotaRow.user_id == user_id))
             await session.execute(delete(UsageRow).where(UsageRow.person == User(user_id, "").counted_as))
             theirs = await belongings.belongings_of(session, user_id)
@@ -118,8 +120,6 @@ class Accounts(Records):
                 await belongings.erase(session, user_id)
             else:
                 raise BelongingsError(f"{clean_name(name)} has {theirs}. Erase them, or give them to somebody.")
-            if keep_an_admin:
-                await _require_an_admin(session)
             return theirs
 
     async def set_admin(self, name: str, is_admin: bool) -> None:
