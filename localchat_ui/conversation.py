@@ -64,9 +64,7 @@ class FullSampling(SamplingOptions):
     xtc_threshold: float = Field(0.1, ge=0, le=1, description="tokens at least this likely are those left out")
     mirostat_tau: float = Field(0.0, ge=0, le=20, description="surprise that mirostat 2 aims at; 0 is off")
     mirostat_eta: float = Field(0.1, gt=0, le=1, description="how fast mirostat learns")
-    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
-        default_factory=dict, description="added to the score of a token, by its id"
-    )
+    logit_bias: dict[int, float] = Field(default_factory=dict, description="added to the score of a token, by its id")
     grammar: str | None = Field(None, max_length=100_000, description="GBNF grammar that the reply has to follow")
     json_schema: dict[str, Any] | None = Field(None, description="JSON schema that the reply has to follow")
 

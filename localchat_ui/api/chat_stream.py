@@ -16,7 +16,7 @@ from localchat_ui.api.metrics import Metrics
 from localchat_ui.api.reply_events import Place, events, farewell, place_in
 from localchat_ui.api.requests import sampling_of
 from localchat_ui.api.routes import ERRORS, router, while_connected
-from localchat_ui.api.schemas import Body
+from localchat_ui.api.schemas import Biased, Body
 from localchat_ui.api.sse import EventStream
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import (
@@ -47,7 +47,7 @@ NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "descripti
 BUSY: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody, "description": "A reply is still being written"}}
 
 
-class ChatRequest(Body, ChatOptions, FullSampling):
+class ChatRequest(Body, Biased, ChatOptions, FullSampling):
     """A message. The system prompt and the sampling values that the page shows stay with the conversation; the others
     are for this one reply."""
 

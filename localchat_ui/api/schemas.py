@@ -140,7 +140,15 @@ class Body(BaseModel):
         return without_nulls(data)
 
 
-class _Request(Body, RequestOptions):
+class Biased(BaseModel):
+    """The bounds that OpenAI's protocol has; the engine takes whatever is a number."""
+
+    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        default_factory=dict, description="added to the score of a token, by its id"
+    )
+
+
+class _Request(Body, Biased, RequestOptions):
     """What all requests share. Sampling values that are left out are the ones the program was started with."""
 
     model: str | None = Field(None, description="an installed model; left out, the model in use", examples=[None])

@@ -245,6 +245,8 @@ class RunningReplies:
             await self._store.update_message(message)
         except UnknownMessageError:
             logger.info("a reply ended because its conversation was erased")
+            state = message.state = MessageState.FAILED
+            message.error = "The conversation was erased while this was written."
         except HistoryError as error:
             message.error = f"The reply could not be saved: {error}"
             self._unsaved[message.id] = message
