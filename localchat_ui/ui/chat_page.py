@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ class ChatPage:
         self._wanted: str | None = None
         self._root = root_path()
         self._is_gone = False
+        self._n_reads = 0
         # An id, which needs no escaping; the browser's own functions read it.
         ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
         design.apply()
@@ -120,6 +122,10 @@ class ChatPage:
 
     async def open(self, conversation_id: str | None, *, remember: bool = True, arrive: bool = True) -> None:
         """Show another conversation, or an empty one, without loading the page anew; the person goes there with it."""
+        with self._complaining():
+            await self._open(conversation_id, remember, arrive)
+
+    async def _open(self, conversation_id: str | None, remember: bool, arrive: bool) -> None:
         self._wanted = conversation_id
         conversation = await self.chat.open(conversation_id) if conversation_id else None
         if self._wanted != conversation_id:
@@ -141,10 +147,11 @@ class ChatPage:
     async def reach(self, message_id: str) -> None:
         """Go to a message of the conversation that is open, however far up it stands."""
         conversation_id = self.conversation.id
-        while self.transcript.log.view(message_id) is None and self.transcript.has_earlier:
-            await self._show_earlier()
-            if conversation_id != self.conversation.id:
-                return  # somebody opened another one meanwhile
+        with self._complaining():
+            while self.transcript.log.view(message_id) is None and self.transcript.has_earlier:
+                await self._read_earlier()
+                if conversation_id != self.conversation.id:
+                    return  # somebody opened another one meanwhile
         ui.run_javascript(f"localchat.scrolling.reach({json.dumps(message_id)})")
 
     async def sync(self) -> None:
@@ -181,6 +188,14 @@ class ChatPage:
             AccountButton(self.guard)
             icon_button(icons.SETTINGS, "Settings", controls="settings")
 
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        """Tell that something could not be read; what stands here stays."""
+        try:
+            yield
+        except HistoryError as error:
+            self.notices.show(str(error))
+
     def _complain(self, error: str) -> None:
         self.notices.show(error)
 
@@ -196,6 +211,10 @@ class ChatPage:
         ui.run_javascript("localchat.scrolling.toEnd()")
 
     async def _show_earlier(self) -> None:
+        with self._complaining():
+            await self._read_earlier()
+
+    async def _read_earlier(self) -> None:
         first = self.transcript.first_id
         async with self._syncing:
             if first is None or first != self.transcript.first_id:
@@ -214,11 +233,16 @@ class ChatPage:
         return messages, await self.chat.preview(self.conversation)
 
     async def _on_conversation_changed(self, conversation_id: str) -> None:
-        if conversation_id != self.conversation.id:
-            return
+        if conversation_id == self.conversation.id:
+            with self._complaining():
+                await self._follow(conversation_id)
+
+    async def _follow(self, conversation_id: str) -> None:
+        self._n_reads += 1
+        ticket = self._n_reads
         conversation = await self.chat.open(conversation_id)
-        if conversation_id != self.conversation.id:
-            return  # somebody opened another one meanwhile
+        if conversation_id != self.conversation.id or ticket != self._n_reads:
+            return  # somebody opened another one meanwhile, or it is read anew
         if conversation is not None:
             self.conversation = conversation
             if not self.is_stored:

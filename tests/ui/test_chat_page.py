@@ -164,6 +164,24 @@ async def test_a_message_is_given_back_when_it_cannot_be_sent(
     assert me.articles == []
 
 
+async def test_what_cannot_be_read_is_told_and_what_stands_there_stays(
+    running: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise HistoryError("The database is locked.")
+
+    me, friend = await visit(running), await visit(running)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    await friend.open(address_of(me))
+    before = friend.articles
+    with monkeypatch.context() as broken:
+        broken.setattr(HistoryStore, "branch", fail)
+        me.rename("Hi", "Another")
+        await until(lambda: friend.alerts == ["The database is locked."])
+    assert friend.articles == before
+
+
 # What can be done with a message
 
 

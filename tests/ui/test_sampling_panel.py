@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from localchat_ui.conversation import ChatOptions
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
+from localchat_ui.history.store import HistoryStore
 from localchat_ui.ui.components import system_prompt
 from tests.ui.conftest import Program, Visitor, text_of, until
 
@@ -38,6 +41,28 @@ async def test_a_system_prompt_is_saved_under_a_name_and_chosen_again(
     assert "display-value" not in me.find("Preset").props
     await until(lambda: saved)
     assert saved[-1].system_prompt == "You are a pirate."
+
+
+async def test_what_is_being_saved_is_not_overwritten_by_what_was_read_before(
+    running: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, waiting, go_on = HistoryStore.set_options, asyncio.Event(), asyncio.Event()
+
+    async def wait_and_store(self: HistoryStore, conversation_id: str, options: ChatOptions) -> None:
+        waiting.set()
+        await go_on.wait()
+        await store(self, conversation_id, options)
+
+    me = await visit(running)
+    me.say("Hi")
+    await me.sees_reply("Hi")
+    monkeypatch.setattr(HistoryStore, "set_options", wait_and_store)
+    me.find("System prompt").set_value("Rhyme.")
+    await waiting.wait()
+    me.rename("Hi", "Another")
+    await until(lambda: 'document.title = "Another · LocalChat"' in me.scripts)
+    assert me.find("System prompt").value == "Rhyme."
+    go_on.set()
 
 
 async def test_somebody_who_comes_later_finds_the_presets_and_which_one_applies(running: Program) -> None:

@@ -56,6 +56,7 @@ class SamplingPanel:
         self._inputs: dict[str, list[Any]] = {}
         self._filling = False
         self._saving: asyncio.TimerHandle | None = None
+        self._n_storing = 0
         with ui.element("aside").classes("panel").props("id=settings aria-label=Settings"):
             with ui.element("div").classes("panel-title"):
                 with ui.element("h2"):
@@ -73,7 +74,7 @@ class SamplingPanel:
 
     def show(self, conversation: Conversation) -> None:
         """Show the settings of this conversation, unless somebody is just changing them."""
-        if self._saving is not None and conversation.id == self._conversation.id:
+        if conversation.id == self._conversation.id and (self._saving is not None or self._n_storing):
             return
         changed = self._take_change()
         if changed is not None:
@@ -162,10 +163,13 @@ class SamplingPanel:
             return None
 
     async def _store(self, conversation: Conversation, options: ChatOptions) -> None:
+        self._n_storing += 1
         try:
             await self._chat.set_options(conversation, options)
         except HistoryError as error:
             self._notices.show(f"The settings could not be saved: {error}")
+        finally:
+            self._n_storing -= 1
 
 
 def _bounds(field: str) -> tuple[float | None, float | None]:
