@@ -14,7 +14,8 @@ from localchat_ui.api.backend import Backend
 from localchat_ui.api.metrics import MeteredEngine
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
-from localchat_ui.engine.llama import supports_gpu
+from localchat_ui.engine.llama import ModelOptions, supports_gpu
+from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.history.database import Database
 from localchat_ui.history.preferences import Preferences
@@ -84,12 +85,23 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
 
 
 def _llama(settings: Settings) -> LlamaEngine:
-    return LlamaEngine(
+    options = LoadOptions(
         n_ctx=settings.n_ctx,
         parallel=settings.parallel,
         n_batch=settings.n_batch,
         n_threads=settings.n_threads,
-        n_gpu_layers=settings.n_gpu_layers,
+        kv_type=settings.kv_type,
+        flash_attention=settings.flash_attention,
+        model=ModelOptions(
+            n_gpu_layers=settings.n_gpu_layers,
+            main_gpu=settings.main_gpu,
+            tensor_split=settings.tensor_shares,
+            use_mmap=settings.use_mmap,
+            use_mlock=settings.use_mlock,
+        ),
+    )
+    return LlamaEngine(
+        options,
         memory_budget=settings.model_memory_bytes,
         idle_seconds=60 * settings.model_idle_minutes,
     )

@@ -204,6 +204,9 @@ class Engine(Protocol):
         `on_progress` gets shares of 1. Raises ModelLoadError.
         """
 
+    def holds(self, path: Path) -> bool:
+        """Whether the model of this file is in memory, and the file has not changed since it was loaded."""
+
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Queue a request. Its events reach `emit` on the engine's thread; the last is Done or Failed, exactly once.
 
@@ -214,10 +217,12 @@ class Engine(Protocol):
     def preview(self, request: GenerationRequest) -> PromptBuilt:
         """What the model would read for this request; blocks and raises as `submit` does."""
 
-    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
-        """The meaning of each text (or its tokens) as a vector, beside all generating; blocks, and ends with `close`.
+    def embed(
+        self, texts: Sequence[str | Sequence[int]], model: Path | None = None, *, request_id: str = ""
+    ) -> Embeddings:
+        """The meaning of each text (or its tokens) as a vector, computed between the steps of the replies; blocks.
 
-        Raises EngineError when the model has none to give.
+        Raises EngineError when the model has none to give, when it was cancelled by its `request_id`, or at `close`.
         """
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:

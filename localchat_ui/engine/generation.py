@@ -11,6 +11,7 @@ from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, To
 from localchat_ui.engine.context import Context
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt
+from localchat_ui.engine.prompt_lookup import PromptLookup
 from localchat_ui.engine.sampler import Sampler, log_probabilities
 from localchat_ui.engine.sequences import KvSequence
 from localchat_ui.engine.text import TextStream
@@ -18,7 +19,10 @@ from localchat_ui.engine.text import TextStream
 
 @dataclass(eq=False)
 class Generation:
-    """Waits, reads, writes. Who runs has a sequence and a sampler; `row` is where its next token can be read from."""
+    """Waits, reads, writes. Who runs has a sequence and a sampler; `row` is where its next token can be read from.
+
+    `draft` are tokens that may follow the last one; they are decoded with it and kept as far as they are right.
+    """
 
     request: GenerationRequest
     prompt: Prompt
@@ -27,9 +31,11 @@ class Generation:
     tokens: list[int] = field(init=False)
     seed: int = field(init=False)
     text: TextStream = field(init=False)
+    lookup: PromptLookup = field(default_factory=PromptLookup)
     sequence: KvSequence | None = None
     sampler: Sampler | None = None
     row: int | None = None
+    draft: list[int] = field(default_factory=list)
     reused: int = 0
     place: int = 0
     cancelled: bool = False
@@ -56,13 +62,32 @@ class Generation:
         if self.sampler is not None:
             self.sampler = self.sampler.changed(model, self._seeded(), self.tokens)
 
+    def guess(self, n_ctx: int) -> None:
+        """Make a draft of what may follow; none where every rounding counts, several rows are rounded unlike one."""
+        room = min(self.sampling.max_tokens - self.n_replied, n_ctx - len(self.tokens)) - 1
+        self.draft = [] if self.deterministic or room < 1 else self.lookup.guess(self.tokens, room)
+
     def advance(self, model: Model, context: Context, n_ctx: int) -> str | None:
         """Take a step on from what was just decoded; returns why the reply is finished, when it is."""
         if self.row is None:
             self._tell_progress()
             return None
         assert self.sampler is not None
-        token = self.sampler.sample(context, self.row)
+        draft, self.draft = self.draft, []
+        row = self.row - len(draft)
+        n_right = 0
+        while True:
+            token = self.sampler.sample(context, row + n_right)
+            reason = self._append(model, context, row + n_right, token, n_ctx)
+            if reason or n_right == len(draft) or token != draft[n_right]:
+                break
+            n_right += 1
+        if draft:
+            self.lookup.learn(len(draft), n_right, len(self.tokens))
+        return reason
+
+    def _append(self, model: Model, context: Context, row: int, token: int, n_ctx: int) -> str | None:
+        """Hand out one token; returns why it is the last, when it is."""
         if not self.first_token_at:
             self.first_token_at = time.perf_counter()
         if model.is_end(token):
@@ -75,7 +100,7 @@ class Generation:
         if self.sampling.top_logprobs is None:
             self.emit(Token(text, token, thinking))
         else:
-            logprob, top = log_probabilities(model, context, self.row, token, self.sampling.top_logprobs)
+            logprob, top = log_probabilities(model, context, row, token, self.sampling.top_logprobs)
             self.emit(Token(text, token, thinking, logprob, top, piece))
         if self.text.stopped:
             return "stop"
@@ -92,9 +117,11 @@ class Generation:
         return len(self.tokens) - len(self.sequence.tokens)
 
     @property
-    def repeatable(self) -> bool:
-        """Whether it was given a seed: then it is to be computed in the same way every time."""
-        return self.sampling.seed is not None
+    def deterministic(self) -> bool:
+        """Whether it is to be computed in the same way every time, whatever runs beside it or was kept from before."""
+        if self.sampling.deterministic is not None:
+            return self.sampling.deterministic
+        return self.sampling.seed is not None or self.sampling.temperature == 0
 
     def stats(self, finish_reason: str) -> GenerationStats:
         now = time.perf_counter()

@@ -28,14 +28,57 @@ GGML_LOG_LEVEL_ERROR = 4
 CONTROL_ATTRIBUTES = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 
+@dataclass(frozen=True)
+class ModelOptions:
+    """How weights are loaded, in llama.cpp's terms. None leaves the choice to llama.cpp.
+
+    `tensor_split` is the share of each graphics card. Without `extra_buffers` no copy of the weights is made in
+    a layout that suits this processor (AMX, repacked rows): less memory, slower prompts.
+    """
+
+    n_gpu_layers: int | None = None
+    main_gpu: int | None = None
+    tensor_split: tuple[float, ...] = ()
+    use_mmap: bool | None = None
+    use_mlock: bool = False
+    extra_buffers: bool = True
+
+    def apply(self, parameters: llama_cpp.llama_model_params) -> None:
+        parameters.use_extra_bufts = self.extra_buffers
+        if self.n_gpu_layers is not None:
+            parameters.n_gpu_layers = self.n_gpu_layers
+        if self.main_gpu is not None:
+            parameters.main_gpu = self.main_gpu
+            parameters.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE
+        if self.tensor_split:
+            n_devices = llama_cpp.llama_max_devices()
+            if len(self.tensor_split) > n_devices:
+                raise ModelLoadError(
+                    f"TENSOR_SPLIT has {len(self.tensor_split)} shares; {n_devices} devices are the most."
+                )
+            shares = [*self.tensor_split, *[0.0] * (n_devices - len(self.tensor_split))]
+            parameters.tensor_split = (ctypes.c_float * n_devices)(*shares)
+        if self.use_mmap is not None or self.use_mlock:
+            parameters.load_mode = _LOAD_MODES[self.use_mmap is not False, self.use_mlock]
+
+
+DEFAULT_OPTIONS = ModelOptions()
+_LOAD_MODES = {
+    (True, False): llama_cpp.LLAMA_LOAD_MODE_MMAP,
+    (True, True): llama_cpp.LLAMA_LOAD_MODE_MMAP_MLOCK,
+    (False, False): llama_cpp.LLAMA_LOAD_MODE_NONE,
+    (False, True): llama_cpp.LLAMA_LOAD_MODE_MLOCK,
+}
+
+
 class Model:
     """The weights and the vocabulary of one GGUF file. Raises ModelLoadError with llama.cpp's reason."""
 
     def __init__(
         self,
         path: Path,
+        options: ModelOptions = DEFAULT_OPTIONS,
         *,
-        n_gpu_layers: int | None = None,
         vocab_only: bool = False,
         on_progress: Callable[[float], bool] = lambda share: True,
     ) -> None:
@@ -44,8 +87,7 @@ class Model:
         self.path = path
         parameters = llama_cpp.llama_model_default_params()
         parameters.vocab_only = vocab_only
-        if n_gpu_layers is not None:
-            parameters.n_gpu_layers = n_gpu_layers
+        options.apply(parameters)
         # Kept in a local until the load is over: ctypes does not keep the callback alive.
         callback = llama_cpp.llama_progress_callback(functools.partial(_report, on_progress))
         parameters.progress_callback = callback
@@ -57,6 +99,9 @@ class Model:
         self.vocab = llama_cpp.llama_model_get_vocab(handle)
         self.n_vocab: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
+        self.n_head: int = llama_cpp.llama_model_n_head(handle)
+        # A recurrent state is one lump: it can be dropped or replaced, but not shortened.
+        self.can_truncate = not (llama_cpp.llama_model_is_recurrent(handle) or llama_cpp.llama_model_is_hybrid(handle))
         self.metadata = _metadata(handle)
         self.thinking_marks = marks_in(self.chat_template)
         self._shown = self._tokens_of_marks()
@@ -72,10 +117,10 @@ class Model:
         """Bytes of the weights."""
         return int(llama_cpp.llama_model_size(self.handle))
 
-    @property
-    def n_bytes_per_token(self) -> int:
-        """Bytes of KV cache for each token of context."""
-        return kv_bytes_per_token(self.metadata)
+    def kv_bytes_per_token(self, kv_type: str = "f16") -> int:
+        """Bytes of KV cache for each token of context. `q8_0` takes 34 bytes for 32 numbers, `f16` 64."""
+        n_bytes = kv_bytes_per_token(self.metadata)
+        return n_bytes * 34 // 64 if kv_type == "q8_0" else n_bytes
 
     @property
     def chat_template(self) -> str | None:
@@ -168,7 +213,7 @@ def read_metadata(path: Path) -> GgufMetadata:
             quantisation=_quantisation(int(file_type)) if file_type.isdecimal() else "",
             context_length=int(values.get(f"{values.get('general.architecture')}.context_length", 0)),
             has_chat_template=model.chat_template is not None,
-            n_bytes_per_token=model.n_bytes_per_token,
+            n_bytes_per_token=model.kv_bytes_per_token(),
         )
     finally:
         model.close()
