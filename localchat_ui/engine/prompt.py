@@ -24,7 +24,8 @@ class Prompt:
 
     `turn_tokens` are the tokens of each turn as it was given, template words included; those of the `n_dropped` oldest
     turns behind the system turn are left out of `tokens`. `text` is the same for people to read. `phase` is where
-    between the thinking `marks` the reply begins, or goes on if `continued`.
+    between the thinking `marks` the reply begins, or goes on if `continued`. The last `n_begun` tokens are those
+    of a reply that was broken off.
     """
 
     tokens: list[int]
@@ -35,6 +36,7 @@ class Prompt:
     marks: ThinkingMarks | None = None
     phase: Phase = Phase.START
     continued: bool = False
+    n_begun: int = 0
 
 
 def build_prompt(
@@ -92,6 +94,7 @@ def build_prompt(
         marks=model.thinking_marks,
         phase=phase,
         continued=bool(begun),
+        n_begun=len(begun_tokens),
     )
 
 

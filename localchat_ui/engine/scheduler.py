@@ -32,7 +32,7 @@ NOT_SAMPLED = "Choosing the next token failed. Try again, or reset the settings.
 NOT_APPLIED = "These sampling settings could not be applied. Reset them and try again."
 # So many steps a gap between the running sequences is borne before one is moved into it.
 STEPS_WITH_GAP = 8
-# A request waits for a prompt that somebody else reads if it shares so many tokens that were not read yet.
+# A request waits for a prompt that somebody else reads if they share so many tokens.
 WORTH_WAITING = 64
 
 T = TypeVar("T")
@@ -118,6 +118,7 @@ class Scheduler:
                 continue
             sequence = self._pool.acquire(
                 generation.tokens,
+                n_prompt=generation.n_prompt,
                 canonical=generation.deterministic,
                 seconds_per_token=self._budget.seconds_per_token,
             )
@@ -130,14 +131,16 @@ class Scheduler:
                 generation.emit(Queued(place))
 
     def _is_read_by_another(self, generation: Generation) -> bool:
-        """Whether enough of its prompt is just being read for somebody else, so that waiting saves reading it twice."""
+        """Whether a good part of its prompt is just being read for somebody else, and can be copied soon."""
         if not self._context.can_truncate:
             return False
-        return any(
-            common_prefix(other.prompt.tokens, generation.tokens) - len(other.sequence.tokens) >= WORTH_WAITING
-            for other in self._running
-            if other.sequence is not None and other.n_missing > WORTH_WAITING
-        )
+        for other in self._running:
+            if other.sequence is None or other.n_missing <= 1 or (generation.deterministic and not other.deterministic):
+                continue
+            n_shared = common_prefix(other.prompt.tokens, generation.tokens)
+            if n_shared >= WORTH_WAITING and n_shared > len(other.sequence.tokens):
+                return True
+        return False
 
     def _writing(self) -> Iterator[Decode]:
         """The next token of every reply: together, but for drafts, and for what has to be computed alone."""
@@ -150,7 +153,6 @@ class Scheduler:
             else:
                 together.append(generation)
         self._watch_gap(together)
-        together.sort(key=_sequence_id)
         alone = [each for each in together if each.deterministic] if not self._are_independent(together) else []
         for generation in alone:
             yield [(generation, 1)]
@@ -163,26 +165,36 @@ class Scheduler:
         room = self._budget.n_tokens(alone=len(reading) == len(self._running))
         together: Decode = []
         for n_before, generation in enumerate(reading):
-            share = max(self._context.block, room // (len(reading) - n_before))
-            size = self._piece(generation, share)
+            size = self._piece(generation, max(self._context.block, room // (len(reading) - n_before)))
             room -= size
             if generation.deterministic:
                 yield [(generation, size)]
-            elif sum(n for _, n in together) + size <= self._context.n_batch:
-                together.append((generation, size))
+                continue
+            if sum(n for _, n in together) + size > self._context.n_batch:
+                yield together
+                together = []
+            together.append((generation, size))
         if together:
-            yield sorted(together, key=lambda each: _sequence_id(each[0]))
+            yield together
 
     def _piece(self, generation: Generation, share: int) -> int:
-        """How many tokens to read of a prompt. Whole blocks, and at last what is left: that alone, where it matters."""
-        missing, block = generation.n_missing, self._context.block
-        if missing <= share and (missing < block or not (generation.deterministic or self._is_checkpointed)):
-            return missing
-        return min(missing, share) // block * block
+        """How many tokens to read of a prompt: whole blocks, and at last what is left.
 
-    @property
-    def _is_checkpointed(self) -> bool:
-        return not self._context.can_truncate
+        That comes alone where every rounding counts, and a reply that was broken off one by one, as it was written.
+        """
+        assert generation.sequence is not None
+        missing, block, position = generation.n_missing, self._context.block, len(generation.sequence.tokens)
+        if generation.deterministic:
+            missing = generation.n_prompt - position
+            if missing <= 0:
+                return 1
+        if not self._context.can_truncate:
+            # The states behind these are kept, for whoever asks the same or goes another way.
+            ends = [(end - 1) // block * block - position for end in (*generation.borders, generation.n_prompt)]
+            share = min([share, *[end for end in ends if end > 0]])
+        if missing > share:
+            return share // block * block or share
+        return missing // block * block or missing if generation.deterministic else missing
 
     def _are_independent(self, generations: Sequence[Generation]) -> bool:
         """Whether a reply's next token comes out the same beside these others as it would alone.
@@ -195,7 +207,7 @@ class Scheduler:
             return True
         if not self._context.rows_are_independent or not self._context.can_truncate:
             return False
-        widths = _runs([_sequence_id(each) for each in generations])
+        widths = _runs(sorted(map(_sequence_id, generations)))
         if widths not in self._independent:
             alone = self._try_decode([asks], asks)
             beside = self._try_decode(generations, asks)
@@ -206,7 +218,7 @@ class Scheduler:
 
     def _try_decode(self, generations: Sequence[Generation], asks: Generation) -> np.ndarray | None:
         """The scores behind the next token of a reply, decoded with these others; none of it stays."""
-        for generation in generations:
+        for generation in sorted(generations, key=_sequence_id):
             self._add(generation, 1)
         row = asks.row
         scores = self._context.logits(row).copy() if self._context.decode() == 0 and row is not None else None
@@ -225,8 +237,7 @@ class Scheduler:
 
     def _decode(self, decode: Decode) -> bool:
         """Fill a batch and run it; False when that failed, which ends the requests that are in it."""
-        decode = [(generation, size) for generation, size in decode if generation.sequence is not None]
-        for generation, size in decode:
+        for generation, size in sorted(decode, key=lambda each: _sequence_id(each[0])):
             self._add(generation, size)
         n_tokens = self._context.n_pending
         if not n_tokens:
@@ -265,6 +276,8 @@ class Scheduler:
             length = len(sequence.tokens)
             if len(decode) == 1 and size % block == 0 and sequence.n_canonical == length - size:
                 sequence.n_canonical = length
+            if generation.deterministic and length == generation.n_prompt:
+                sequence.n_prompt = length
             if length % block == 0:
                 self._pool.checkpoint(sequence)
 

@@ -39,12 +39,14 @@ class KvSequence:
     """One sequence of the KV cache; `tokens` are those it holds, in order.
 
     The first `n_canonical` of them were computed as a prompt is that is read from its start, block by block: bit for
-    bit what anybody else gets who reads the same. Tokens of a reply are not, they were computed one at a time.
+    bit what anybody else gets who reads the same. Tokens of a reply are not, they were computed one at a time: behind a
+    prompt of `n_prompt` tokens, if that is not 0 and was read so.
     """
 
     id: int
     tokens: list[int] = field(default_factory=list)
     n_canonical: int = 0
+    n_prompt: int = 0
     checkpoints: list[Checkpoint] = field(default_factory=list)
     busy: bool = False
     last_used: int = 0
@@ -61,15 +63,21 @@ class SequencePool:
         # Of this model and kind of cache; known from the first copy on.
         self._bytes_per_token = 0.0
 
-    def acquire(self, prompt: Sequence[int], *, canonical: bool = False, seconds_per_token: float = 0.0) -> KvSequence:
+    def acquire(
+        self, prompt: Sequence[int], *, n_prompt: int = 0, canonical: bool = False, seconds_per_token: float = 0.0
+    ) -> KvSequence:
         """An idle sequence, of which there must be one, whose tokens begin the prompt.
 
         The last token of the prompt is never among them: it has to be decoded for the logits behind it. `canonical`
-        takes only what was computed in whole blocks as a prompt is. `seconds_per_token` is what reading costs: what is
+        takes only what was computed in whole blocks as a prompt is, and one by one what belongs to the reply behind the
+        first `n_prompt`. `seconds_per_token` is what reading costs: what is
         copied for longer than it would be read for, is read.
         """
         idle = [sequence for sequence in self._sequences if not sequence.busy]
-        reusable = {sequence.id: self._reusable(sequence, prompt, canonical) for sequence in self._sequences}
+        reusable = {
+            sequence.id: self._reusable(sequence, prompt, n_prompt if canonical else None)
+            for sequence in self._sequences
+        }
         source = max(self._sequences, key=lambda each: (reusable[each.id], not each.busy, -len(each.tokens), -each.id))
         length = reusable[source.id]
         oldest = min(idle, key=lambda sequence: (bool(sequence.tokens), sequence.last_used))
@@ -114,6 +122,7 @@ class SequencePool:
             self._memory.truncate(sequence.id, 0)
         del sequence.tokens[length:]
         sequence.n_canonical = min(sequence.n_canonical, length)
+        sequence.n_prompt = sequence.n_prompt if length >= sequence.n_prompt else 0
         sequence.checkpoints = [each for each in sequence.checkpoints if each.length <= length]
 
     def checkpoint(self, sequence: KvSequence) -> None:
@@ -143,15 +152,15 @@ class SequencePool:
             if state is not None and not self._memory.restore(sequence.id, state):
                 self._forget(sequence)
 
-    def _reusable(self, sequence: KvSequence, prompt: Sequence[int], canonical: bool) -> int:
-        """How many of the prompt's first tokens need not be read."""
+    def _reusable(self, sequence: KvSequence, prompt: Sequence[int], n_prompt: int | None) -> int:
+        """How many of the prompt's first tokens need not be read; with an `n_prompt` only what is canonical counts."""
         shared = min(common_prefix(sequence.tokens, prompt), len(prompt) - 1)
-        if canonical:
-            shared = min(shared, sequence.n_canonical)
-            shared -= shared % self._memory.block
+        step = 1
+        if n_prompt is not None and not (shared >= n_prompt == sequence.n_prompt > 0):
+            step = self._memory.block
+            shared = min(shared, sequence.n_canonical) // step * step
         if self._memory.can_truncate or (shared == len(sequence.tokens) and not sequence.busy):
             return shared
-        step = self._memory.block if canonical else 1
         usable = [each.length for each in sequence.checkpoints if each.length <= shared and each.length % step == 0]
         return max(usable, default=0)
 
@@ -171,13 +180,14 @@ class SequencePool:
         if not self._memory.restore(target.id, state):
             return
         target.tokens[:] = source.tokens
-        target.n_canonical, target.checkpoints = source.n_canonical, list(source.checkpoints)
+        target.n_canonical, target.n_prompt = source.n_canonical, source.n_prompt
+        target.checkpoints = list(source.checkpoints)
         self._bytes_per_token = len(state) / max(1, len(source.tokens))
         self._copy_speed = len(state) / max(1e-6, time.perf_counter() - started)
 
     def _forget(self, sequence: KvSequence) -> None:
         sequence.tokens.clear()
-        sequence.n_canonical = 0
+        sequence.n_canonical = sequence.n_prompt = 0
         sequence.checkpoints.clear()
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationFailed
-from localchat_ui.engine.context import Context
+from localchat_ui.engine.context import Context, ContextOptions
 from localchat_ui.engine.llama import Model
+from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.sampler import log_probabilities
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
@@ -21,7 +22,7 @@ from tests.engine.harness import Collected, ask
 
 @pytest.fixture(scope="module")
 def engine(smollm: Path) -> Iterator[LlamaEngine]:
-    engine = LlamaEngine(n_ctx=512, parallel=2)
+    engine = LlamaEngine(LoadOptions(n_ctx=512, parallel=2))
     engine.load(smollm, lambda share: None)
     yield engine
     engine.close()
@@ -110,7 +111,7 @@ def test_a_schema_that_is_none_is_refused_before_anything_is_read(engine: LlamaE
 
 def test_a_grammar_that_leaves_no_token_ends_its_request_and_not_the_program(engine: LlamaEngine):
     forbidden = ask(engine, "Hi", max_tokens=1, grammar='root ::= "!"').wait().tokens[0].id
-    end = engine._residents.all()[0].model.tokenize("<|im_end|>")[0]
+    end = engine._pool.all()[0].model.tokenize("<|im_end|>")[0]
     other = ask(engine, "Tell me a story.", max_tokens=20)
     failed = ask(engine, "Hi", grammar='root ::= "!"', logit_bias={forbidden: -math.inf, end: -math.inf}).wait()
     assert isinstance(failed.events[-1], GenerationFailed)
@@ -159,10 +160,10 @@ def test_log_probabilities_are_those_of_the_row_just_sampled(engine: LlamaEngine
 @pytest.mark.parametrize("n_top", [0, 1, 20])
 def test_log_probabilities_are_the_softmax_of_their_row(smollm: Path, n_top: int):
     model = Model(smollm)
-    context = Context(model, n_cells=256, n_sequences=1, n_batch=64)
+    context = Context(model, ContextOptions(n_ctx=256, n_sequences=1, n_batch=64, n_threads=1))
     try:
-        row = context.add(model.tokenize("The capital of France is"), position=0, sequence=0, wants_logits=True)
-        assert context.decode(1) == 0
+        row = context.add(model.tokenize("The capital of France is"), position=0, sequence=0, n_logits=1)
+        assert context.decode() == 0
         scores = context.logits(row).astype(np.float64)
         expected = np.log(np.exp(scores) / np.exp(scores).sum())
         token = int(np.argsort(expected)[-3])

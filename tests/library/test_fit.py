@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from localchat_ui.engine.context import Context
+from localchat_ui.engine.context import Context, ContextOptions
 from localchat_ui.engine.llama import Model, read_metadata
 from localchat_ui.library import fit
 from localchat_ui.library.fit import MemoryCheck, free_memory
@@ -85,9 +85,9 @@ def test_the_estimate_is_about_what_a_real_model_takes(name: str, request: pytes
     process = psutil.Process()
     before = process.memory_info().rss
     loaded = Model(path)
-    context = Context(loaded, n_cells=4 * 4096, n_sequences=4, n_batch=512)
-    context.add([1] * 512, position=0, sequence=0, wants_logits=True)
-    assert context.decode(2) == 0
+    context = Context(loaded, ContextOptions(n_ctx=4096, n_sequences=4, n_batch=512, n_threads=2))
+    context.add([1] * 512, position=0, sequence=0, n_logits=1)
+    assert context.decode() == 0
     taken = process.memory_info().rss - before
     context.close()
     loaded.close()
