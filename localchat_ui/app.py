@@ -99,6 +99,8 @@ def _llama(settings: Settings) -> LlamaEngine:
             use_mmap=settings.use_mmap,
             use_mlock=settings.use_mlock,
         ),
+        kv_disk_folder=settings.data_dir / "kv",
+        kv_disk_bytes=settings.kv_cache_disk_bytes,
     )
     return LlamaEngine(
         options,

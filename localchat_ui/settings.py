@@ -75,6 +75,7 @@ class Settings(BaseSettings, ChatOptions):
     flash_attention: bool | None = Field(None, description="empty is on with a GPU or a q8_0 cache, else off: faster")
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
+    kv_cache_disk: str = Field("0", description="room on disk for conversations read before: 5GB; 0 keeps none")
     model_memory: str = Field("50%", description="budget for models kept warm: a share of all memory, or 8GB")
     model_idle_minutes: float = Field(0, ge=0, le=100_000, description="unload a model after so long unused; 0 never")
     access_token: str = Field("", repr=False, description="token that lets people in; empty makes one when needed")
@@ -181,16 +182,22 @@ class Settings(BaseSettings, ChatOptions):
     def trusted_proxy_list(self) -> list[str]:
         return _items(self.trusted_proxies)
 
+    @field_validator("kv_cache_disk")
+    @classmethod
+    def _amount_of_disk(cls, value: str) -> str:
+        return value if value == "0" else cls._amount_of_memory(value)
+
+    @property
+    def kv_cache_disk_bytes(self) -> int:
+        return 0 if self.kv_cache_disk == "0" else _bytes(self.kv_cache_disk)
+
     @property
     def tensor_shares(self) -> tuple[float, ...]:
         return tuple(float(share) for share in _items(self.tensor_split))
 
     @property
     def model_memory_bytes(self) -> int:
-        match = AMOUNT.fullmatch(self.model_memory)
-        assert match is not None
-        unit = {"%": psutil.virtual_memory().total / 100, "MB": 10**6, "GB": 10**9}[match["unit"].upper()]
-        return int(float(match["number"]) * unit)
+        return _bytes(self.model_memory)
 
     @property
     def resolved_database_url(self) -> str:
@@ -199,6 +206,13 @@ class Settings(BaseSettings, ChatOptions):
     def chat_options(self) -> ChatOptions:
         """What a new conversation starts with."""
         return ChatOptions.model_validate(self.model_dump(include=set(ChatOptions.model_fields)))
+
+
+def _bytes(amount: str) -> int:
+    match = AMOUNT.fullmatch(amount)
+    assert match is not None
+    unit = {"%": psutil.virtual_memory().total / 100, "MB": 10**6, "GB": 10**9}[match["unit"].upper()]
+    return int(float(match["number"]) * unit)
 
 
 def _items(text: str) -> list[str]:

@@ -99,9 +99,6 @@ class Model:
         self.vocab = llama_cpp.llama_model_get_vocab(handle)
         self.n_vocab: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
-        self.n_head: int = llama_cpp.llama_model_n_head(handle)
-        # A recurrent state is one lump: it can be dropped or replaced, but not shortened.
-        self.can_truncate = not (llama_cpp.llama_model_is_recurrent(handle) or llama_cpp.llama_model_is_hybrid(handle))
         self.metadata = _metadata(handle)
         self.thinking_marks = marks_in(self.chat_template)
         self._shown = self._tokens_of_marks()
@@ -116,6 +113,16 @@ class Model:
     def n_bytes(self) -> int:
         """Bytes of the weights."""
         return int(llama_cpp.llama_model_size(self.handle))
+
+    @property
+    def n_head(self) -> int:
+        """Attention heads of a layer. Needs the weights, as `can_truncate` does."""
+        return int(llama_cpp.llama_model_n_head(self.handle))
+
+    @property
+    def can_truncate(self) -> bool:
+        """Whether its memory can be shortened; a recurrent state is one lump, which can only be dropped or replaced."""
+        return not (llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle))
 
     def kv_bytes_per_token(self, kv_type: str = "f16") -> int:
         """Bytes of KV cache for each token of context. `q8_0` takes 34 bytes for 32 numbers, `f16` 64."""
@@ -217,6 +224,10 @@ def read_metadata(path: Path) -> GgufMetadata:
         )
     finally:
         model.close()
+
+
+def llama_cpp_version() -> str:
+    return str(llama_cpp.__version__)
 
 
 def supports_gpu() -> bool:

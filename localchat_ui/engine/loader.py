@@ -15,7 +15,8 @@ import psutil
 
 from localchat_ui.engine.base import LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.context import Context, ContextOptions, KvType
-from localchat_ui.engine.llama import DEFAULT_OPTIONS, Model, ModelOptions
+from localchat_ui.engine.kv_disk_cache import KvDiskCache, fingerprint
+from localchat_ui.engine.llama import DEFAULT_OPTIONS, Model, ModelOptions, llama_cpp_version
 from localchat_ui.engine.model_pool import ModelPool, PooledModel, Stamp, stamp_of
 from localchat_ui.engine.scheduler import Scheduler
 
@@ -35,6 +36,8 @@ class LoadOptions:
     kv_type: KvType = "f16"
     flash_attention: bool | None = None
     model: ModelOptions = DEFAULT_OPTIONS
+    kv_disk_folder: Path | None = None
+    kv_disk_bytes: int = 0
 
 
 class Loader:
@@ -127,9 +130,18 @@ class Loader:
             model.close()
             raise
         info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None)
-        scheduler = Scheduler(model, context, n_ctx=n_ctx, n_sequences=options.parallel)
+        disk = self._disk_cache(path, model)
+        scheduler = Scheduler(model, context, n_ctx=n_ctx, n_sequences=options.parallel, disk=disk)
         n_bytes = model.n_bytes + n_ctx * options.parallel * model.kv_bytes_per_token(options.kv_type)
         return PooledModel(info, model, context, scheduler, n_bytes, stamp)
+
+    def _disk_cache(self, path: Path, model: Model) -> KvDiskCache | None:
+        options = self._options
+        # Of a state that cannot be truncated only the very end could be used again.
+        if not options.kv_disk_bytes or options.kv_disk_folder is None or not model.can_truncate:
+            return None
+        name = fingerprint(path, llama_cpp_version(), options.kv_type, options.flash_attention, options.model)
+        return KvDiskCache(options.kv_disk_folder / name, options.kv_disk_bytes)
 
 
 def in_thread_that_ends(work: Callable[[], T]) -> T:

@@ -37,6 +37,7 @@ class PooledModel:
     discarded: bool = False
 
     def close(self) -> None:
+        self.scheduler.close()
         self.context.close()
         self.model.close()
 

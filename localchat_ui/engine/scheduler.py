@@ -20,6 +20,7 @@ from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationDone, GenerationFailed, PromptBuilt, Queued
 from localchat_ui.engine.context import Context
 from localchat_ui.engine.generation import Generation
+from localchat_ui.engine.kv_disk_cache import KvDiskCache
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prefill_budget import PrefillBudget
 from localchat_ui.engine.prompt import Prompt
@@ -43,11 +44,13 @@ Decode = list[tuple[Generation, int]]
 class Scheduler:
     """Runs the requests of one model. Belongs to the engine's thread, all of it."""
 
-    def __init__(self, model: Model, context: Context, *, n_ctx: int, n_sequences: int) -> None:
+    def __init__(
+        self, model: Model, context: Context, *, n_ctx: int, n_sequences: int, disk: KvDiskCache | None = None
+    ) -> None:
         self._model = model
         self._context = context
         self._n_ctx = n_ctx
-        self._pool = SequencePool(context, n_sequences)
+        self._pool = SequencePool(context, n_sequences, disk)
         self._budget = PrefillBudget(context.block, context.n_batch)
         self._waiting: deque[Generation] = deque()
         self._running: list[Generation] = []
@@ -97,6 +100,10 @@ class Scheduler:
     def fail_all(self, message: str) -> None:
         for generation in self._all():
             self._fail(generation, message)
+
+    def close(self) -> None:
+        """Keep on disk what the cache holds, where that is wanted."""
+        self._pool.close()
 
     def _called(self, request_id: str) -> list[Generation]:
         return [generation for generation in self._all() if generation.request.id == request_id]

@@ -9,6 +9,7 @@ from itertools import count
 from typing import NamedTuple, Protocol
 
 from localchat_ui.engine.context import State
+from localchat_ui.engine.kv_disk_cache import LEAST_TOKENS, KvDiskCache, SavedSequence
 
 # A memory that cannot be truncated keeps so many of its earlier states for each sequence.
 MOST_CHECKPOINTS = 8
@@ -55,8 +56,10 @@ class KvSequence:
 class SequencePool:
     """Hands out sequences that already hold as much of a prompt as possible. Idle ones keep what they hold."""
 
-    def __init__(self, memory: Memory, size: int) -> None:
+    def __init__(self, memory: Memory, size: int, disk: KvDiskCache | None = None) -> None:
+        """With a `disk` what has to leave goes there, and comes back when it is asked for."""
         self._memory = memory
+        self._disk = disk
         self._sequences = [KvSequence(index) for index in range(size)]
         self._clock = count(1)
         self._copy_speed = COPY_SPEED
@@ -88,12 +91,21 @@ class SequencePool:
             self.truncate(sequence, length)
         else:
             sequence = oldest
-            self.truncate(sequence, 0)
+            self._give_up(sequence)
             if length and self._seconds_to_copy(source) < length * seconds_per_token:
                 self._copy(source, sequence)
                 self.truncate(sequence, length)
+        if self._disk and self._disk.longest_prefix(prompt) > len(sequence.tokens) + LEAST_TOKENS:
+            self._read_from_disk(sequence, prompt, n_prompt if canonical else None)
         sequence.busy = True
         return sequence
+
+    def close(self) -> None:
+        """Let everything go to disk, where there is one."""
+        for sequence in self._sequences:
+            self._give_up(sequence)
+        if self._disk:
+            self._disk.close()
 
     @property
     def has_idle(self) -> bool:
@@ -170,6 +182,23 @@ class SequencePool:
         if newest is None or not self._memory.restore(sequence.id, newest.state, checkpoint=True):
             return 0
         return newest.length
+
+    def _give_up(self, sequence: KvSequence) -> None:
+        if self._disk and len(sequence.tokens) >= LEAST_TOKENS:
+            state = self._memory.save(sequence.id)
+            self._disk.write(SavedSequence(list(sequence.tokens), sequence.n_canonical, sequence.n_prompt, state))
+        self.truncate(sequence, 0)
+
+    def _read_from_disk(self, sequence: KvSequence, prompt: Sequence[int], n_prompt: int | None) -> None:
+        assert self._disk
+        saved = self._disk.read(prompt)
+        if saved is None:
+            return
+        self._give_up(sequence)
+        if self._memory.restore(sequence.id, saved.state):
+            sequence.tokens[:] = saved.tokens
+            sequence.n_canonical, sequence.n_prompt = saved.n_canonical, saved.n_prompt
+            self.truncate(sequence, self._reusable(sequence, prompt, n_prompt))
 
     def _seconds_to_copy(self, source: KvSequence) -> float:
         return len(source.tokens) * self._bytes_per_token / self._copy_speed
