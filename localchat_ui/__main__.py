@@ -10,10 +10,8 @@ import sys
 from nicegui import ui
 
 from localchat_ui import logs
-from localchat_ui.access import commands
-from localchat_ui.access.accounts import AccountError, Accounts
-from localchat_ui.access.connection import Connection
-from localchat_ui.access.entrance import needs_token
+from localchat_ui.access.accounts import AccountError, Accounts, command_line, needs_token
+from localchat_ui.access.hardening import Connection
 from localchat_ui.app import create_app
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.settings import BadSettingError, Settings, load_settings
@@ -22,7 +20,7 @@ from localchat_ui.settings import BadSettingError, Settings, load_settings
 def main() -> None:
     try:
         if sys.argv[1:2] == ["user"]:
-            commands.run(sys.argv[2:])
+            command_line.run(sys.argv[2:])
             return
         settings = load_settings(sys.argv[1:])
         has_accounts = asyncio.run(_check_database(settings))
@@ -49,7 +47,7 @@ async def _check_database(settings: Settings) -> bool:
     """
     accounts = await Accounts(settings.resolved_database_url).open()
     try:
-        return await accounts.exist()
+        return await accounts.has_users()
     finally:
         await accounts.close()
 

@@ -20,13 +20,13 @@ from localchat_ui.chat import MAX_WAITING, RefusedError
 from localchat_ui.conversation import ChatOptions, MessageState
 from localchat_ui.engine.base import EngineFigures
 from localchat_ui.engine.scripted import ScriptedEngine
-from localchat_ui.history.belongings import erase
+from localchat_ui.history.user_data import erase
 from localchat_ui.settings import Settings
 
 from .test_chat import MODEL, STORY, House, finished, shown, until
 
 ANNA = Visitor("session", "10.0.0.1", "one", User("anna", "anna"))
-HER_KEY = replace(ANNA, way="key", session_id="two")
+HER_KEY = replace(ANNA, auth_method="key", session_id="two")
 BEN = Visitor("session", "10.0.0.1", "three", User("ben", "ben"))
 
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 from nicegui import Client
 from nicegui.slot import Slot
 
-from localchat_ui.access.forwarded import network_of
+from localchat_ui.access.hardening.proxies import network_of
 
 # What lets somebody in: nothing at all, the access token, a login, an API key; and nobody is at the login page.
-Way = Literal["open", "token", "session", "key", "nobody"]
+AuthMethod = Literal["open", "token", "session", "key", "anonymous"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class User:
     is_admin: bool = False
 
     @property
-    def counted_as(self) -> str:
+    def usage_key(self) -> str:
         """Under which name tokens and replies are counted."""
         return f"user {self.id}"
 
@@ -33,26 +33,26 @@ class User:
 class Visitor:
     """Whoever sent a request. `session_id` is what pages are bound to; it is a hash, never the secret itself."""
 
-    way: Way
+    auth_method: AuthMethod
     address: str = ""
     session_id: str = ""
     user: User | None = None
 
     @property
-    def limited_as(self) -> str:
+    def rate_limit_key(self) -> str:
         """Whose requests are counted together: a key, a person, or everybody at an address."""
-        if self.way == "key":
+        if self.auth_method == "key":
             return f"key {self.session_id}"
         return f"user {self.user.id}" if self.user else f"address {self.address}"
 
     @property
-    def person(self) -> str:
+    def usage_key(self) -> str:
         """Whose replies and tokens are counted together: a person with all keys, or everybody at an address."""
-        return self.user.counted_as if self.user else f"address {network_of(self.address)}"
+        return self.user.usage_key if self.user else f"address {network_of(self.address)}"
 
-    def is_at_home_in(self, page: Visitor | None) -> bool:
+    def is_same_session(self, page: Visitor | None) -> bool:
         """Whether a page that `page` opened belongs to the same session."""
-        return page is not None and (self.way, self.session_id) == (page.way, page.session_id)
+        return page is not None and (self.auth_method, self.session_id) == (page.auth_method, page.session_id)
 
 
 VISITOR: ContextVar[Visitor | None] = ContextVar("visitor", default=None)

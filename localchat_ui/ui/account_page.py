@@ -6,10 +6,8 @@ from nicegui import ui
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from localchat_ui.access import User, current_user, current_visitor
-from localchat_ui.access.accounts import SHORTEST_PASSWORD
-from localchat_ui.access.guard import Guard
-from localchat_ui.access.own_account import OwnAccount
+from localchat_ui.access import AccessControl, User, current_user, current_visitor
+from localchat_ui.access.accounts import SHORTEST_PASSWORD, OwnAccount
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.api_keys import ApiKeys
 from localchat_ui.ui.components.element import text_button
@@ -17,27 +15,27 @@ from localchat_ui.ui.desk import Outcome, desk, field, link, path_to, section
 from localchat_ui.ui.words import counted
 
 
-def register(guard: Guard) -> None:
+def register(access: AccessControl) -> None:
     """The route /account, for whoever has logged in to an account."""
 
     @ui.page("/account")
     async def account_page(request: Request) -> Response | None:
         user = current_user()
         visitor = current_visitor()
-        if user is None or visitor is None or visitor.way != "session":
+        if user is None or visitor is None or visitor.auth_method != "session":
             return RedirectResponse(path_to("/"), 303, {"Cache-Control": "no-store"})
-        keys = await guard.own_account.keys()
-        quota, (used, _) = await guard.quotas.of(visitor), await guard.quotas.used_today(visitor)
+        keys = await access.own_account.keys()
+        quota, (used, _) = await access.quotas.of(visitor), await access.quotas.used_today(visitor)
         with desk("Your account"):
-            _Sessions(guard, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
-            _Password(guard.own_account, user)
-            ApiKeys(guard.own_account, keys)
+            _Sessions(access, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
+            _Password(access.own_account, user)
+            ApiKeys(access.own_account, keys)
         return None
 
 
 class _Sessions:
-    def __init__(self, guard: Guard, user: User, tokens: str) -> None:
-        self._guard = guard
+    def __init__(self, access: AccessControl, user: User, tokens: str) -> None:
+        self._access = access
         with section("Logged in"):
             with ui.element("p").classes("desk-text"):
                 role = ", an administrator" if user.is_admin else ""
@@ -56,14 +54,14 @@ class _Sessions:
     async def _log_out(self) -> None:
         visitor = current_visitor()
         if visitor is not None:
-            await self._guard.log_out(visitor)
+            await self._access.log_out(visitor)
 
     async def _log_out_elsewhere(self) -> None:
         ended = 0
         with self._outcome.telling(
             lambda: f"{counted(ended, 'other session')} ended." if ended else "You are logged in nowhere else."
         ):
-            ended = await self._guard.own_account.log_out_elsewhere()
+            ended = await self._access.own_account.log_out_elsewhere()
 
 
 class _Password:

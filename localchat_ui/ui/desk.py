@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 from nicegui import ui
 
-from localchat_ui.access.accounts import AccountError
-from localchat_ui.access.own_account import LoggedOutError
+from localchat_ui.access.accounts import AccountError, LoggedOutError
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui import design, icons

@@ -53,7 +53,7 @@ class People:
 
     def key(self, name: str) -> dict[str, str]:
         """The headers of a program that acts for somebody."""
-        key = with_accounts(self.server, lambda accounts: accounts.make_key(name))
+        key = with_accounts(self.server, lambda accounts: accounts.create_key(name))
         return {"Authorization": f"Bearer {key}"}
 
     @property

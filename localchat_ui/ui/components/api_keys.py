@@ -7,8 +7,7 @@ from functools import partial
 
 from nicegui import ui
 
-from localchat_ui.access.accounts import LONGEST_LABEL, ApiKey
-from localchat_ui.access.own_account import OwnAccount
+from localchat_ui.access.accounts import LONGEST_LABEL, ApiKey, OwnAccount
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import icon_button, text_button
@@ -71,7 +70,7 @@ class ApiKeys:
     async def _make(self) -> None:
         with self._outcome.telling():
             self._key.set_content("")
-            self._key.set_content(await self._account.make_key(self._label.value or ""))
+            self._key.set_content(await self._account.create_key(self._label.value or ""))
             self._shown.set_visibility(True)
             self._label.set_value("")
             self._draw(await self._account.keys())

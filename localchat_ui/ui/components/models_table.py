@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from localchat_ui.access.administration import Administration
+from localchat_ui.access.accounts import Administration
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager, Phase
 from localchat_ui.ui.components.element import text_button
@@ -19,8 +19,8 @@ HINT = "One model answers everybody in the page. Programs may name another, whic
 
 
 class ModelsTable:
-    def __init__(self, office: Administration, models: ModelManager) -> None:
-        self._office = office
+    def __init__(self, administration: Administration, models: ModelManager) -> None:
+        self._administration = administration
         self._models = models
         self._drawn: object = None
         with section("Models", HINT):
@@ -82,7 +82,7 @@ class ModelsTable:
 
     async def _choose(self, model: ModelFile) -> None:
         with self._outcome.telling():
-            async with self._office.acting("model chosen", model=model.name):
+            async with self._administration.acting("model chosen", model=model.name):
                 self._models.choose(model)
 
     async def _restrict(self, event: ValueChangeEventArguments[Any]) -> None:
@@ -90,10 +90,10 @@ class ModelsTable:
         if only_admins == self._models.only_admins_choose:
             return
         with self._outcome.telling("Saved."):
-            async with self._office.acting("model choice set", only_admins=only_admins):
+            async with self._administration.acting("model choice set", only_admins=only_admins):
                 await self._models.let_only_admins_choose(only_admins)
 
     async def _free(self) -> None:
         with self._outcome.telling("What nobody needs at this moment has left memory."):
-            async with self._office.acting("memory freed"):
+            async with self._administration.acting("memory freed"):
                 await self._models.free_memory()

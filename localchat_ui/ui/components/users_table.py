@@ -8,8 +8,7 @@ from functools import partial
 from nicegui import Event, ui
 
 from localchat_ui.access import User, current_user
-from localchat_ui.access.accounts import SHORTEST_PASSWORD
-from localchat_ui.access.administration import Administration
+from localchat_ui.access.accounts import SHORTEST_PASSWORD, Administration
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.removal import Removal
@@ -21,8 +20,8 @@ HINT = "Nobody sees the conversations of anybody else, administrators neither, u
 class UsersTable:
     """`changed` fires when there are others than before."""
 
-    def __init__(self, office: Administration, users: Sequence[User]) -> None:
-        self._office = office
+    def __init__(self, administration: Administration, users: Sequence[User]) -> None:
+        self._administration = administration
         self.changed: Event[[]] = Event()
         with section("People", HINT):
             self._table = ui.element("div")
@@ -34,7 +33,7 @@ class UsersTable:
                 text_button("Add", primary=True).props("type=submit")
             form.on("submit", self._add, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
-            self._removal = Removal(office, self._removed)
+            self._removal = Removal(administration, self._removed)
             self._dialog_place = ui.element("div")
         self._draw(users)
 
@@ -71,13 +70,13 @@ class UsersTable:
         return button
 
     async def _refresh(self) -> None:
-        self._draw(await self._office.users())
+        self._draw(await self._administration.users())
         self.changed.emit()
 
     async def _add(self) -> None:
         name = self._name.value or ""
         with self._outcome.telling(f"{name} can log in now."):
-            await self._office.add_user(name, self._password.value or "", is_admin=self._is_admin.value)
+            await self._administration.add_user(name, self._password.value or "", is_admin=self._is_admin.value)
             self._name.set_value("")
             self._password.set_value("")
             self._is_admin.set_value(False)
@@ -86,13 +85,13 @@ class UsersTable:
     async def _switch_role(self, user: User) -> None:
         role = "a plain user" if user.is_admin else "an administrator"
         with self._outcome.telling(f"{user.name} is {role} now."):
-            await self._office.set_admin(user.name, not user.is_admin)
+            await self._administration.set_admin(user.name, not user.is_admin)
             await self._refresh()
 
     def _ask_password(self, user: User) -> None:
         async def save() -> None:
             with outcome.telling():
-                await self._office.set_password(user.name, box.value or "")
+                await self._administration.set_password(user.name, box.value or "")
                 dialog.close()
                 self._outcome.say(f"{user.name} has the new password, and all sessions of {user.name} have ended.")
 
