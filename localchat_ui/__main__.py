@@ -10,8 +10,9 @@ import sys
 from nicegui import ui
 
 from localchat_ui import logs
+from localchat_ui.access import AccessDatabase
 from localchat_ui.access.accounts import AccountError, Accounts, command_line, needs_token
-from localchat_ui.access.hardening import Connection
+from localchat_ui.access.hardening import BoundedHttpProtocol
 from localchat_ui.app import create_app
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.settings import BadSettingError, Settings, load_settings
@@ -45,11 +46,8 @@ async def _check_database(settings: Settings) -> bool:
 
     Returns whether there are accounts.
     """
-    accounts = await Accounts(settings.resolved_database_url).open()
-    try:
-        return await accounts.has_users()
-    finally:
-        await accounts.close()
+    async with AccessDatabase(settings.resolved_database_url) as database:
+        return await Accounts(database).users.exist()
 
 
 def _check_certificate(settings: Settings) -> None:
@@ -94,7 +92,7 @@ def run(settings: Settings, *, with_token: bool = False, prints_token: bool = Fa
         show=path if opens_browser else False,
         reconnect_timeout=30,
         timeout_graceful_shutdown=2,
-        http=Connection,
+        http=BoundedHttpProtocol,
         # localchat_ui/access believes proxies that are listed, uvicorn would believe any on this machine.
         proxy_headers=False,
         server_header=False,

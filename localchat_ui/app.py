@@ -49,7 +49,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     )
     chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
 
-    backend = Backend(metered, models, chat, access.until_access_ends)
+    backend = Backend(metered, models, chat, access.page_sessions.until_access_ends)
 
     access.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, access)  # /login, /logout

@@ -1,6 +1,7 @@
-"""Who may come in, and how much: `control.py` is the way through all checks, `visitor.py` says who came."""
+"""Who may use the program, and how much: AccessControl checks every request, `current_visitor` says who sent it."""
 
 from localchat_ui.access.control import AccessControl
+from localchat_ui.access.database import AccessDatabase
 from localchat_ui.access.errors import ERROR_TYPES, AccessError
 from localchat_ui.access.visitor import (
     User,
@@ -15,6 +16,7 @@ from localchat_ui.access.visitor import (
 __all__ = [
     "ERROR_TYPES",
     "AccessControl",
+    "AccessDatabase",
     "AccessError",
     "User",
     "Visitor",

@@ -1,4 +1,4 @@
-"""The whole way in. Every request and socket passes these layers before it reaches any route."""
+"""Puts the checks of this room in front of an app, in their order, and holds what they share."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from localchat_ui.access.accounts import (
     PageOwnerMiddleware,
     PageSessions,
 )
+from localchat_ui.access.database import AccessDatabase
 from localchat_ui.access.hardening import (
     BodyLimitMiddleware,
     ForwardedHeadersMiddleware,
@@ -27,21 +28,21 @@ from localchat_ui.settings import Settings
 
 
 class AccessControl:
-    """Built once for a program. Between `open` and `close` it knows the accounts; before, requests wait."""
+    """One for each process. Requests that come before `open` wait for it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.accounts = Accounts(settings.resolved_database_url, settings.session_days)
+        self._database = AccessDatabase(settings.resolved_database_url)
+        self.accounts = Accounts(self._database, settings.session_days)
+        self.quotas = Quotas(settings, self._database)
         self.authenticator = Authenticator(settings, self.accounts)
-        self.quotas = Quotas(settings, self.accounts)
-        self._page_sessions = PageSessions(self.authenticator)
-        self.until_access_ends = self._page_sessions.until_access_ends
-        end_pages = self._page_sessions.end_what_is_over
-        self.own_account = OwnAccount(self.accounts, self.authenticator.attempts, end_pages)
-        self.administration = Administration(self.accounts, self.quotas, end_pages)
+        self.page_sessions = PageSessions(self.authenticator)
+        end_expired = self.page_sessions.end_expired
+        self.own_account = OwnAccount(self.accounts, self.authenticator.attempts, end_expired)
+        self.administration = Administration(self.accounts, self.quotas, end_expired)
 
-    def layers(self, app: ASGIApp) -> ASGIApp:
-        """The app behind all checks; read from the bottom up, as a request does."""
+    def middleware(self, app: ASGIApp) -> ASGIApp:
+        """The app behind all checks. A request passes them from the last line to the first."""
         app = BodyLimitMiddleware(app, int(self.settings.max_body_mb * 1_000_000))
         app = PageOwnerMiddleware(app)
         app = RateLimitMiddleware(app, self.quotas)
@@ -55,23 +56,24 @@ class AccessControl:
         return SecurityHeadersMiddleware(app)
 
     def protect(self, app: App) -> None:
-        """Stand before all that the app has and will have: routes, mounts, and what NiceGUI itself adds later."""
+        """Put the checks before every route and socket that the app has or gets, those that NiceGUI adds included."""
         # Not add_middleware, because ui.run() puts more around whatever was added before.
-        app.build_middleware_stack = lambda: self.layers(type(app).build_middleware_stack(app))  # type: ignore[method-assign]
-        self._page_sessions.bind()
+        app.build_middleware_stack = lambda: self.middleware(type(app).build_middleware_stack(app))  # type: ignore[method-assign]
+        self.page_sessions.install()
 
     async def open(self) -> None:
-        """Raises HistoryError when the database cannot be used."""
+        """Raises HistoryError when the database is unavailable."""
         self.quotas.open()
-        await self.accounts.open()
-        self._page_sessions.start()
+        await self._database.open()
+        self.page_sessions.start()
 
     async def close(self) -> None:
-        await self._page_sessions.stop()
+        await self.page_sessions.stop()
         await self.quotas.close()
-        await self.accounts.close()
+        self.accounts.passwords.close()
+        await self._database.close()
 
     async def log_out(self, visitor: Visitor) -> None:
-        """End the session, and all its live pages with it."""
+        """End the session and its open pages."""
         await self.authenticator.log_out(visitor)
-        await self._page_sessions.end(visitor)
+        await self.page_sessions.end(visitor)

@@ -1,4 +1,4 @@
-"""How somebody is turned away: in words for a person, in OpenAI's error shape for a program."""
+"""The error of this room: a page for a browser, OpenAI's error object for a program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=de
 
 
 class AccessError(Exception):
-    """Why a request goes no further; an ASGI app that says so."""
+    """Why a request is not let through: an exception, and the ASGI app that answers with it."""
 
     def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class AccessError(Exception):
             await response(scope, receive, send)
 
     def response(self, scope: Scope) -> Response:
-        """A page for a person, JSON for a program."""
+        """HTML for a browser that opens a page, JSON for everything else."""
         if scope["type"] == "http" and "text/html" in Headers(scope=scope).get("accept", ""):
             page = PAGE.format(title=f"Not possible ({self.status})", message=escape(self.message))
             return HTMLResponse(page, self.status, self.headers)

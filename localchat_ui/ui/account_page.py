@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from localchat_ui.access import AccessControl, User, current_user, current_visitor
-from localchat_ui.access.accounts import SHORTEST_PASSWORD, OwnAccount
+from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, OwnAccount
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.api_keys import ApiKeys
 from localchat_ui.ui.components.element import text_button
@@ -76,7 +76,8 @@ class _Password:
                     "New password",
                     autocomplete="new-password",
                     secret=True,
-                    hint=f"At least {SHORTEST_PASSWORD} characters; a sentence is easy to remember and hard to guess.",
+                    hint=f"At least {MIN_PASSWORD_LENGTH} characters; a sentence is easy to remember and hard to "
+                    "guess.",
                 )
                 self._again = field("New password once more", autocomplete="new-password", secret=True)
                 text_button("Change password", primary=True).props("type=submit")

@@ -15,7 +15,7 @@ from argon2.profiles import CHEAPEST
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from localchat_ui.access import AccessControl, current_owner, current_user, current_visitor
+from localchat_ui.access import AccessControl, AccessDatabase, current_owner, current_user, current_visitor
 from localchat_ui.access.accounts import Accounts
 from localchat_ui.settings import Settings
 from localchat_ui.ui import login_page
@@ -43,7 +43,7 @@ class Door:
         self.app.post("/v1/chat/completions")(self._generate)
         self.app.get("/v1/models")(self._who)
         self.app.post("/_nicegui/client/1/upload/2")(self._echo)
-        self.asgi = access.layers(self.app)
+        self.asgi = access.middleware(self.app)
 
     def browser(self, base_url: str = HERE, address: str = "127.0.0.1") -> httpx.AsyncClient:
         """Somebody with cookies of their own."""
@@ -92,7 +92,7 @@ async def open_door(database_url: str) -> AsyncIterator[OpenDoor]:
 
     async def open_one(**settings: Any) -> Door:
         access = AccessControl(Settings(_env_file=None, database_url=database_url, **settings))
-        access.accounts._hasher = PasswordHasher.from_parameters(CHEAPEST)
+        access.accounts.passwords._hasher = PasswordHasher.from_parameters(CHEAPEST)
         await access.open()
         doors.append(Door(access))
         return doors[-1]
@@ -111,9 +111,10 @@ async def door(open_door: OpenDoor) -> Door:
 @pytest.fixture
 async def accounts(database_url: str) -> AsyncIterator[Accounts]:
     cheap = PasswordHasher.from_parameters(CHEAPEST)
-    opened = await Accounts(database_url, hasher=cheap).open()
-    yield opened
-    await opened.close()
+    async with AccessDatabase(database_url) as database:
+        accounts = Accounts(database, hasher=cheap)
+        yield accounts
+        accounts.passwords.close()
 
 
 @asynccontextmanager

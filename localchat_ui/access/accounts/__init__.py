@@ -1,32 +1,26 @@
 """Users, their passwords, sessions and API keys, the pages bound to a session, and the command line for accounts."""
 
-from localchat_ui.access.accounts.accounts import (
-    LONGEST_LABEL,
-    MOST_KEYS,
-    SHORTEST_PASSWORD,
-    AccountError,
-    Accounts,
-    ApiKey,
-    UserDataError,
-    fingerprint,
-)
-from localchat_ui.access.accounts.administration import Administration, NotAdminError
+from localchat_ui.access.accounts.accounts import Accounts
+from localchat_ui.access.accounts.administration import Administration
+from localchat_ui.access.accounts.api_keys import MAX_KEYS_PER_USER, MAX_LABEL_LENGTH, ApiKey
 from localchat_ui.access.accounts.authentication import (
     AuthenticationMiddleware,
     Authenticator,
     needs_token,
-    safe_path,
+    safe_redirect_path,
 )
 from localchat_ui.access.accounts.cookies import CSRF, SESSION, cookie_of, set_cookie
-from localchat_ui.access.accounts.own_account import LoggedOutError, OwnAccount
+from localchat_ui.access.accounts.errors import AccountError, LoggedOutError, NotAdminError, UserDataError
+from localchat_ui.access.accounts.own_account import OwnAccount
 from localchat_ui.access.accounts.page_sessions import PageOwnerMiddleware, PageSessions
+from localchat_ui.access.accounts.passwords import MIN_PASSWORD_LENGTH
 
 __all__ = [
     "CSRF",
-    "LONGEST_LABEL",
-    "MOST_KEYS",
+    "MAX_KEYS_PER_USER",
+    "MAX_LABEL_LENGTH",
+    "MIN_PASSWORD_LENGTH",
     "SESSION",
-    "SHORTEST_PASSWORD",
     "AccountError",
     "Accounts",
     "Administration",
@@ -40,8 +34,7 @@ __all__ = [
     "PageSessions",
     "UserDataError",
     "cookie_of",
-    "fingerprint",
     "needs_token",
-    "safe_path",
+    "safe_redirect_path",
     "set_cookie",
 ]

@@ -1,4 +1,4 @@
-"""`python -m localchat_ui user …`: the first account is made where the program runs, never over the network."""
+"""`python -m localchat_ui user …`: the first account is created where the program runs, never over the network."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import sys
 from getpass import getpass
 
 from localchat_ui import logs
-from localchat_ui.access.accounts.accounts import AccountError, Accounts, UserDataError
+from localchat_ui.access.accounts.accounts import Accounts
+from localchat_ui.access.accounts.errors import AccountError, UserDataError
 from localchat_ui.access.audit import audit
+from localchat_ui.access.database import AccessDatabase
 from localchat_ui.settings import load_settings
 
-TOLD = ("admin", "off", "erase", "give_to")  # what the log says of an action, beside the name
+AUDITED_OPTIONS = ("admin", "off", "erase", "give_to")  # in the audit log, beside the name
 EPILOG = "Settings that say where the database is (--data-dir, --database-url) may follow."
 
 
 def run(arguments: list[str]) -> None:
-    """Do what the arguments say. Raises AccountError, BadSettingError or HistoryError; argparse may leave by itself."""
-    options, settings = _parser().parse_known_args(arguments)
-    loaded = load_settings(settings)
-    logs.set_up(loaded.log_level, loaded.log_format)
-    for line in asyncio.run(_with_accounts(options, loaded.resolved_database_url)):
+    """Raises AccountError, BadSettingError or HistoryError. argparse exits for wrong arguments."""
+    options, settings_arguments = _parser().parse_known_args(arguments)
+    settings = load_settings(settings_arguments)
+    logs.set_up(settings.log_level, settings.log_format)
+    password = _ask_password() if options.action in ("add", "password") else ""
+    for line in asyncio.run(_run(options, password, settings.resolved_database_url)):
         sys.stdout.write(f"{line}\n")
 
 
@@ -55,52 +58,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _with_accounts(options: argparse.Namespace, database_url: str) -> list[str]:
-    password = _ask_password() if options.action in ("add", "password") else ""
-    accounts = await Accounts(database_url).open()
-    try:
-        lines = await _act(accounts, options, password)
-    finally:
-        await accounts.close()
+async def _run(options: argparse.Namespace, password: str, database_url: str) -> list[str]:
+    """The lines to print."""
+    async with AccessDatabase(database_url) as database:
+        lines = await _act(Accounts(database), options, password)
     if options.action not in ("list", "keys"):
-        told = {name: value for name, value in vars(options).items() if name in TOLD and value}
-        audit(f"user {options.action}", user=options.name, **told)
+        details = {name: value for name, value in vars(options).items() if name in AUDITED_OPTIONS and value}
+        audit(f"user {options.action}", user=options.name, **details)
     return lines
 
 
 async def _act(accounts: Accounts, options: argparse.Namespace, password: str) -> list[str]:  # noqa: PLR0911
     match options.action:
         case "add":
-            user = await accounts.add(options.name, password, is_admin=options.admin)
+            user = await accounts.users.add(options.name, password, is_admin=options.admin)
             return [f"{user.name} can log in now, and everybody must."]
         case "list":
-            users = await accounts.users()
+            users = await accounts.users.all()
             return [f"{user.name} (admin)" if user.is_admin else user.name for user in users] or ["There are no users."]
         case "remove":
             try:
-                went = await accounts.remove(options.name, give_to=options.give_to, erase=options.erase)
+                data = await accounts.users.remove(options.name, give_to=options.give_to, erase=options.erase)
             except UserDataError as error:
                 raise AccountError(f"{error} Add --erase or --give-to OTHER.") from None
-            became = f"{options.give_to} has {went} more" if options.give_to else f"erased: {went}"
-            return [f"{options.name} is gone; {became}." if went else f"{options.name} is gone."]
+            outcome = f"{options.give_to} has {data} more" if options.give_to else f"erased: {data}"
+            return [f"{options.name} is gone; {outcome}." if data else f"{options.name} is gone."]
         case "password":
-            await accounts.set_password(options.name, password)
+            await accounts.users.set_password(options.name, password)
             return ["The password is changed, and all sessions have ended."]
         case "admin":
-            await accounts.set_admin(options.name, not options.off)
+            await accounts.users.set_admin(options.name, not options.off)
             return [f"{options.name} is {'a plain user' if options.off else 'an administrator'} now."]
         case "key":
-            return [await accounts.create_key(options.name, options.label)]
+            return [await accounts.api_keys.create(options.name, options.label)]
         case "keys":
-            keys = await accounts.keys(options.name)
+            keys = await accounts.api_keys.of(options.name)
             return [f"{key.id}  {key.last_used_at or 'never used'}  {key.label}" for key in keys] or ["No keys."]
         case _:
-            await accounts.revoke_key(options.name, options.key_id)
+            await accounts.api_keys.revoke(options.name, options.key_id)
             return ["The key is worth nothing now."]
 
 
 def _ask_password() -> str:
-    """Typed twice at a terminal; otherwise the first line of the input, for scripts."""
+    """Typed twice at a terminal; otherwise the first line of the standard input, for scripts."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     password = getpass("Password: ")

@@ -1,4 +1,4 @@
-"""The one cookie of a session."""
+"""The cookies of a session and of the login form."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ CSRF = "localchat_csrf"
 
 
 def cookie_of(scope: Scope, kind: str) -> str:
-    """Its value; empty when there is none."""
+    """Its value; empty when the request has none."""
     header = Headers(scope=scope).get("cookie")
     return cookie_parser(header).get(_name(scope, kind), "") if header else ""
 
 
 def set_cookie(response: Response, scope: Scope, kind: str, value: str, max_age: int | None = None) -> None:
-    """No script reads it, no other site sends it along; over TLS it is never sent in the clear."""
+    """HttpOnly, SameSite=Strict, and Secure over TLS."""
     response.set_cookie(
         _name(scope, kind),
         value,
@@ -31,6 +31,6 @@ def set_cookie(response: Response, scope: Scope, kind: str, value: str, max_age:
 
 
 def _name(scope: Scope, kind: str) -> str:
-    """With the port, because browsers give the cookies of one port to all others of the same host."""
+    """Includes the port, because browsers share cookies between all ports of a host."""
     server = scope.get("server")
     return f"{kind}_{server[1]}" if server and server[1] else kind

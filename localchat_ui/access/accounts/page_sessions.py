@@ -1,9 +1,9 @@
-"""Pages belong to the session that opened them: the id of somebody else's page is worth nothing.
+"""Binds NiceGUI's pages to the session that opened them, and closes them when it ends.
 
-NiceGUI takes a page's events from any socket that knows its id, and its files from any request (3.18), so both are put
-behind checks here. A test fails when a later version names its handlers differently.
+NiceGUI (3.18) accepts a page's events from any socket that knows the page's id, and requests for its files from
+anybody. So both are checked here. A test fails when a later version names its handlers differently.
 
-Long answers end with the session or key that asked for them, as pages do.
+Streamed responses end with the session or key that requested them, as pages do.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,12 +23,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from localchat_ui.access.accounts.authentication import Authenticator
 from localchat_ui.access.audit import audit
 from localchat_ui.access.errors import AccessError
-from localchat_ui.access.hardening.proxies import path_of
+from localchat_ui.access.hardening import path_of
 from localchat_ui.access.visitor import Visitor, current_visitor, visitor_of_page, visitor_of_scope
 from localchat_ui.history.errors import HistoryError
 
 PAGE_PATH = re.compile("/_nicegui/client/([^/]+)/")
-OF_A_PAGE = ("event", "javascript_response", "ack", "log")
+PAGE_EVENTS = ("event", "javascript_response", "ack", "log")
 SWEEP_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
@@ -39,17 +39,17 @@ class PageSessions:
         self._authenticator = authenticator
         self._sweeping: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        self._listening: dict[Visitor, set[asyncio.Event]] = {}
+        self._waiting: dict[Visitor, set[asyncio.Event]] = {}
 
-    def bind(self) -> None:
-        """Put the checks before NiceGUI's handlers; binding again does no harm."""
-        # Origins are checked by our own middleware. python-engineio would admit all of them, and say so in headers.
+    def install(self) -> None:
+        """Wrap NiceGUI's socket handlers with the checks. Doing so again replaces them."""
+        # OriginMiddleware checks origins. python-engineio would allow all of them, and say so in headers.
         core.sio.eio.cors_allowed_origins = []
         connect, handshake = _unchecked("connect"), _unchecked("handshake")
 
         async def checked_connect(sid: str, environ: dict[str, Any], auth: object = None) -> Any:
             query = parse_qs(environ.get("QUERY_STRING", ""))
-            # The page loads again when it reads these words, and so comes to the login.
+            # On exactly this message the page reloads, and so comes to the login.
             if "client_id" in query and not _is_own_page(environ["asgi.scope"], query["client_id"][0]):
                 raise SocketRefusedError("Implicit handshake failed")
             return await connect(sid, environ, auth)
@@ -59,13 +59,13 @@ class PageSessions:
                 return False
             return await handshake(sid, data)
 
-        _put("connect", checked_connect, connect)
-        _put("handshake", checked_handshake, handshake)
-        for name in OF_A_PAGE:
-            _put(name, _only_from_its_socket(_unchecked(name)), _unchecked(name))
+        _replace("connect", checked_connect, connect)
+        _replace("handshake", checked_handshake, handshake)
+        for name in PAGE_EVENTS:
+            _replace(name, _from_own_socket(_unchecked(name)), _unchecked(name))
 
     def start(self) -> None:
-        """Begin to look after the pages of sessions that end elsewhere: by time, or by `user remove`."""
+        """Begin to look for sessions that ended by time or in another process (`user remove`)."""
         self._sweeping = asyncio.create_task(self._sweep(), name="end pages of ended sessions")
 
     async def stop(self) -> None:
@@ -75,28 +75,41 @@ class PageSessions:
             await self._sweeping
 
     async def until_access_ends(self) -> None:
-        """Return when whoever this is done for would no longer be let in."""
+        """Return when the current visitor would no longer be authenticated."""
         visitor, ended = current_visitor(), asyncio.Event()
         if visitor is None:
             await ended.wait()
             return
-        self._listening.setdefault(visitor, set()).add(ended)
+        self._waiting.setdefault(visitor, set()).add(ended)
         try:
             await ended.wait()
         finally:
-            self._listening[visitor].discard(ended)
-            if not self._listening[visitor]:
-                del self._listening[visitor]
+            self._waiting[visitor].discard(ended)
+            if not self._waiting[visitor]:
+                del self._waiting[visitor]
 
     async def end(self, visitor: Visitor) -> None:
-        """Close all live pages of a session; they load again, and find themselves at the login. Long answers end."""
-        for other, events in self._listening.items():
+        """Close all open pages and streamed responses of a session. The pages reload, and so come to the login."""
+        for other, events in self._waiting.items():
             if visitor.is_same_session(other):
                 for ended in events:
                     ended.set()
         for client in list(Client.instances.values()):
             if visitor.is_same_session(visitor_of_page(client)):
-                await _end(client)
+                with _errors_logged():
+                    await _close(client)
+
+    async def end_expired(self) -> None:
+        """`end` for all sessions that are not valid any more, or whose user has other rights than before.
+
+        Raises HistoryError. Any other error keeps only the page or session open that caused it.
+        """
+        visitors = {visitor_of_page(client) for client in list(Client.instances.values())} | set(self._waiting)
+        for visitor in visitors:
+            with _errors_logged():
+                if visitor and visitor.auth_method != "anonymous" and not await self._authenticator.is_valid(visitor):
+                    audit("access ended", user=visitor.user.name if visitor.user else "", address=visitor.address)
+                    await self.end(visitor)
 
     async def _sweep(self) -> None:
         while not self._stopping.is_set():
@@ -104,21 +117,15 @@ class PageSessions:
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_SECONDS)
                 return
             try:
-                await self.end_what_is_over()
+                await self.end_expired()
             except HistoryError as error:
                 logger.warning("Sessions could not be looked up: %s", error)
-
-    async def end_what_is_over(self) -> None:
-        """Close the pages and answers of all sessions that have ended, and of people whose rights have changed."""
-        visitors = {visitor_of_page(client) for client in list(Client.instances.values())} | set(self._listening)
-        for visitor in visitors:
-            if visitor and visitor.auth_method != "anonymous" and not await self._authenticator.is_still_in(visitor):
-                audit("access ended", user=visitor.user.name if visitor.user else "", address=visitor.address)
-                await self.end(visitor)
+            except Exception:
+                logger.exception("Sessions could not be looked up")
 
 
 class PageOwnerMiddleware:
-    """ASGI layer: files reach a page over HTTP, and only from the session that opened it."""
+    """ASGI middleware: 403 for the files of a page that another session has opened."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -131,12 +138,23 @@ class PageOwnerMiddleware:
         await self.app(scope, receive, send)
 
 
-def _only_from_its_socket(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Not a coroutine, so that events keep their order."""
+@contextmanager
+def _errors_logged() -> Iterator[None]:
+    try:
+        yield
+    except HistoryError:
+        raise
+    except Exception:
+        logger.exception("A session could not be ended")
 
+
+def _from_own_socket(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler, for events of pages that their socket has shaken hands for."""
+
+    # Not a coroutine, so that events keep their order.
     def checked(sid: str, message: Any) -> None:
         client_id = message.get("client_id") if isinstance(message, dict) else None
-        # A socket is in the room of a page when it has shaken hands for it.
+        # The handshake puts a socket into the room of its page.
         if isinstance(client_id, str) and client_id in core.sio.rooms(sid):
             handler(sid, message)
 
@@ -154,12 +172,12 @@ def _unchecked(event: str) -> Callable[..., Any]:
     return original
 
 
-def _put(event: str, checked: Any, original: Callable[..., Any]) -> None:
+def _replace(event: str, checked: Any, original: Callable[..., Any]) -> None:
     checked.unchecked = original
     core.sio.on(event, handler=checked)
 
 
-async def _end(client: Client) -> None:
+async def _close(client: Client) -> None:
     await core.sio.emit("run_javascript", {"code": "window.location.reload()"}, room=client.id)
     sockets = list(core.sio.manager.get_participants("/", client.id))
     if client.id in Client.instances:

@@ -1,4 +1,4 @@
-"""How large a request may be, and how slowly it may come."""
+"""Limits the size of request bodies and the time they take to arrive."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localchat_ui.access.errors import AccessError
 
-PATIENCE = 30.0  # seconds to wait for a body, and one more for each
+BODY_TIMEOUT = 30.0  # seconds for a body, and one more for every
 BYTES_PER_SECOND = 4096
 
 
 class BodyLimitMiddleware:
-    """ASGI layer: 413 for a body above the limit, 408 for one that trickles, as soon as either is known.
+    """ASGI middleware: 413 for a body above the limit, 408 for one that is too slow, as soon as either is known.
 
-    Starlette's limit answers in plain text, and lets a body take for ever.
+    Starlette's own limit answers in plain text, and has no timeout.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, patience: float = PATIENCE) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout: float = BODY_TIMEOUT) -> None:
         self.app = app
         self.max_bytes = max_bytes
-        self.patience = patience
+        self.timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -42,48 +42,48 @@ class _Request:
         self._waited = 0.0
         self._is_read = False
         self._has_started = False
-        self._is_refused = False
+        self._is_rejected = False
 
     async def run(self) -> None:
         length = Headers(scope=self._scope).get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limit.max_bytes:
-            await self._refuse(self._too_large())
+            await self._reject(self._too_large())
             return
         try:
-            await self._limit.app(self._scope, self._receive_some, self._send_unless_refused)
+            await self._limit.app(self._scope, self._receive_limited, self._send_unless_rejected)
         except Exception:
-            # The route has been told that the client is gone; how it takes that is of no interest any more.
-            if not self._is_refused:
+            # The route was told that the client has disconnected; how it ends does not matter any more.
+            if not self._is_rejected:
                 raise
 
-    async def _receive_some(self) -> Message:
+    async def _receive_limited(self) -> Message:
         if self._is_read:
             return await self._receive()
-        if self._is_refused:
+        if self._is_rejected:
             return {"type": "http.disconnect"}
-        begun = time.monotonic()
-        patience = self._limit.patience + self._size / BYTES_PER_SECOND - self._waited
+        started = time.monotonic()
+        timeout = self._limit.timeout + self._size / BYTES_PER_SECOND - self._waited
         try:
-            message = await asyncio.wait_for(self._receive(), max(patience, 0))
+            message = await asyncio.wait_for(self._receive(), max(timeout, 0))
         except asyncio.TimeoutError:
-            return await self._refuse(AccessError(408, "too_slow", "The request took too long to arrive."))
-        self._waited += time.monotonic() - begun
+            return await self._reject(AccessError(408, "too_slow", "The request took too long to arrive."))
+        self._waited += time.monotonic() - started
         self._size += len(message.get("body", b""))
         if self._size > self._limit.max_bytes:
-            return await self._refuse(self._too_large())
+            return await self._reject(self._too_large())
         self._is_read = not message.get("more_body", False)
         return message
 
-    async def _send_unless_refused(self, message: Message) -> None:
-        if not self._is_refused:
+    async def _send_unless_rejected(self, message: Message) -> None:
+        if not self._is_rejected:
             self._has_started = True
             await self._send(message)
 
-    async def _refuse(self, refusal: AccessError) -> Message:
-        self._is_refused = True
+    async def _reject(self, error: AccessError) -> Message:
+        self._is_rejected = True
         if not self._has_started:
-            refusal.headers["Connection"] = "close"  # nobody reads the rest
-            await refusal(self._scope, self._receive, self._send)
+            error.headers["Connection"] = "close"  # nobody reads the rest
+            await error(self._scope, self._receive, self._send)
         return {"type": "http.disconnect"}
 
     def _too_large(self) -> AccessError:

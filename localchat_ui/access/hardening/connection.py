@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with an end to its patience: by itself it waits for ever, and for any length."""
+"""uvicorn's HTTP protocol with timeouts and a limit for headers, of which uvicorn has none."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from localchat_ui.access.errors import AccessError
 from localchat_ui.access.hardening.security_headers import HEADERS
 
 
-class Connection(HttpToolsProtocol):
-    """Hangs up on who takes too long to ask, asks in too many headers, or does not read the answer.
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Closes a connection whose request head is too slow or too large, or whose client does not read the response.
 
-    Bodies have limits of their own, in `body.py`, where it is known who sends them.
+    Bodies are limited in `body_limit.py`, where it is known who sends them.
     """
 
-    seconds_to_ask = 10.0
-    seconds_to_read = 120.0  # for the 48 kB between uvicorn's two marks of its buffer
-    most_bytes = 65_536
+    head_timeout = 10.0  # seconds
+    read_timeout = 120.0  # seconds, for the 48 kB between the high and low water marks of uvicorn's buffer
+    max_head_bytes = 65_536
 
-    _asking: asyncio.TimerHandle | None = None
-    _reading: asyncio.TimerHandle | None = None
-    _n_bytes = 0  # since the parser understood something last
+    _head_timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
+    _n_bytes = 0  # since the parser last recognized something
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,15 +32,15 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._n_bytes += len(data)
-        if self._asking is None and self.cycle is not None and self.cycle.response_complete:
+        if self._head_timer is None and self.cycle is not None and self.cycle.response_complete:
             self._expect_request()
         super().data_received(data)
-        if self._n_bytes > self.most_bytes:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers of the request are too large.")
+        if self._n_bytes > self.max_head_bytes:
+            self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers of the request are too large.")
 
     def on_headers_complete(self) -> None:
         self._n_bytes = 0
-        self._asking = _cancel(self._asking)
+        self._head_timer = _cancel(self._head_timer)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -53,30 +53,30 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._reading = self.loop.call_later(self.seconds_to_read, self.transport.abort)
+        self._read_timer = self.loop.call_later(self.read_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._reading = _cancel(self._reading)
+        self._read_timer = _cancel(self._read_timer)
         super().resume_writing()
 
     def shutdown(self) -> None:
         super().shutdown()
         if self.flow.write_paused:
-            # Who does not read cannot be told of the end, and must not hold it up.
+            # A client that does not read must not delay the shutdown.
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._asking, self._reading = _cancel(self._asking), _cancel(self._reading)
+        self._head_timer, self._read_timer = _cancel(self._head_timer), _cancel(self._read_timer)
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+        self._reject(HTTPStatus.BAD_REQUEST, msg)
 
     def _expect_request(self) -> None:
-        self._asking = self.loop.call_later(self.seconds_to_ask, self.transport.close)
+        self._head_timer = self.loop.call_later(self.head_timeout, self.transport.close)
 
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
-        """Before there is a request that our layers could answer."""
+    def _reject(self, status: HTTPStatus, message: str) -> None:
+        """Answer before there is a request that the app could answer."""
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete:
@@ -88,7 +88,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
-    """What is left of it: nothing."""
+    """Returns None, for the variable that held the timer."""
     if timer is not None:
         timer.cancel()
     return None

@@ -1,4 +1,4 @@
-"""Which names this program answers to, and which web pages may talk to it."""
+"""Checks Host, Origin and Content-Type: against DNS rebinding and cross-site requests."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from localchat_ui.settings import Settings
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Where forms and plain text are spoken. NiceGUI's sockets and uploads are guarded by Origin as everything is.
+# Take other bodies than JSON. Their Origin is checked like everybody's.
 FORM_PATHS = ("/_nicegui", "/login", "/logout")
 SOCKET_PATH = "/_nicegui_ws"
 
 
 class OriginMiddleware:
-    """ASGI layer: turns away names that are not ours, and what pages of other sites send."""
+    """ASGI middleware: 421 for host names that are not this program's, 403 for requests from other sites' pages."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self._names = LOOPBACK | set(settings.allowed_host_names)
         self._any_ip = not settings.listens_on_loopback
         if self._any_ip:
-            # By a name that leads here a browser may be led astray (DNS rebinding); by a bare address it cannot.
+            # A host name may be rebound by its owner's DNS server; an IP address cannot be.
             own = socket.gethostname().lower()
             self._names |= {settings.host.lower(), own, f"{own}.local"}
         self._listed = frozenset(settings.cors_origin_list)
@@ -38,8 +38,8 @@ class OriginMiddleware:
         if scope["type"] in ("http", "websocket"):
             try:
                 self._check(scope)
-            except AccessError as refusal:
-                await refusal(scope, receive, send)
+            except AccessError as error:
+                await error(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
@@ -59,7 +59,7 @@ class OriginMiddleware:
         match = HOST.fullmatch(host)
         if match is None:
             raise AccessError(400, "bad_host", "The request does not say which host it is for.")
-        if not self._is_ours(match["name"].removesuffix(".")):
+        if not self._is_allowed(match["name"].removesuffix(".")):
             raise AccessError(
                 421,
                 "unknown_host",
@@ -67,13 +67,13 @@ class OriginMiddleware:
             )
         return host
 
-    def _is_ours(self, name: str) -> bool:
+    def _is_allowed(self, name: str) -> bool:
         if name in self._names or (self._any_ip and _is_ip(name)):
             return True
         return any(pattern.startswith("*.") and name.endswith(pattern[1:]) for pattern in self._names)
 
     def _check_site(self, headers: Headers, own: str, changes: bool) -> None:
-        """A browser says from which page a request comes; other programs say nothing, and are no danger here."""
+        """Browsers say which site a request comes from. Other programs do not, and are not tricked into requests."""
         origins = headers.getlist("origin")
         if origins and set(origins) <= self._listed:
             return
@@ -90,7 +90,7 @@ class OriginMiddleware:
 
 
 def _check_content_type(headers: Headers) -> None:
-    """What a form or a script of another site can send unasked is never taken for JSON."""
+    """Content types that another site can send without a preflight are never parsed as JSON."""
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
     kinds = headers.getlist("content-type")

@@ -1,11 +1,11 @@
-"""What every response tells the browser not to do."""
+"""The security headers of every response."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# NiceGUI writes scripts into its page, and runs the code that the server sends: without these two it stays empty.
+# NiceGUI's pages contain inline scripts and evaluate code from the server: both unsafe sources are needed.
 PAGE_POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class SecurityHeadersMiddleware:
-    """ASGI layer: adds the headers that the response does not bring itself."""
+    """ASGI middleware: adds the headers that the response does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -7,7 +7,7 @@ from functools import partial
 
 from nicegui import ui
 
-from localchat_ui.access.accounts import LONGEST_LABEL, ApiKey, OwnAccount
+from localchat_ui.access.accounts import MAX_LABEL_LENGTH, ApiKey, OwnAccount
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import icon_button, text_button
@@ -24,7 +24,7 @@ class ApiKeys:
             self._table = ui.element("div")
             with ui.element("form").classes("fields inline") as form:
                 self._label = field("Label of the new key", autocomplete="off")
-                self._label.props["maxlength"] = LONGEST_LABEL
+                self._label.props["maxlength"] = MAX_LABEL_LENGTH
                 self._label.props["placeholder"] = "laptop, notebook, editor …"
                 text_button("Make a key", primary=True).props("type=submit")
             form.on("submit", self._make, js_handler="(event) => { event.preventDefault(); emit(); }")

@@ -59,9 +59,9 @@ class LimitsForm:
     def _show(self) -> None:
         """What is set for whom was chosen, and behind it what holds when nothing is."""
         chosen: str = self._who.value
-        wider = self._administration.otherwise
+        wider = self._administration.default_quota
         if chosen != EVERYBODY:
-            wider = self._quotas.get(EVERYBODY, Quota()).over(wider)
+            wider = self._quotas.get(EVERYBODY, Quota()).with_defaults(wider)
         for name, value in asdict(self._quotas.get(chosen, Quota())).items():
             box, otherwise = self._boxes[name], asdict(wider)[name]
             box.set_value(value)

@@ -82,7 +82,7 @@ class ModelsTable:
 
     async def _choose(self, model: ModelFile) -> None:
         with self._outcome.telling():
-            async with self._administration.acting("model chosen", model=model.name):
+            async with self._administration.audited("model chosen", model=model.name):
                 self._models.choose(model)
 
     async def _restrict(self, event: ValueChangeEventArguments[Any]) -> None:
@@ -90,10 +90,10 @@ class ModelsTable:
         if only_admins == self._models.only_admins_choose:
             return
         with self._outcome.telling("Saved."):
-            async with self._administration.acting("model choice set", only_admins=only_admins):
+            async with self._administration.audited("model choice set", only_admins=only_admins):
                 await self._models.let_only_admins_choose(only_admins)
 
     async def _free(self) -> None:
         with self._outcome.telling("What nobody needs at this moment has left memory."):
-            async with self._administration.acting("memory freed"):
+            async with self._administration.audited("memory freed"):
                 await self._models.free_memory()

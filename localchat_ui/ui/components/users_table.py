@@ -8,7 +8,7 @@ from functools import partial
 from nicegui import Event, ui
 
 from localchat_ui.access import User, current_user
-from localchat_ui.access.accounts import SHORTEST_PASSWORD, Administration
+from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, Administration
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.removal import Removal
@@ -27,7 +27,7 @@ class UsersTable:
             self._table = ui.element("div")
             with ui.element("form").classes("fields inline") as form:
                 self._name = field("Name", autocomplete="off")
-                least = f"At least {SHORTEST_PASSWORD} characters."
+                least = f"At least {MIN_PASSWORD_LENGTH} characters."
                 self._password = field("Password", autocomplete="new-password", secret=True, hint=least)
                 self._is_admin = ui.checkbox("Administrator")
                 text_button("Add", primary=True).props("type=submit")

@@ -9,16 +9,16 @@ import pytest
 
 from localchat_ui.access import AccessControl, User, Visitor, acting_as
 from localchat_ui.access.accounts import (
-    MOST_KEYS,
+    MAX_KEYS_PER_USER,
     AccountError,
     Accounts,
     Administration,
     LoggedOutError,
     NotAdminError,
     OwnAccount,
-    fingerprint,
 )
 from localchat_ui.access.quotas import Quota
+from localchat_ui.access.tables import fingerprint
 from tests.access.conftest import OpenDoor
 
 PASSWORD = "correct horse"
@@ -26,7 +26,7 @@ OTHER = "battery staple"
 
 Act = Callable[[Administration], Awaitable[object]]
 ACTS: list[Act] = [
-    lambda office: office.require(),
+    lambda office: office.require_admin(),
     lambda office: office.users(),
     lambda office: office.quotas(),
     lambda office: office.add_user("eve", PASSWORD, is_admin=True),
@@ -35,7 +35,7 @@ ACTS: list[Act] = [
     lambda office: office.user_data("alice"),
     lambda office: office.remove_user("alice", erase=True),
     lambda office: office.set_quota(Quota(0, 0, 0)),
-    lambda office: office.acting("model chosen").__aenter__(),
+    lambda office: office.audited("model chosen").__aenter__(),
 ]
 OwnAct = Callable[[OwnAccount], Awaitable[object]]
 OWN_ACTS: list[OwnAct] = [
@@ -52,14 +52,14 @@ OWN_ACTS: list[OwnAct] = [
 async def access(open_door: OpenDoor) -> AccessControl:
     """Alice administrates, Bob does not."""
     access = (await open_door()).access
-    await access.accounts.add("alice", PASSWORD, is_admin=True)
-    await access.accounts.add("bob", PASSWORD)
+    await access.accounts.users.add("alice", PASSWORD, is_admin=True)
+    await access.accounts.users.add("bob", PASSWORD)
     return access
 
 
 async def session(accounts: Accounts, name: str) -> Visitor:
     """Of a page that somebody has just opened."""
-    found = await accounts.log_in(name, PASSWORD)
+    found = await accounts.sessions.log_in(name, PASSWORD)
     assert found
     return Visitor("session", "127.0.0.1", fingerprint(found[1]), found[0])
 
@@ -67,7 +67,7 @@ async def session(accounts: Accounts, name: str) -> Visitor:
 @pytest.mark.parametrize("act", ACTS)
 async def test_only_an_administrator_administrates(access: AccessControl, act: Act, caplog: pytest.LogCaptureFixture):
     bob = await session(access.accounts, "bob")
-    before = await access.accounts.users()
+    before = await access.accounts.users.all()
     with acting_as(bob), pytest.raises(NotAdminError):
         await act(access.administration)
     assert "administration refused" in caplog.text
@@ -77,15 +77,15 @@ async def test_only_an_administrator_administrates(access: AccessControl, act: A
         pytest.raises(NotAdminError),
     ):
         await act(access.administration)
-    assert (await access.accounts.users(), await access.quotas.stored()) == (before, {})
-    assert await access.accounts.log_in("alice", PASSWORD)
+    assert (await access.accounts.users.all(), await access.quotas.stored()) == (before, {})
+    assert await access.accounts.sessions.log_in("alice", PASSWORD)
 
 
 @pytest.mark.parametrize("act", ACTS)
 async def test_a_page_of_who_is_no_administrator_any_more_does_nothing(access: AccessControl, act: Act):
     alice = await session(access.accounts, "alice")
-    await access.accounts.set_admin("bob", True)
-    await access.accounts.set_admin("alice", False)
+    await access.accounts.users.set_admin("bob", True)
+    await access.accounts.users.set_admin("alice", False)
     with acting_as(alice), pytest.raises(NotAdminError):
         await act(access.administration)
 
@@ -94,9 +94,9 @@ async def test_a_page_of_who_is_no_administrator_any_more_does_nothing(access: A
 async def test_neither_a_key_nor_an_ended_session_nor_nobody_administrates(access: AccessControl, act: Act):
     alice = await session(access.accounts, "alice")
     assert alice.user
-    key = await access.accounts.user_of_key(await access.accounts.create_key("alice"))
+    key = await access.accounts.api_keys.authenticate(await access.accounts.api_keys.create("alice"))
     assert key
-    await access.accounts.log_out(alice.session_id)
+    await access.accounts.sessions.end(alice.session_id)
     for visitor in (alice, Visitor("key", "", *key), Visitor("open"), Visitor("token", "", alice.session_id), None):
         with acting_as(visitor), pytest.raises(LoggedOutError):
             await act(access.administration)
@@ -105,28 +105,28 @@ async def test_neither_a_key_nor_an_ended_session_nor_nobody_administrates(acces
 @pytest.mark.parametrize("act", OWN_ACTS)
 async def test_a_page_of_an_ended_session_does_nothing_to_the_account(access: AccessControl, act: OwnAct):
     alice = await session(access.accounts, "alice")
-    await access.accounts.log_out(alice.session_id)
+    await access.accounts.sessions.end(alice.session_id)
     with acting_as(alice), pytest.raises(LoggedOutError):
         await act(access.own_account)
-    assert await access.accounts.keys("alice") == []
+    assert await access.accounts.api_keys.of("alice") == []
 
 
 async def test_the_key_of_somebody_else_cannot_be_revoked(access: AccessControl):
-    await access.accounts.create_key("alice")
-    [key] = await access.accounts.keys("alice")
+    await access.accounts.api_keys.create("alice")
+    [key] = await access.accounts.api_keys.of("alice")
     with acting_as(await session(access.accounts, "bob")), pytest.raises(AccountError, match="no key"):
         await access.own_account.revoke_key(key.id)
-    assert await access.accounts.has_key(key.id)
+    assert await access.accounts.api_keys.exists(key.id)
 
 
 async def test_keys_are_not_made_without_end(access: AccessControl):
     with acting_as(await session(access.accounts, "bob")):
-        for _ in range(MOST_KEYS):
+        for _ in range(MAX_KEYS_PER_USER):
             await access.own_account.create_key("x" * 500)
         with pytest.raises(AccountError, match="20 keys are the most"):
             await access.own_account.create_key("one more")
         keys = await access.own_account.keys()
-    assert (len(keys), {len(key.label) for key in keys}) == (MOST_KEYS, {80})
+    assert (len(keys), {len(key.label) for key in keys}) == (MAX_KEYS_PER_USER, {80})
 
 
 async def test_two_administrators_can_leave_but_the_last_one_cannot(access: AccessControl):
@@ -137,13 +137,13 @@ async def test_two_administrators_can_leave_but_the_last_one_cannot(access: Acce
                 await refused
         await access.administration.set_admin("bob", True)
         await access.administration.set_admin("alice", False)
-        assert [user.is_admin for user in await access.accounts.users()] == [False, True]
+        assert [user.is_admin for user in await access.accounts.users.all()] == [False, True]
     with acting_as(await session(access.accounts, "bob")):
         with pytest.raises(AccountError, match="no user nobody"):
             await access.administration.remove_user("nobody")
         await access.administration.remove_user("alice")
     # At the terminal, whoever owns the machine may do as they like.
-    await access.accounts.remove("bob")
+    await access.accounts.users.remove("bob")
 
 
 async def test_limits_go_with_the_person(access: AccessControl):

@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from localchat_ui.access.accounts import authentication, needs_token, safe_path
+from localchat_ui.access.accounts import authentication, needs_token, safe_redirect_path
 from localchat_ui.settings import Settings
 from tests.access.conftest import PAGE, TOKEN, OpenDoor, csrf_of
 
@@ -70,8 +70,8 @@ async def test_a_token_in_an_address_does_not_lead_elsewhere(open_door: OpenDoor
     "path", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "", "/a\r\nX: 1", "/\t/evil"]
 )
 def test_only_paths_of_our_own_are_gone_back_to(path: str):
-    assert safe_path(path) == "/"
-    assert safe_path("/c/1?a=b") == "/c/1?a=b"
+    assert safe_redirect_path(path) == "/"
+    assert safe_redirect_path("/c/1?a=b") == "/c/1?a=b"
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é", "\udcff"])
@@ -122,7 +122,7 @@ async def test_a_session_of_the_token_ends(open_door: OpenDoor):
 
 async def test_guessing_is_slowed_but_does_not_lock_out_who_is_in(open_door: OpenDoor):
     door = await open_door(access_token=TOKEN)
-    async with door.browser() as me, door.browser(address="127.0.0.9") as guesser:
+    async with door.browser() as me, door.browser(address="10.0.0.9") as guesser:
         await me.get(f"/?token={TOKEN}", headers=PAGE)
         answers = [await guesser.get("/", headers={"Authorization": f"Bearer {n}"}) for n in range(11)]
         assert [answer.status_code for answer in answers] == [401] * 10 + [429]
@@ -151,6 +151,6 @@ async def test_with_accounts_the_token_is_worth_nothing(open_door: OpenDoor):
     door = await open_door(access_token=TOKEN)
     async with door.browser() as me:
         await me.get(f"/?token={TOKEN}", headers=PAGE)
-        await door.accounts.add("alice", "correct horse")
+        await door.accounts.users.add("alice", "correct horse")
         assert (await me.get("/")).status_code == 401
         assert (await me.get("/", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 401

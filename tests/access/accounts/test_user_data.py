@@ -52,33 +52,33 @@ class House:
 
 @pytest.fixture
 async def house(accounts: Accounts) -> AsyncIterator[House]:
-    house = House(accounts, HistoryStore(Database(accounts._url, current_owner=lambda: house.whose)))
+    house = House(accounts, HistoryStore(Database(accounts.database.url, current_owner=lambda: house.whose)))
     await house.store.database.open()
     for name in ("alice", "bob"):
-        await house.move_in(await accounts.add(name, PASSWORD))
+        await house.move_in(await accounts.users.add(name, PASSWORD))
     yield house
     await house.store.database.close()
 
 
 async def test_nobody_is_removed_while_it_is_not_said_what_becomes_of_it(house: House) -> None:
-    assert await house.accounts.user_data("bob") == UserData(1, 2)
+    assert await house.accounts.users.data("bob") == UserData(1, 2)
     with pytest.raises(UserDataError, match="bob has 1 conversation and 2 saved prompts"):
-        await house.accounts.remove("bob")
+        await house.accounts.users.remove("bob")
     for heir, said in (("carol", "no user carol"), ("bob", "no user bob")):
         with pytest.raises(AccountError, match=said):
-            await house.accounts.remove("bob", give_to=heir)
-    assert await house.accounts.log_in("bob", PASSWORD)
+            await house.accounts.users.remove("bob", give_to=heir)
+    assert await house.accounts.sessions.log_in("bob", PASSWORD)
     assert await house.titles("bob") == ["About bob"]
     assert len(await house.presets("bob")) == 2
 
 
 async def test_what_is_erased_is_gone_and_nothing_else_is(house: House) -> None:
-    assert await house.accounts.remove("bob", erase=True) == UserData(1, 2)
+    assert await house.accounts.users.remove("bob", erase=True) == UserData(1, 2)
     assert await house.titles("bob") == []
     assert await house.presets("bob") == []
     assert await house.store.search("bob") == []
     assert await house.preferences.get(f"chat.defaults.{house.ids['bob']}") is None
-    async with house.accounts.reading() as session:
+    async with house.accounts.database.begin() as session:
         connection = await session.connection()
         assert (await connection.exec_driver_sql("SELECT count(*) FROM conversations")).scalar() == 2
         assert (await connection.exec_driver_sql("SELECT count(*) FROM messages")).scalar() == 2
@@ -88,7 +88,7 @@ async def test_what_is_erased_is_gone_and_nothing_else_is(house: House) -> None:
 
 
 async def test_what_is_given_is_the_others_and_found_there(house: House) -> None:
-    assert await house.accounts.remove("bob", give_to=" Alice ") == UserData(1, 2)
+    assert await house.accounts.users.remove("bob", give_to=" Alice ") == UserData(1, 2)
     assert await house.titles("alice") == ["About alice", "About bob"]
     [hit] = await house.store.search("bob")
     assert hit.conversation.title == "About bob"
@@ -104,8 +104,8 @@ async def test_what_is_given_is_the_others_and_found_there(house: House) -> None
 
 
 async def test_whoever_has_written_nothing_simply_goes(house: House) -> None:
-    await house.accounts.add("carol", PASSWORD)
-    assert await house.accounts.user_data("carol") == UserData()
-    assert not await house.accounts.remove("carol")
+    await house.accounts.users.add("carol", PASSWORD)
+    assert await house.accounts.users.data("carol") == UserData()
+    assert not await house.accounts.users.remove("carol")
     with pytest.raises(AccountError, match="no user carol"):
-        await house.accounts.user_data("carol")
+        await house.accounts.users.data("carol")

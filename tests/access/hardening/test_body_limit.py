@@ -61,7 +61,7 @@ async def test_a_body_that_trickles_is_given_up():
     async def send(message: Message) -> None:
         sent.append(message)
 
-    limited = BodyLimitMiddleware(reads_all, 1000, patience=0.1)
+    limited = BodyLimitMiddleware(reads_all, 1000, timeout=0.1)
     scope = {"type": "http", "path": "/v1/x", "method": "POST", "headers": []}
     await asyncio.wait_for(limited(scope, receive, send), 5)
     assert sent[0]["status"] == 408
@@ -82,7 +82,7 @@ async def test_a_stream_may_take_its_time_once_the_request_is_read():
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    await BodyLimitMiddleware(listens, 1000, patience=0.05)({"type": "http", "headers": []}, receive, send)
+    await BodyLimitMiddleware(listens, 1000, timeout=0.05)({"type": "http", "headers": []}, receive, send)
 
 
 async def test_an_error_of_a_route_is_not_hidden():

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from localchat_ui.access.hardening import Connection
+from localchat_ui.access.hardening import BoundedHttpProtocol
 
 FOREVER = 3600.0
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -39,8 +39,10 @@ class App:
 
 @asynccontextmanager
 async def serving(app: App, **patience: float) -> AsyncIterator[tuple[uvicorn.Server, int]]:
-    limits = {"seconds_to_ask": FOREVER, "seconds_to_read": FOREVER, **patience}
-    config = uvicorn.Config(app, port=0, http=type("Impatient", (Connection,), limits), log_config=None, lifespan="off")
+    limits = {"head_timeout": FOREVER, "read_timeout": FOREVER, **patience}
+    config = uvicorn.Config(
+        app, port=0, http=type("Impatient", (BoundedHttpProtocol,), limits), log_config=None, lifespan="off"
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)
@@ -67,14 +69,14 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.mark.parametrize("beginning", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"\r\n"])
 async def test_who_never_gets_round_to_asking_is_hung_up_on(beginning: bytes):
-    async with serving(App(), seconds_to_ask=0.2) as (_, port), connected(port) as (reader, writer):
+    async with serving(App(), head_timeout=0.2) as (_, port), connected(port) as (reader, writer):
         writer.write(beginning)
         assert await all_of(reader) == b""
 
 
 async def test_a_second_request_may_not_trickle_either():
     """uvicorn forgets the end of its keep-alive with the first byte."""
-    async with serving(App(), seconds_to_ask=0.2) as (_, port), connected(port) as (reader, writer):
+    async with serving(App(), head_timeout=0.2) as (_, port), connected(port) as (reader, writer):
         writer.write(GET)
         await reader.readuntil(b"0\r\n\r\n")
         writer.write(b"\r\n")
@@ -83,7 +85,7 @@ async def test_a_second_request_may_not_trickle_either():
 
 async def test_who_has_asked_may_wait_for_long():
     app = App(answer=20_000)
-    async with serving(app, seconds_to_ask=0.1) as (_, port), connected(port) as (reader, writer):
+    async with serving(app, head_timeout=0.1) as (_, port), connected(port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab")
         await asyncio.sleep(0.3)  # longer than asking may take
         writer.write(b"cd")
@@ -132,7 +134,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def test_an_answer_that_nobody_reads_takes_no_more_memory_and_ends():
     app = App(answer=200_000_000)
-    async with serving(app, seconds_to_read=0.3) as (server, port), connected(port) as (_, writer):
+    async with serving(app, read_timeout=0.3) as (server, port), connected(port) as (_, writer):
         writer.write(GET)
         protocol = await first_paused(server)
         # What the kernel's buffers on both sides took, and 64 kB of ours.
@@ -144,7 +146,7 @@ async def test_an_answer_that_nobody_reads_takes_no_more_memory_and_ends():
 
 async def test_an_answer_that_is_read_slowly_is_read_to_its_end():
     app = App(answer=8_000_000)
-    async with serving(app, seconds_to_read=5) as (_, port), connected(port) as (reader, writer):
+    async with serving(app, read_timeout=5) as (_, port), connected(port) as (reader, writer):
         writer.write(GET)
         read = 0
         while piece := await reader.read(100_000):
@@ -166,8 +168,8 @@ async def test_who_does_not_read_does_not_hold_up_the_end():
         assert protocol.transport.is_closing()
 
 
-async def first_paused(server: uvicorn.Server) -> Connection:
+async def first_paused(server: uvicorn.Server) -> BoundedHttpProtocol:
     await until(lambda: any(each.flow.write_paused for each in server.server_state.connections))
     [protocol] = server.server_state.connections
-    assert isinstance(protocol, Connection)
+    assert isinstance(protocol, BoundedHttpProtocol)
     return protocol

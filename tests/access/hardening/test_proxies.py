@@ -35,3 +35,8 @@ def test_a_whole_ipv6_network_is_one_address():
     assert network_of("10.0.0.1") != network_of("10.0.0.2")
     assert network_of("fe80::1%eth0") == "fe80::/64"
     assert network_of("unix") == "unix"
+
+
+def test_ipv4_addresses_on_a_socket_of_ipv6_are_no_network():
+    """They are all in one /64, and yet everybody's."""
+    assert network_of("::ffff:10.0.0.1") == network_of("10.0.0.1") != network_of("::ffff:10.0.0.2")

@@ -31,7 +31,7 @@ class Office:
         self.opened: list[Quotas] = []
 
     def quotas(self, **settings: int) -> Quotas:
-        quotas = Quotas(Settings(_env_file=None, **settings), self._accounts)
+        quotas = Quotas(Settings(_env_file=None, **settings), self._accounts.database)
         quotas.open()
         self.opened.append(quotas)
         return quotas
@@ -151,17 +151,17 @@ async def test_nothing_is_written_where_nobody_can_be_limited(office: Office, ac
     quotas.record_usage(ALICE, 50)
     await until_used(quotas, 50)
     await quotas.close()
-    async with accounts.reading() as session:
+    async with accounts.database.begin() as session:
         assert [(row.person, row.tokens) for row in await session.scalars(select(UsageRow))] == [("user 1", 50)]
 
 
 async def test_what_somebody_has_used_goes_with_the_account(office: Office, accounts: Accounts):
-    carol = await accounts.add("carol", "correct horse")
+    carol = await accounts.users.add("carol", "correct horse")
     quotas = office.quotas()
     quotas.record_usage(Visitor("session", "", "four", carol), 50)
     await quotas.close()
-    await accounts.remove("carol")
-    async with accounts.reading() as session:
+    await accounts.users.remove("carol")
+    async with accounts.database.begin() as session:
         assert list(await session.scalars(select(UsageRow))) == []
 
 
@@ -172,3 +172,33 @@ async def until_used(quotas: Quotas, n_tokens: int) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(await quotas.used_today(ALICE))
+
+
+async def test_more_replies_than_are_ever_allowed_are_not_to_be_tried_again(office: Office):
+    claim = await office.quotas().claim(ALICE)
+    claim.take()
+    with pytest.raises(AccessError, match="at most 2 replies, and this one asks for 3") as refused:
+        claim.take_at_least(3)
+    assert (refused.value.status, refused.value.code) == (400, "too_many_choices")
+    assert "Retry-After" not in refused.value.headers
+    claim.take_at_least(2)
+
+
+async def test_an_error_nobody_expected_loses_no_tokens_and_does_not_hold_up_the_end(
+    office: Office, accounts: Accounts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    quotas = office.quotas(tokens_per_day=1000)
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the event loop is confused")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(usage.UsageCounter, "_store", broken)
+        quotas.record_usage(ALICE, 40)
+        await quotas.close()
+    assert "the event loop is confused" in caplog.text
+    quotas.open()
+    quotas.record_usage(ALICE, 2)
+    await quotas.close()
+    async with accounts.database.begin() as session:
+        assert [row.tokens for row in await session.scalars(select(UsageRow))] == [42]

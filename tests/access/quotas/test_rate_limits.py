@@ -26,8 +26,8 @@ async def test_requests_a_minute_are_limited_for_each_address(open_door: OpenDoo
 
 async def test_each_person_and_each_key_counts_for_itself(open_door: OpenDoor):
     door = await open_door(requests_per_minute=1)
-    await door.accounts.add("alice", "correct horse")
-    keys = [await door.accounts.create_key("alice") for _ in range(2)]
+    await door.accounts.users.add("alice", "correct horse")
+    keys = [await door.accounts.api_keys.create("alice") for _ in range(2)]
     async with door.browser() as me:
         for key in keys:
             headers = {"Authorization": f"Bearer {key}"}
