@@ -1,11 +1,12 @@
-"""A conversation as Markdown to read: the branch that is shown, a heading a turn."""
+"""Markdown for people: the branch that is shown of each conversation, with a heading for each message."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from localchat_ui.conversation import DEFAULT_SYSTEM_PROMPT, Conversation, Message, MessageState, Role
+from localchat_ui.conversation import DEFAULT_SYSTEM_PROMPT, Message, MessageState, Role
+from localchat_ui.exchange.trees import Format, Tree
 
 _STATES = {
     MessageState.WRITING: "still being written",
@@ -16,15 +17,20 @@ _STATES = {
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^`]*)$")
 
 
-def write(conversation: Conversation, branch: Sequence[Message], *, with_thinking: bool = True) -> str:
+def write(trees: Sequence[Tree]) -> str:
+    return "\n---\n\n".join(_conversation(tree) for tree in trees)
+
+
+def _conversation(tree: Tree) -> str:
+    conversation = tree.conversation
     title = " ".join(conversation.title.split()) or "Conversation"
     blocks = [f"# {title}", f"*{conversation.created_at:%Y-%m-%d %H:%M} UTC*"]
     system_prompt = conversation.options.system_prompt.strip()
     if system_prompt and system_prompt != DEFAULT_SYSTEM_PROMPT:
         blocks += ["## System prompt", _closed(system_prompt)]
-    for message in branch:
+    for message in tree.branch:
         blocks.append(f"## {_name_of(message)}")
-        if message.thinking and with_thinking:
+        if message.thinking:
             thinking = re.sub(r"<(/?(?:details|summary))", r"&lt;\1", _closed(message.thinking), flags=re.IGNORECASE)
             blocks += ["<details>\n<summary>Thinking</summary>", thinking, "</details>"]
         if message.text:
@@ -42,7 +48,7 @@ def _name_of(message: Message) -> str:
 
 
 def _closed(text: str) -> str:
-    """The text; a block of code that was cut off would otherwise swallow all that follows."""
+    """The text with its last code block closed, which would otherwise contain all that follows."""
     fence = ""
     for line in text.splitlines():
         found = _FENCE.match(line)
@@ -51,3 +57,6 @@ def _closed(text: str) -> str:
         elif found and found[1].startswith(fence) and not found[2].strip():
             fence = ""
     return f"{text.strip(chr(10))}\n{fence}" if fence else text.strip("\n")
+
+
+FORMAT = Format(label="Markdown", extension="md", media_type="text/markdown; charset=utf-8", write=write)

@@ -4,54 +4,31 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localchat_ui.conversation import (
-    DEFAULT_SYSTEM_PROMPT,
-    ChatOptions,
-    Conversation,
-    GenerationStats,
-    Message,
-    MessageState,
-    Role,
-    SamplingOptions,
-    utc_now,
+from localchat_ui.conversation import Conversation, GenerationStats, Message, MessageState, Role, utc_now
+from localchat_ui.exchange import (
+    EXPORTS,
+    FORMATS,
+    ImportRefusedError,
+    export_file,
+    files,
+    import_file,
+    read_file,
+    trees,
 )
-from localchat_ui.exchange import markdown, transfer, trees
-from localchat_ui.exchange.transfer import export_json, export_markdown, file_name, import_file, read_file
-from localchat_ui.exchange.trees import ImportRefusedError
-from localchat_ui.history.database import Database
+from localchat_ui.exchange.formats import localchat
 from localchat_ui.history.errors import HistoryError, UnknownConversationError
 from localchat_ui.history.store import HistoryStore
 
-START = datetime(2024, 2, 29, 8, 30, 0, 123456, tzinfo=timezone.utc)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[HistoryStore]:
-    store = HistoryStore(await Database(f"sqlite:///{tmp_path / 'chat.sqlite3'}").open())
-    yield store
-    await store.database.close()
-
-
-def a_tree() -> tuple[Conversation, list[Message]]:
-    conversation = Conversation("Größe 🙂", ChatOptions(top_k=3, system_prompt="Sing."), pinned=True, created_at=START)
-    question = Message(conversation.id, Role.USER, "How high is Mont Blanc?", created_at=START)
-    stats = GenerationStats(reply_tokens=4, sampling=SamplingOptions(seed=7), thinking_seconds=0.25)
-    first = Message(
-        conversation.id, Role.ASSISTANT, "4806 m", question.id, stats=stats, thinking="The Alps?", model="m"
-    )
-    second = Message(conversation.id, Role.ASSISTANT, "High", question.id, MessageState.FAILED, error="It slept.")
-    conversation.head_id = first.id
-    return conversation, [question, first, second]
+from .conftest import START, a_tree, exported
+from .test_chatgpt import CHATGPT, node
 
 
 def without_ids(conversation: Conversation, messages: list[Message]) -> tuple[object, ...]:
@@ -68,7 +45,7 @@ async def test_json_brings_back_everything_under_new_ids(store: HistoryStore) ->
     conversation, messages = a_tree()
     await store.add_tree(conversation, messages)
 
-    report = await import_file(store, (await export_json(store, conversation.id)).encode())
+    report = await import_file(store, (await exported(store, conversation.id)).encode())
 
     [copy_of_it] = report.imported
     assert str(report) == "1 of 1 conversation imported."
@@ -78,7 +55,7 @@ async def test_json_brings_back_everything_under_new_ids(store: HistoryStore) ->
     assert copy_of_it.id != conversation.id
     assert not {message.id for message in copies} & {message.id for message in messages}
     assert await store.messages(conversation.id) == messages
-    assert len((await import_file(store, (await export_json(store)).encode())).imported) == 2
+    assert len((await import_file(store, (await exported(store)).encode())).imported) == 2
 
 
 TEXTS = st.text(max_size=20)
@@ -107,7 +84,7 @@ def test_any_tree_goes_through_json(title: str, parts: list[tuple[Any, ...]], ra
         messages.append(replace(message, created_at=made))
     conversation.head_id = random.choice(messages).id if messages else None
 
-    written = transfer.archive.write([trees.Tree(conversation, messages)])
+    written = localchat.write([trees.Tree(conversation, messages)])
     [tree] = read_file(written.encode()).trees
 
     back = sorted(tree.messages, key=lambda message: message.created_at)
@@ -118,117 +95,28 @@ async def test_a_reply_still_being_written_comes_back_interrupted(store: History
     conversation, messages = a_tree()
     messages[1].state = MessageState.WRITING
     await store.add_tree(conversation, messages)
-    await import_file(store, (await export_json(store)).encode())
+    await import_file(store, (await exported(store)).encode())
     [imported] = [found for found in await store.conversations() if found.id != conversation.id]
     assert (await store.branch(imported.id))[-1].state is MessageState.INTERRUPTED
-
-
-async def test_markdown_shows_the_branch(store: HistoryStore) -> None:
-    conversation, messages = a_tree()
-    await store.add_tree(conversation, messages)
-
-    assert await export_markdown(store, conversation.id) == (
-        "# Größe 🙂\n\n*2024-02-29 08:30 UTC*\n\n## System prompt\n\nSing.\n\n"
-        "## You\n\nHow high is Mont Blanc?\n\n"
-        "## m\n\n<details>\n<summary>Thinking</summary>\n\nThe Alps?\n\n</details>\n\n4806 m\n"
-    )
-    assert "Alps" not in await export_markdown(store, conversation.id, with_thinking=False)
-    await store.select_version(conversation.id, messages[2].id)
-    assert (await export_markdown(store)).endswith("## Assistant\n\nHigh\n\n*(failed: It slept.)*\n")
-    await store.fork(conversation.id, messages[0].id)
-    assert (await export_markdown(store)).count("\n---\n\n# ") == 1
-
-
-def test_nothing_in_a_message_swallows_what_follows() -> None:
-    conversation = Conversation(options=ChatOptions(system_prompt=DEFAULT_SYSTEM_PROMPT))
-    texts = ["```python\nprint(1)", "````\n```\n", "~~~\ncode\n~~~\ndone", "```a\n```\n```b\n```"]
-    branch = [Message("c", Role.ASSISTANT, text, thinking="a </details> b") for text in texts]
-
-    written = markdown.write(conversation, branch)
-
-    assert written.startswith("# Conversation\n")
-    assert "print(1)\n```\n\n## Assistant" in written
-    assert "````\n```\n````\n\n## Assistant" in written
-    assert "~~~\ndone\n\n## Assistant" in written
-    assert written.endswith("```b\n```\n")
-    assert written.count("</details>") == len(texts)
-    assert "System prompt" not in written
 
 
 @pytest.mark.parametrize(
     ("title", "name"),
     [("Trip: Rome/Paris?", "Trip Rome Paris"), ("../../etc", "etc"), ("", "conversation"), ("日本 🙂", "日本")],
 )
-def test_files_get_names_that_any_system_takes(title: str, name: str) -> None:
-    assert file_name(Conversation(title), "md") == f"{name}.md"
-    assert file_name(None, "json") == "conversations.json"
+async def test_files_get_names_that_any_system_takes(store: HistoryStore, title: str, name: str) -> None:
+    conversation = Conversation(title)
+    await store.add_conversation(conversation)
+    assert (await export_file(store, "md", conversation.id))[0] == f"{name}.md"
+    assert (await export_file(store, "json"))[0] == "conversations.json"
 
 
 async def test_what_is_not_there_cannot_be_exported(store: HistoryStore) -> None:
-    for export in (export_json, export_markdown):
+    for extension in EXPORTS:
         with pytest.raises(UnknownConversationError):
-            await export(store, "nobody")
-    assert json.loads(await export_json(store))["conversations"] == []
-    assert await export_markdown(store) == ""
-
-
-def node(role: str | None, content: Any = None, parent: str | None = None, **message: Any) -> dict[str, Any]:
-    if isinstance(content, str):
-        content = {"content_type": "text", "parts": [content]}
-    said = {"author": {"role": role}, "content": content, "create_time": None, **message} if role else None
-    return {"id": "?", "message": said, "parent": parent, "children": []}
-
-
-CHATGPT = {
-    "title": "Mountains",
-    "create_time": 1709195400.5,
-    "update_time": 1709195460.0,
-    "current_node": "tool-result",
-    "mapping": {
-        "root": node(None),
-        "system": node("system", "", "root", metadata={"is_visually_hidden_from_conversation": True}),
-        "about": node("user", {"content_type": "user_editable_context", "user_profile": "x"}, "system"),
-        "hidden": node("user", "secret", "about", metadata={"is_visually_hidden_from_conversation": True}),
-        "question": node("user", "How high?", "hidden", create_time=1709195400.75),
-        "thoughts": node("assistant", {"content_type": "thoughts", "thoughts": [{"content": "Hm."}]}, "question"),
-        "recap": node("assistant", {"content_type": "reasoning_recap", "content": "Thought 2 s"}, "thoughts"),
-        "first": node("assistant", "4806 m", "recap", metadata={"model_slug": "gpt-x"}),
-        "second": node("assistant", "High \ud83d", "question"),
-        "picture": node(
-            "user",
-            {"content_type": "multimodal_text", "parts": [{"content_type": "image_asset_pointer"}, "See?"]},
-            "first",
-        ),
-        "code": node("assistant", {"content_type": "code", "language": "python", "text": "1 + 1"}, "picture"),
-        "tool-result": node("tool", {"content_type": "execution_output", "text": "2"}, "code"),
-    },
-}
-
-
-async def test_a_tree_of_chatgpt_becomes_one_of_ours(store: HistoryStore) -> None:
-    report = await import_file(store, json.dumps([CHATGPT]).encode())
-
-    [conversation] = report.imported
-    branch = await store.branch(conversation.id)
-    assert (conversation.title, conversation.created_at.timestamp()) == ("Mountains", 1709195400.5)
-    assert conversation.updated_at.timestamp() == 1709195460.0
-    assert [(message.role.value, message.text, message.thinking) for message in branch] == [
-        ("user", "How high?", ""),
-        ("assistant", "4806 m", "Hm."),
-        ("user", "[picture]\n\nSee?", ""),
-        ("assistant", "```python\n1 + 1\n```", ""),
-    ]
-    assert branch[0].created_at.timestamp() == 1709195400.75
-    assert branch[1].model == "gpt-x"
-    version = (await store.versions(branch))[branch[1].id]
-    assert version.count == 2
-    assert [m.text for m in await store.messages(conversation.id) if m not in branch] == [
-        "High \N{REPLACEMENT CHARACTER}"
-    ]
-    assert str(report) == (
-        "1 of 1 conversation imported. Left out of them: 1 hidden instructions, 1 pictures, 1 messages of tools."
-    )
-    assert [hit.conversation.title for hit in await store.search("4806")] == ["Mountains"]
+            await export_file(store, extension, "nobody")
+    assert json.loads(await exported(store))["conversations"] == []
+    assert await exported(store, extension="md") == ""
 
 
 async def test_bad_conversations_are_skipped_and_told_and_the_good_ones_kept(store: HistoryStore) -> None:
@@ -241,10 +129,8 @@ async def test_bad_conversations_are_skipped_and_told_and_the_good_ones_kept(sto
     items = [
         CHATGPT,
         broken("Circle", mapping=circle),
-        broken("Orphan", mapping={"a": node("user", "1", "nobody")}),
         broken("Silent", mapping={"a": node(None)}),
-        broken("Early", create_time=float("nan")),
-        broken("Late", mapping={"a": node("user", "1", create_time=1e300)}),
+        broken("Full", mapping={str(n): {} for n in range(200_001)}),
         broken("Odd", mapping=7),
         {"title": None},
         "text",
@@ -253,16 +139,40 @@ async def test_bad_conversations_are_skipped_and_told_and_the_good_ones_kept(sto
     report = await import_file(store, json.dumps(items).encode())
 
     assert [found.title for found in await store.conversations()] == ["Mountains"]
-    assert str(report).startswith("1 of 9 conversations imported. 8 of 9 conversations were skipped: “Circle”: its ")
+    assert str(report).startswith("1 of 7 conversations imported. 6 of 7 conversations were skipped: “Circle”: its ")
     told = "\n".join(report.skipped)
-    for reason in ("answer each other in a circle", "not in the file", "no text in it", "finite", "valid dictionary"):
+    for reason in (
+        "answer each other in a circle",
+        "no text in it",
+        "more than 200,000",
+        "valid dictionary",
+        "no conversation",
+    ):
         assert reason in told
     assert told.count("one without a title") == 2
 
 
+async def test_a_format_is_added_by_adding_it_to_the_list(store: HistoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(content: Any) -> trees.Reading | None:
+        if "lines" not in content:
+            return None
+        conversation = Conversation("Poem")
+        message = Message(conversation.id, Role.USER, "\n".join(content["lines"]))
+        conversation.head_id = message.id
+        return trees.Reading([trees.Tree(conversation, [message])])
+
+    poems = trees.Format("a poem", read, "Poem", "poem", "text/plain", lambda found: found[0].branch[0].text)
+    monkeypatch.setattr(files, "FORMATS", (*FORMATS, poems))
+    monkeypatch.setitem(EXPORTS, "poem", poems)
+    await import_file(store, b'{"lines": ["Roses", "are red"]}')
+    assert await export_file(store, "poem") == ("conversations.poem", "Roses\nare red")
+    with pytest.raises(ImportRefusedError, match=r"neither an export of localchat_ui nor .* of ChatGPT nor a poem"):
+        await import_file(store, b"{}")
+
+
 def ours(**changes: Any) -> dict[str, Any]:
     conversation, messages = a_tree()
-    archive: dict[str, Any] = json.loads(transfer.archive.write([trees.Tree(conversation, messages)]))
+    archive: dict[str, Any] = json.loads(localchat.write([trees.Tree(conversation, messages)]))
     [first] = archive["conversations"]
     first["messages"][0].update(changes.pop("message", {}))
     first.update(changes.pop("conversation", {}))
@@ -319,7 +229,7 @@ def test_trees_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "MAX_MESSAGES", 100)
     with pytest.raises(trees.SkippedError, match="more than 100 messages"):
         trees.parents_first(chain)
-    monkeypatch.setattr(transfer, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(files, "MAX_BYTES", 2**20)
     with pytest.raises(ImportRefusedError, match="larger than 1 MB"):
         read_file(b" " * (2**20 + 1))
 

@@ -1,4 +1,4 @@
-"""Import and export between files and the history."""
+"""Imports files into the history, and exports the history to files."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from localchat_ui.conversation import Conversation
-from localchat_ui.exchange import archive, chatgpt, markdown
+from localchat_ui.exchange.formats import EXPORTS, FORMATS
 from localchat_ui.exchange.trees import ImportRefusedError, Reading, Tree
 from localchat_ui.history.errors import HistoryError, UnknownConversationError
 from localchat_ui.history.store import HistoryStore
 
 MAX_BYTES = 64 * 1024 * 1024
-_REASONS_TOLD = 5
+REASONS_TOLD = 5
+ALL = 1_000_000
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What came of an import; `str` of it is for people."""
+    """The result of an import; `str` of it is for people."""
 
     imported: list[Conversation]
     skipped: list[str]
@@ -41,7 +41,7 @@ class ImportReport:
 
 
 async def import_file(store: HistoryStore, data: bytes) -> ImportReport:
-    """Add the conversations of our JSON or of ChatGPT's conversations.json as new ones, each whole or not at all.
+    """Add the conversations of a file as new ones, each whole or not at all.
 
     Raises ImportRefusedError when nothing could be imported.
     """
@@ -62,7 +62,7 @@ async def import_file(store: HistoryStore, data: bytes) -> ImportReport:
 
 
 def read_file(data: bytes) -> Reading:
-    """The conversations of a file, with new ids; raises ImportRefusedError."""
+    """The conversations of a file, with new ids. Raises ImportRefusedError."""
     if len(data) > MAX_BYTES:
         raise ImportRefusedError(f"The file is larger than {MAX_BYTES // 2**20} MB. Split it, and import the parts.")
     if data.startswith(b"PK\x03\x04"):
@@ -79,28 +79,21 @@ def read_file(data: bytes) -> Reading:
     return reading
 
 
-async def export_json(store: HistoryStore, conversation_id: str | None = None) -> str:
-    """One conversation or all, with all branches, as our JSON. Raises UnknownConversationError or HistoryError."""
-    trees = [
-        Tree(conversation, await store.messages(conversation.id))
-        async for conversation in _chosen(store, conversation_id)
-    ]
-    return await asyncio.to_thread(archive.write, trees)
+async def export_file(store: HistoryStore, extension: str, conversation_id: str | None = None) -> tuple[str, str]:
+    """Name and text of a file with one conversation, or all. Raises UnknownConversationError and HistoryError."""
+    write = EXPORTS[extension].write
+    assert write
+    chosen = await store.conversation(conversation_id) if conversation_id else None
+    if conversation_id and chosen is None:
+        raise UnknownConversationError(conversation_id)
+    # All at once: their order may change between two pages of the list.
+    conversations = [chosen] if chosen else await store.conversations(limit=ALL)
+    trees = [Tree(conversation, await store.messages(conversation.id)) for conversation in conversations]
+    return _file_name(chosen, extension), await asyncio.to_thread(write, trees)
 
 
-async def export_markdown(
-    store: HistoryStore, conversation_id: str | None = None, *, with_thinking: bool = True
-) -> str:
-    """The branch shown of one conversation, or of all, one after the other. Raises like `export_json`."""
-    texts = [
-        markdown.write(conversation, await store.branch(conversation.id), with_thinking=with_thinking)
-        async for conversation in _chosen(store, conversation_id)
-    ]
-    return "\n---\n\n".join(texts)
-
-
-def file_name(conversation: Conversation | None, extension: str) -> str:
-    """A name for the exported file that every file system takes; without a conversation, one for all of them."""
+def _file_name(conversation: Conversation | None, extension: str) -> str:
+    """A name that every file system accepts."""
     if conversation is None:
         return f"conversations.{extension}"
     plain = unicodedata.normalize("NFC", conversation.title)
@@ -108,37 +101,17 @@ def file_name(conversation: Conversation | None, extension: str) -> str:
     return f"{' '.join(name.split())[:60].strip(' -,') or 'conversation'}.{extension}"
 
 
-async def _chosen(store: HistoryStore, conversation_id: str | None) -> AsyncIterator[Conversation]:
-    if conversation_id is not None:
-        conversation = await store.conversation(conversation_id)
-        if conversation is None:
-            raise UnknownConversationError(conversation_id)
-        yield conversation
-        return
-    # Read at once: the order may change between two pages of the list.
-    for conversation in await store.conversations(limit=1_000_000):
-        yield conversation
-
-
 def _read_content(content: Any) -> Reading:
-    if isinstance(content, dict) and content.get("format") == archive.FORMAT:
-        version, conversations = content.get("version"), content.get("conversations")
-        if not isinstance(version, int) or version > archive.VERSION:
-            raise ImportRefusedError("The file was made by a newer version of localchat_ui. Update it, and try again.")
-        if isinstance(conversations, list):
-            return archive.read(conversations)
-    if isinstance(content, dict) and "mapping" in content:
-        return chatgpt.read([content])
-    if isinstance(content, list) and (
-        not content or any(isinstance(item, dict) and "mapping" in item for item in content)
-    ):
-        return chatgpt.read(content)
-    raise ImportRefusedError("This is neither an export of localchat_ui nor a conversations.json of ChatGPT.")
+    for each in FORMATS:
+        reading = each.read(content) if each.read else None
+        if reading is not None:
+            return reading
+    raise ImportRefusedError(f"This is neither {' nor '.join(each.description for each in FORMATS if each.read)}.")
 
 
 def _skipped_sentence(skipped: list[str], total: int) -> str:
     verb = "was" if len(skipped) == 1 else "were"
-    reasons = "; ".join(skipped[:_REASONS_TOLD]) + ("; and so on" if len(skipped) > _REASONS_TOLD else "")
+    reasons = "; ".join(skipped[:REASONS_TOLD]) + ("; and so on" if len(skipped) > REASONS_TOLD else "")
     return f"{len(skipped)} of {_count(total, 'conversation')} {verb} skipped: {reasons.rstrip('.')}."
 
 

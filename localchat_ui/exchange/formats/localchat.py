@@ -1,10 +1,10 @@
-"""Our own JSON: everything that is known of a conversation, with all its branches.
+"""The JSON of this program: everything that is stored of a conversation, with all its branches.
 
     {"format": "localchat_ui", "version": 1, "exported_at": "2026-01-31T12:00:00Z", "conversations": [
         {"title": "…", "pinned": false, "created_at": "…", "updated_at": "…", "options": {…}, "head": "id or null",
          "messages": [{"id": "…", "parent": "id or null", "role": "user", "text": "…", …}, …]}, …]}
 
-Ids join the messages of one file; an import gives new ones. A version is added to only by a higher number.
+Ids refer to messages of the same file; an import replaces them. Any change of the format gets a higher version.
 """
 
 from __future__ import annotations
@@ -25,16 +25,27 @@ from localchat_ui.conversation import (
     new_id,
     utc_now,
 )
-from localchat_ui.exchange.trees import AnyText, Moment, Reading, SkippedError, Tree, explain, name_of, parents_first
+from localchat_ui.exchange.trees import (
+    AnyText,
+    Format,
+    ImportRefusedError,
+    Moment,
+    Reading,
+    SkippedError,
+    Tree,
+    explain,
+    name_of,
+    parents_first,
+)
 
-FORMAT = "localchat_ui"
+NAME = "localchat_ui"
 VERSION = 1
 TITLE_LIMIT = 1_000
 
 Id = Annotated[AnyText, Field(min_length=1, max_length=200)]
 
 
-def _part_of_a_talk(role: Role) -> Role:
+def _not_a_tool(role: Role) -> Role:
     if role is Role.TOOL:
         raise ValueError("tools have no messages of their own in a conversation")
     return role
@@ -45,7 +56,7 @@ class ArchivedMessage(BaseModel):
 
     id: Id
     parent: Id | None = None
-    role: Annotated[Role, AfterValidator(_part_of_a_talk)]
+    role: Annotated[Role, AfterValidator(_not_a_tool)]
     text: AnyText
     thinking: AnyText = ""
     state: MessageState = MessageState.COMPLETE
@@ -78,8 +89,14 @@ def write(trees: Sequence[Tree]) -> str:
     return Archive(conversations=[_archived(tree) for tree in trees]).model_dump_json(indent=1)
 
 
-def read(conversations: Sequence[Any]) -> Reading:
-    """What the items of "conversations" hold."""
+def read(content: Any) -> Reading | None:
+    if not isinstance(content, dict) or content.get("format") != NAME:
+        return None
+    version, conversations = content.get("version"), content.get("conversations")
+    if not isinstance(version, int) or version > VERSION:
+        raise ImportRefusedError("The file was made by a newer version of localchat_ui. Update it, and try again.")
+    if not isinstance(conversations, list):
+        return None
     reading = Reading()
     for item in conversations:
         try:
@@ -142,7 +159,7 @@ def _tree_of(archived: ArchivedConversation) -> Tree:
                 message.role,
                 message.text,
                 ids.get(message.parent),
-                # Nobody goes on writing it.
+                # No reply is running for it.
                 MessageState.INTERRUPTED if message.state is MessageState.WRITING else message.state,
                 message.model,
                 message.error,
@@ -154,3 +171,13 @@ def _tree_of(archived: ArchivedConversation) -> Tree:
             for message in ordered
         ],
     )
+
+
+FORMAT = Format(
+    description="an export of localchat_ui",
+    read=read,
+    label="JSON",
+    extension="json",
+    media_type="application/json",
+    write=write,
+)
