@@ -11,7 +11,7 @@ from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, OwnAccount
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.api_keys import ApiKeys
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.desk import Outcome, desk, field, link, path_to, section
+from localchat_ui.ui.page_layout import Outcome, field, link, page_layout, path_to, section
 from localchat_ui.ui.words import counted
 
 
@@ -26,7 +26,7 @@ def register(access: AccessControl) -> None:
             return RedirectResponse(path_to("/"), 303, {"Cache-Control": "no-store"})
         keys = await access.own_account.keys()
         quota, (used, _) = await access.quotas.of(visitor), await access.quotas.used_today(visitor)
-        with desk("Your account"):
+        with page_layout("Your account"):
             _Sessions(access, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
             _Password(access.own_account, user)
             ApiKeys(access.own_account, keys)
@@ -37,14 +37,14 @@ class _Sessions:
     def __init__(self, access: AccessControl, user: User, tokens: str) -> None:
         self._access = access
         with section("Logged in"):
-            with ui.element("p").classes("desk-text"):
+            with ui.element("p").classes("page-text"):
                 role = ", an administrator" if user.is_admin else ""
                 ui.html(tag="span", sanitize=False, content="You are ")
                 ui.label(user.name).classes("strong").props("dir=auto")
                 ui.html(tag="span", sanitize=False, content=f"{role}.")
             if tokens:
-                ui.label(f"You have used {tokens} tokens today.").classes("desk-text")
-            with ui.element("div").classes("desk-row"):
+                ui.label(f"You have used {tokens} tokens today.").classes("page-text")
+            with ui.element("div").classes("page-row"):
                 text_button("Log out", self._log_out, primary=True)
                 text_button("Log out everywhere else", self._log_out_elsewhere)
                 if user.is_admin:

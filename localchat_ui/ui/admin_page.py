@@ -12,7 +12,7 @@ from localchat_ui.model_manager import ModelManager
 from localchat_ui.ui.components.limits_form import LimitsForm
 from localchat_ui.ui.components.models_table import ModelsTable
 from localchat_ui.ui.components.users_table import UsersTable
-from localchat_ui.ui.desk import desk
+from localchat_ui.ui.page_layout import page_layout
 
 REFUSAL = (
     "This page is for administrators. An account is made an administrator where the program runs: "
@@ -31,7 +31,7 @@ def register(access: AccessControl, models: ModelManager) -> None:
         except AccountError:
             return AccessError(403, "not_admin", REFUSAL).response(request.scope)
         await models.refresh()
-        with desk("Administration", back=("/account", "Your account")):
+        with page_layout("Administration", back=("/account", "Your account")):
             table = UsersTable(administration, users)
             limits = LimitsForm(administration, users, quotas)
             table.changed.subscribe(limits.refresh)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from localchat_ui.access import AccessControl, current_visitor
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button
-from localchat_ui.ui.desk import path_to
+from localchat_ui.ui.page_layout import path_to
 
 
 class AccountButton:

@@ -12,7 +12,7 @@ from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import icon_button, text_button
 from localchat_ui.ui.dates import day_of
-from localchat_ui.ui.desk import Outcome, copy_button, field, section
+from localchat_ui.ui.page_layout import Outcome, copy_button, field, section
 
 HINT = "For programs that act for you. They send it as “Authorization: Bearer …”."
 
@@ -30,7 +30,7 @@ class ApiKeys:
             form.on("submit", self._make, js_handler="(event) => { event.preventDefault(); emit(); }")
             with ui.element("div").classes("new-key").props("role=status") as self._shown:
                 ui.label("This is the new key. Copy it now: it is never shown again.")
-                with ui.element("div").classes("desk-row"):
+                with ui.element("div").classes("page-row"):
                     self._key = ui.html(sanitize=False, tag="code")
                     copy_button(self._key)
                     icon_button(icons.CLOSE, "Dismiss", self._forget)
@@ -43,9 +43,9 @@ class ApiKeys:
         self._table.clear()
         if not keys:
             with self._table:
-                ui.label("You have none yet.").classes("desk-text")
+                ui.label("You have none yet.").classes("page-text")
             return
-        with self._table, ui.element("table").classes("desk-table"):
+        with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
                 for name in ("Label", "Made", "Last used"):
                     ui.html(name, sanitize=False, tag="th")

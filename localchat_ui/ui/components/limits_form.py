@@ -12,7 +12,7 @@ from localchat_ui.access.accounts import Administration
 from localchat_ui.access.quotas import EVERYBODY, Quota
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_button
-from localchat_ui.ui.desk import Outcome, section
+from localchat_ui.ui.page_layout import Outcome, section
 
 HINT = (
     "What stands here outranks the settings file, and holds at once. An empty box leaves it to the next wider rule: "

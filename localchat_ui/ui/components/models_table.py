@@ -12,7 +12,7 @@ from localchat_ui.access.accounts import Administration
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager, Phase
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.desk import Outcome, section
+from localchat_ui.ui.page_layout import Outcome, section
 
 LOOK_SECONDS = 2.0
 HINT = "One model answers everybody in the page. Programs may name another, which is loaded beside it."
@@ -28,7 +28,7 @@ class ModelsTable:
             self._only_admins = ui.checkbox(
                 "Only administrators change the model in use", value=models.only_admins_choose, on_change=self._restrict
             )
-            with ui.element("div").classes("desk-row"):
+            with ui.element("div").classes("page-row"):
                 text_button("Free memory", self._free)
             self._outcome = Outcome()
         self._draw()
@@ -43,7 +43,7 @@ class ModelsTable:
             return
         self._drawn = shown
         self._table.clear()
-        with self._table, ui.element("table").classes("desk-table"):
+        with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
                 for name in ("Model", "State"):
                     ui.html(name, sanitize=False, tag="th")

@@ -11,7 +11,7 @@ from localchat_ui.access import User
 from localchat_ui.access.accounts import Administration
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.desk import Outcome
+from localchat_ui.ui.page_layout import Outcome
 
 ERASE = "erase"
 CHOSEN = "(event) => emit(event.target.value)"

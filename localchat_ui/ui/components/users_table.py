@@ -12,7 +12,7 @@ from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, Administration
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.removal import Removal
-from localchat_ui.ui.desk import Outcome, field, section
+from localchat_ui.ui.page_layout import Outcome, field, section
 
 HINT = "Nobody sees the conversations of anybody else, administrators neither, until they are given to somebody."
 
@@ -39,7 +39,7 @@ class UsersTable:
 
     def _draw(self, users: Sequence[User]) -> None:
         self._table.clear()
-        with self._table, ui.element("table").classes("desk-table"):
+        with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
                 for name in ("Name", "Role"):
                     ui.html(name, sanitize=False, tag="th")

@@ -27,15 +27,15 @@ FOCUS_IF_LOST = """[50, 300, 1000].forEach((soon) => setTimeout(() => {
 
 
 @contextmanager
-def desk(title: str, *, back: tuple[str, str] = ("/", "Back to the chat")) -> Iterator[None]:
+def page_layout(title: str, *, back: tuple[str, str] = ("/", "Back to the chat")) -> Iterator[None]:
     """Fill the page within this block. `back` is a path below ROOT_PATH, and what the link to it is called."""
     design.apply()
-    ui.add_css((design.ROOM / "desk.css").read_text(encoding="utf-8"))
+    ui.add_css((design.ROOM / "page_layout.css").read_text(encoding="utf-8"))
     ui.page_title(f"{title} · LocalChat")
-    with ui.element("div").classes("desk"):
-        with ui.element("header").classes("desk-header"):
+    with ui.element("div").classes("page-layout"):
+        with ui.element("header").classes("page-header"):
             link(icons.BACK, back[1], back[0])
-        with ui.element("main").classes("desk-main"):
+        with ui.element("main").classes("page-main"):
             with ui.element("h1"):
                 ui.label(title)
             yield
@@ -44,18 +44,18 @@ def desk(title: str, *, back: tuple[str, str] = ("/", "Back to the chat")) -> It
 @contextmanager
 def section(title: str, hint: str | None = None) -> Iterator[ui.element]:
     """A card with a heading."""
-    with ui.element("section").classes("desk-section") as card:
+    with ui.element("section").classes("page-section") as card:
         with ui.element("h2") as heading:
             ui.label(title)
         card.props["aria-labelledby"] = heading.html_id
         if hint:
-            ui.label(hint).classes("desk-text")
+            ui.label(hint).classes("page-text")
         yield card
 
 
 def link(icon: str, name: str, path: str) -> ui.button:
     """A link that looks like a quiet button."""
-    element = ui.button(name, icon=icon, color=None).props("flat no-caps").classes("desk-link")
+    element = ui.button(name, icon=icon, color=None).props("flat no-caps").classes("page-link")
     element.props["href"] = path_to(path)
     return element
 
