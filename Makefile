@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint format bench clean
+.PHONY: run check test lint format bench clean
 
 run: $(VENV)/.run  ## set up what is missing and open the chat; ARGS="--port 9000" passes flags
 	$(BIN)/python -m localchat_ui $(ARGS)
@@ -12,9 +12,13 @@ run: $(VENV)/.run  ## set up what is missing and open the chat; ARGS="--port 900
 test: $(VENV)/.dev browser deployment  ## set up what is missing and run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+check: lint  ## the lint, and the tests that need neither a browser, a real model nor a process of their own
+	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 format: $(VENV)/.dev

@@ -7,8 +7,7 @@ import logging
 
 from nicegui import App, app
 
-from localchat_ui.access import current_is_admin, current_owner
-from localchat_ui.access.guard import Guard
+from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, openai, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.api.metrics import MeteredEngine
@@ -33,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
-    guard = Guard(settings)
-    metered = MeteredEngine(engine or _llama(settings), guard.quotas.spend)
+    access = AccessControl(settings)
+    metered = MeteredEngine(engine or _llama(settings), access.quotas.record_usage)
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
     preferences = Preferences(database)
@@ -49,15 +48,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
         is_admin=current_is_admin,
     )
-    chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), guard.quotas)
+    chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
 
-    backend = Backend(metered, models, chat, guard.until_out)
+    backend = Backend(metered, models, chat, access.page_sessions.until_access_ends)
 
-    guard.protect(app)  # whatever is registered here or elsewhere
-    login_page.register(app, guard)  # /login, /logout
-    chat_page.register(chat, models, Presets(database), guard)  # / and /c/{conversation_id}
-    account_page.register(guard)  # /account
-    admin_page.register(guard, models)  # /admin
+    access.protect(app)  # whatever is registered here or elsewhere
+    login_page.register(app, access)  # /login, /logout
+    chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
+    account_page.register(access)  # /account
+    admin_page.register(access, models)  # /admin
     chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
     health.register(app, metered, metered.metrics)  # /healthz, /metrics
@@ -65,7 +64,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     unanswered.register(app)  # what else is asked of these
 
     async def start() -> None:
-        await guard.open()
+        await access.open()
         await database.open()
         await chat.start()
         await models.open()
@@ -76,7 +75,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         # A load under way gives up when the engine closes, so the models are closed after it.
         await asyncio.to_thread(metered.close)
         await models.close()
-        await guard.close()
+        await access.close()
         await database.close()
 
     app.on_startup(start)

@@ -12,7 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
-from localchat_ui.access.limits import claim_more
+from localchat_ui.access.quotas import claim_more
 from localchat_ui.api.backend import Backend, name_of
 from localchat_ui.api.errors import ApiError, ErrorBody, failed
 from localchat_ui.api.generation import Generations

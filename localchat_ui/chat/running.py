@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from localchat_ui.access import acting_as, current_visitor
+from localchat_ui.access import AccessError, acting_as, current_visitor
 from localchat_ui.access.quotas import Claim, Quotas
-from localchat_ui.access.refusal import Refusal
 from localchat_ui.chat.errors import STILL_WRITING, ChatError, RefusedError
 from localchat_ui.chat.reply import Reply, ReplyWriter
 from localchat_ui.conversation import (
@@ -209,14 +208,16 @@ class RunningReplies:
         """The right to one more reply, for whoever asks; None where nobody is limited. Raises RefusedError."""
         try:
             if self._engine.figures.waiting >= MAX_WAITING:
-                raise Refusal(429, "queue_full", "Too many requests are waiting. Try again soon.", {"Retry-After": "5"})
+                raise AccessError(
+                    429, "queue_full", "Too many requests are waiting. Try again soon.", {"Retry-After": "5"}
+                )
             visitor = current_visitor()
             if self._quotas is None or visitor is None:
                 return None
             claim = await self._quotas.claim(visitor)
             claim.take()
             return claim
-        except Refusal as refusal:
+        except AccessError as refusal:
             raise RefusedError(refusal) from None
 
     async def _generate(self, reply: Reply) -> GenerationStats:
