@@ -21,8 +21,8 @@ from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.download import Download
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.library.hub import Download
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
 from localchat_ui.ui import account_page, admin_page, chat_page, login_page

@@ -17,8 +17,8 @@ from localchat_ui.engine.base import Engine, EngineError, ModelLoadError, NoMode
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.download import Download, DownloadError, Progress
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.library.hub import Download, DownloadCancelledError, DownloadError, Progress
 from localchat_ui.library.model_file import ModelFile, displayable
 from localchat_ui.model_loader import PROGRESS_SECONDS, ModelLoader
 
@@ -94,7 +94,7 @@ class ModelManager:
         self.only_admins_choose = False
         self.download_name = download_name
         self._task: asyncio.Task[None] | None = None
-        self._running_download: Download | None = None
+        self._running_download: asyncio.Task[Path] | None = None
         self._model: ModelFile | None = None
         self._error: str | None = None
         self._number = 0
@@ -274,22 +274,24 @@ class ModelManager:
             logger.warning("the model used last could not be remembered: %s", error)
 
     async def _fetch(self) -> None:
-        download = self._running_download = self._new_download()
-        run = asyncio.create_task(asyncio.to_thread(download.run))
+        download = self._new_download()
+        run = self._running_download = asyncio.create_task(download.run())
         try:
             while not run.done():
                 self._show(Phase.DOWNLOADING, download=download.progress)
                 await asyncio.wait([run], timeout=PROGRESS_SECONDS)
             path = run.result()
-        except DownloadCancelledError:
-            self._settle()
-            return
         except DownloadError as error:
             self._fail(str(error))
             return
+        except asyncio.CancelledError:
+            if not run.cancelled():
+                raise
+            self._settle()
+            return
         finally:
             self._running_download = None
-            download.cancel()
+            run.cancel()
             await asyncio.gather(run, return_exceptions=True)
         await self._catalog.refresh()
         model = self._catalog.find(str(path))

@@ -22,8 +22,8 @@ from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.download import DownloadError, Progress
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.library.hub import DownloadCancelledError, DownloadError, Progress
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager, ModelStatus, Phase, UnknownModelError
@@ -79,26 +79,24 @@ class PlayedDownload:
         self.path = path
         self.error: str | None = None
         self.progress = Progress()
-        self.started = threading.Event()
-        self._go_on = threading.Event()
-        self._cancelled = False
+        self.is_running = False
+        self.is_cancelled = False
+        self._go_on = asyncio.Event()
 
-    def run(self) -> Path:
+    async def run(self) -> Path:
         self.progress = Progress("downloading", 120, 400, 10.0)
-        self.started.set()
-        assert self._go_on.wait(10)
-        if self._cancelled:
-            raise DownloadCancelledError("The download was cancelled.")
+        self.is_running = True
+        try:
+            await asyncio.wait_for(self._go_on.wait(), 10)
+        except asyncio.CancelledError:
+            self.is_cancelled = True
+            raise
         if self.error:
             raise DownloadError(self.error)
         return put(self.path)
 
     def finish(self, error: str | None = None) -> None:
         self.error = error
-        self._go_on.set()
-
-    def cancel(self) -> None:
-        self._cancelled = True
         self._go_on.set()
 
 
@@ -494,7 +492,7 @@ async def test_choosing_a_file_ends_the_download(house: House) -> None:
     house.put("mine.gguf")
     await manager.refresh()
     manager.choose(model_of(manager, "mine.gguf"))
-    assert house.downloads[0]._cancelled
+    await until(lambda: house.downloads[0].is_cancelled)
     await settled(manager)
     assert house.engine.loads == ["mine.gguf"]
     assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "mine.gguf"))
@@ -506,7 +504,7 @@ async def test_download_pressed_twice_runs_once_at_a_time(house: House) -> None:
     await next_download(house, 1)
     manager.download()
     download = await next_download(house, 2)
-    assert house.downloads[0]._cancelled
+    assert house.downloads[0].is_cancelled
     download.finish()
     await settled(manager)
     assert house.engine.loads == ["suggested.gguf"]
@@ -597,7 +595,7 @@ async def test_closing_ends_a_download(house: House) -> None:
     manager.start()
     download = await next_download(house, 1)
     await asyncio.wait_for(manager.close(), 5)
-    assert download._cancelled
+    assert download.is_cancelled
     assert not house.engine.loads
 
 
@@ -716,7 +714,7 @@ async def settled(manager: ModelManager) -> None:
 
 async def next_download(house: House, number: int) -> PlayedDownload:
     """The download of that number, once it runs."""
-    await until(lambda: len(house.downloads) == number and house.downloads[-1].started.is_set())
+    await until(lambda: len(house.downloads) == number and house.downloads[-1].is_running)
     return house.downloads[-1]
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from localchat_ui.library.child import PROBE
-from localchat_ui.library.metadata import Metadata, read_metadata, try_load
+from localchat_ui.library.metadata import PROBE, Metadata, read_metadata, try_load
 from localchat_ui.library.model_file import ModelFile, displayable
 from localchat_ui.library.scan import FoundFile, find_files
 

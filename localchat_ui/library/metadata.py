@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from localchat_ui.library.child import PROBE, Child, ChildError, running
+from localchat_ui.library.child import END_WITH_STDIN, Child, ChildError, running
 
+PROBE = (sys.executable, "-m", "localchat_ui.library.probe", END_WITH_STDIN)
 FILES_PER_CHILD = 100
 SECONDS_PER_FILE = 20.0
 # Between two signs of progress of a load; a slow disk may need minutes for the whole.

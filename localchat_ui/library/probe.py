@@ -1,23 +1,21 @@
 """`python -m localchat_ui.library.probe FILE…` reads the metadata of GGUF files where a crash does no harm.
 
 Writes an empty line when it is ready, then one line of JSON per file. `--load FILE` loads a file whole and computes a
-token, and writes shares of 1 before its line. With --end-with-stdin as first argument it ends when its standard input
-does, so that it cannot outlive the app.
+token, and writes shares of 1 before its line.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.context import try_model
 from localchat_ui.engine.llama import read_metadata
+from localchat_ui.library.child import speaking
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import displayable
 
@@ -25,19 +23,7 @@ LONGEST_NAME = 100
 
 
 def main(arguments: Sequence[str]) -> None:
-    files = list(arguments)
-    if files[:1] == ["--end-with-stdin"]:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-        del files[0]
-    # llama.cpp may print; only our lines may reach the parent.
-    with os.fdopen(os.dup(1), "w", encoding="ascii") as lines:
-        os.dup2(2, 1)
-
-        def say(line: str) -> None:
-            lines.write(line + "\n")
-            lines.flush()
-
-        say("")
+    with speaking(arguments) as (say, files):
         if files[:1] == ["--load"]:
             say(_as_json(_load(Path(files[1]), lambda share: say(str(share)))))
             return
@@ -72,12 +58,6 @@ def _describe(path: Path) -> Metadata:
         has_chat_template=said.has_chat_template,
         context_bytes=said.n_bytes_per_token,
     )
-
-
-def _end_with_stdin() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":
