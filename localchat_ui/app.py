@@ -37,7 +37,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
     preferences = Preferences(database)
-    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
+    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
     models = ModelManager(
         metered,
         catalog,

@@ -26,7 +26,7 @@ from localchat_ui.library.download import DownloadError, Progress
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ModelManager, ModelStatus, Phase, UnknownModelError
+from localchat_ui.model_manager import LAST_USED, ModelManager, ModelStatus, Phase, UnknownModelError
 from tests.library.test_metadata import Child
 
 # The probe of these tests crashes on a file of this name.
@@ -284,6 +284,47 @@ async def test_a_file_whose_metadata_could_not_be_read_is_never_loaded(house: Ho
     manager = await house.started()
     assert house.engine.loads == ["z.gguf"]
     assert model_of(manager, UNREADABLE).error
+
+
+async def test_when_nothing_but_a_broken_file_is_there_it_says_so(house: House) -> None:
+    house.put(UNREADABLE)
+    manager = await house.started()
+    assert manager.status == ModelStatus(Phase.FAILED, error=model_of(manager, UNREADABLE).error)
+    assert not house.downloads
+
+
+async def test_what_cannot_chat_is_never_chosen_at_the_start(house: House) -> None:
+    house.put("adapter.gguf", "embedding.gguf", "projector.gguf", "vocabulary.gguf", "z.gguf")
+    await house.preferences.set(LAST_USED, str(house.folder / "embedding.gguf"))
+    await house.started()
+    assert house.engine.loads == ["z.gguf"]
+
+
+async def test_where_nothing_can_chat_a_model_is_downloaded(house: House) -> None:
+    house.put("embedding.gguf")
+    house.manager().start()
+    (await next_download(house, 1)).finish()
+
+
+@pytest.mark.parametrize("name", ["embedding", "adapter", "projector", "vocabulary"])
+async def test_what_cannot_chat_is_not_chosen_by_its_name_either(house: House, name: str) -> None:
+    house.put(f"{name}.gguf", "z.gguf")
+    manager = await house.started(configured=f"{name}.gguf")
+    reason = model_of(manager, f"{name}.gguf").refusal
+    assert manager.status == ModelStatus(Phase.FAILED, error=reason)
+    manager.choose(model_of(manager, "z.gguf"))
+    await settled(manager)
+    manager.choose(model_of(manager, f"{name}.gguf"))
+    assert (manager.status.phase, manager.status.error) == (Phase.READY, reason)
+    assert house.engine.loads == ["z.gguf"]
+
+
+async def test_a_request_may_name_an_embedding_model_but_no_part_of_a_model(house: House) -> None:
+    house.put("embedding.gguf", "projector.gguf", "z.gguf")
+    manager = await house.started()
+    assert (await manager.prepare("embedding")).path.name == "embedding.gguf"
+    with pytest.raises(ModelLoadError, match=r"projector\.gguf is a projector of another model"):
+        await manager.prepare("projector")
 
 
 async def test_a_first_run_downloads_the_suggested_model_and_loads_it(house: House) -> None:

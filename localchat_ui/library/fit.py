@@ -68,7 +68,7 @@ class MemoryCheck:
             n_ctx = n_ctx // 2 // SMALLEST_CONTEXT * SMALLEST_CONTEXT
             if self.need(model, n_ctx).total <= free:
                 return f"It would fit with N_CTX={n_ctx}."
-        fitting = [other for other in others if not other.error and self.need(other).total <= free]
+        fitting = [other for other in others if other.refusal is None and self.need(other).total <= free]
         if fitting:
             largest = max(fitting, key=lambda other: other.size_bytes)
             return f"{largest.name} ({readable_size(largest.size_bytes)}) would fit."

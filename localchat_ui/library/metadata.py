@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from localchat_ui.library.child import END_WITH_STDIN, Child, ChildError, running
+from localchat_ui.library.kind import Kind
 
 PROBE = (sys.executable, "-m", "localchat_ui.library.probe", END_WITH_STDIN)
 FILES_PER_CHILD = 100
@@ -26,10 +27,10 @@ class Metadata:
     """
 
     name: str = ""
+    kind: Kind = Kind.CHAT
     parameters: int | None = None
     quantisation: str = ""
     context_length: int = 0
-    has_chat_template: bool = False
     error: str | None = None
     context_bytes: int = 0
     loads: bool = False

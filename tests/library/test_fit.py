@@ -23,7 +23,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 def model(name: str = "big", size: int = 4 * GB, context_bytes: int = 131072, context_length: int = 32768) -> ModelFile:
-    return ModelFile(Path(f"{name}.gguf"), name, None, "", size, context_length, True, None, False, context_bytes)
+    return ModelFile(Path(f"{name}.gguf"), name, None, "", size, context_length, None, False, context_bytes)
 
 
 def test_what_fits_is_not_refused(free: Callable[[int], None]):
@@ -47,7 +47,7 @@ def test_a_refusal_tells_the_numbers_and_the_context_that_would_fit(free: Callab
 
 def test_when_no_context_helps_it_names_the_largest_model_that_would_fit(free: Callable[[int], None]):
     others = [model("tiny", GB // 10), model("small", GB), model("broken", GB * 2), model()]
-    others[2] = ModelFile(Path("broken.gguf"), "broken", None, "", 2 * GB, 0, False, "it is broken", False)
+    others[2] = ModelFile(Path("broken.gguf"), "broken", None, "", 2 * GB, 0, "it is broken", False)
     free(3 * GB)
     refusal = MemoryCheck(512, 1).refusal(model(), others)
     assert refusal is not None

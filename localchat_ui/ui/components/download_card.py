@@ -45,7 +45,7 @@ class DownloadCard:
             self._download.set_text("Retry" if status.error else "Download")
 
     def _has_usable(self) -> bool:
-        return any(not model.error for model in self._models.models)
+        return any(model.refusal is None for model in self._models.models)
 
 
 def progress_text(progress: Progress) -> str:
