@@ -108,7 +108,7 @@ class Catalog:
             context_length=metadata.context_length,
             error=displayable(metadata.error) if metadata.error else None,
             is_starter=file.is_starter,
-            context_bytes=metadata.context_bytes,
+            shape=metadata.shape,
             kind=metadata.kind,
             n_ctx=min(self._n_ctx or metadata.context_length, metadata.context_length or self._n_ctx),
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from localchat_ui.library.child import END_WITH_STDIN, Child, ChildError, running
+from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.kind import Kind
 
 PROBE = (sys.executable, "-m", "localchat_ui.library.probe", END_WITH_STDIN)
@@ -23,7 +24,7 @@ SECONDS_WITHOUT_PROGRESS = 120.0
 class Metadata:
     """What a file says of itself, or why it cannot be loaded. Counts are exact; the context length is in tokens.
 
-    `context_bytes` is what each token of context takes in memory; `loads` is true once the file was loaded for a trial.
+    `loads` is true once the file was loaded for a trial.
     """
 
     name: str = ""
@@ -32,7 +33,7 @@ class Metadata:
     quantisation: str = ""
     context_length: int = 0
     error: str | None = None
-    context_bytes: int = 0
+    shape: Shape = UNKNOWN
     loads: bool = False
 
 

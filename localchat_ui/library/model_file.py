@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.kind import Kind
 
 
@@ -13,7 +14,7 @@ class ModelFile:
     """A GGUF file. With `error` set it cannot be loaded, and what it would have said of itself is empty or 0.
 
     `parameters` is exact, `size_bytes` counts all parts of a split file. `context_length` is what it was trained for,
-    `n_ctx` what it runs with, in tokens; `context_bytes` is what each token takes in memory. 0 is unknown.
+    `n_ctx` what it runs with, in tokens; 0 is unknown.
     """
 
     path: Path
@@ -24,7 +25,7 @@ class ModelFile:
     context_length: int
     error: str | None
     is_starter: bool
-    context_bytes: int = 0
+    shape: Shape = UNKNOWN
     kind: Kind = Kind.CHAT
     n_ctx: int = 0
 

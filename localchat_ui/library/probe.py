@@ -16,6 +16,7 @@ from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.context import try_model
 from localchat_ui.engine.llama import read_metadata
 from localchat_ui.library.child import speaking
+from localchat_ui.library.estimate import shape_of
 from localchat_ui.library.gguf_header import GgufError, GgufHeader, read_header
 from localchat_ui.library.kind import kind_of
 from localchat_ui.library.load_errors import in_plain_words
@@ -70,7 +71,7 @@ def _describe(path: Path) -> Metadata:
         parameters=said.parameters,
         quantisation=said.quantisation,
         context_length=said.context_length,
-        context_bytes=said.n_bytes_per_token,
+        shape=shape_of(header),
     )
 
 

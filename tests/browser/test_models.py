@@ -24,7 +24,7 @@ GEMMA = "gemma-3-270m"
 def server(tmp_path_factory: pytest.TempPathFactory, gemma: Path) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"), *STEADY, "--max-tokens", "100", "--model", starter().name)
     (server.models / gemma.name).symlink_to(gemma)
-    (server.models / "again.gguf").symlink_to(gemma)
+    (server.models / "zz-again.gguf").symlink_to(gemma)
     for name in ("embedding model", "LoRA", "mmproj", "vocabulary"):
         write_kind(server.models / f"{name}.gguf", name)
     with server:
@@ -111,8 +111,7 @@ def broken(request: pytest.FixtureRequest, server: Server) -> Iterator[Path]:
 def test_a_broken_file_says_why_and_the_old_model_stays(anna: Visitor, server: Server, broken: Path) -> None:
     anna.choose_model(broken.stem)
 
-    expect(anna.alert).to_contain_text(f"{broken.name} could not be loaded: ")
-    expect(anna.alert).not_to_contain_text("gave no reason")
+    expect(anna.alert).to_contain_text(re.compile(rf"{broken.name} is (not a GGUF file|incomplete: it ends)"))
     anna.see_model(SMOLLM)
     anna.ask(SHORT)
     assert anna.reply()

@@ -12,6 +12,7 @@ import pytest
 
 from localchat_ui.library import scan
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.estimate import Shape
 from localchat_ui.library.kind import Kind
 from localchat_ui.library.model_file import ModelFile
 from tests.library.test_metadata import Child
@@ -76,7 +77,7 @@ async def test_a_user_with_two_models_a_broken_one_and_the_starter(
         context_length=32768,
         error=None,
         is_starter=False,
-        context_bytes=18432,
+        shape=Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216),
         kind=Kind.BASE,
         n_ctx=4096,
     )

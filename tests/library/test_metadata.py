@@ -15,9 +15,13 @@ import pytest
 
 from localchat_ui.library import child as child_module
 from localchat_ui.library import metadata as metadata_module
+from localchat_ui.library.estimate import Shape
 from localchat_ui.library.kind import Kind
 from localchat_ui.library.metadata import Metadata, read_metadata, try_load
 from tests.library.tiny import KINDS, write_kind, write_llama
+
+SMOLLM_SHAPE = Shape(n_vocab=49152, n_embd=576, n_ff=1536, n_head=9, kv_width=11520)
+GEMMA_SHAPE = Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216)
 
 CHILD = """
 import os, pathlib, resource, sys, time
@@ -80,8 +84,8 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 async def test_two_real_models(smollm: Path, gemma: Path) -> None:
     assert await read_metadata([smollm, gemma]) == {
-        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", Kind.CHAT, 134515008, "Q4_1", 8192, None, 23040),
-        gemma: Metadata("Gemma 3 270m", Kind.BASE, 268098176, "Q4_K_M", 32768, None, 18432),
+        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", Kind.CHAT, 134515008, "Q4_1", 8192, None, SMOLLM_SHAPE),
+        gemma: Metadata("Gemma 3 270m", Kind.BASE, 268098176, "Q4_K_M", 32768, None, GEMMA_SHAPE),
     }
 
 
