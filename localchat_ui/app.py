@@ -21,8 +21,8 @@ from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.download import Download
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.library.hub import Download
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
 from localchat_ui.ui import account_page, admin_page, chat_page, login_page
@@ -37,7 +37,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
     preferences = Preferences(database)
-    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
+    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
     models = ModelManager(
         metered,
         catalog,

@@ -254,7 +254,7 @@ def _base64(vector: list[float]) -> str:
 async def _cards(backend: Backend) -> list[ModelCard]:
     """Models by the names that requests use. Of files with the same name only the first can be named."""
     await backend.models.refresh()
-    usable = [model.path for model in backend.models.models if not model.error]
+    usable = [model.path for model in backend.models.models if model.is_loadable]
     first = {name_of(path): path for path in reversed(usable)}
     created = await asyncio.to_thread(lambda: [_changed_at(path) for path in usable])
     return [

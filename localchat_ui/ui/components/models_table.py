@@ -61,7 +61,7 @@ class ModelsTable:
             with ui.element("td"):
                 ui.label(state)
             with ui.element("td").classes("actions-cell"):
-                if not model.error and model != self._in_use:
+                if model.refusal is None and model != self._in_use:
                     button = text_button("Use", partial(self._choose, model))
                     button.props["aria-label"] = f"Use {model.name}"
 
@@ -72,6 +72,8 @@ class ModelsTable:
     def _state(self, model: ModelFile) -> str:
         if model.error:
             return "Cannot be loaded"
+        if not model.kind.can_chat:
+            return "For programs" if model.kind.is_model else "Not for chats"
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:
             return "Loading"
