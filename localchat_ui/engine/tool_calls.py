@@ -95,7 +95,10 @@ class ToolCallParser:
 
     def _read_text(self) -> bool:
         if self._bare is None and (begun := self._held.lstrip()):
-            self._bare = begun[0] in "{["
+            triggers = self._format.triggers
+            if not self._final and any(mark != begun and mark.startswith(begun) for mark in triggers):
+                return False
+            self._bare = begun[0] in "{[" and not begun.startswith(triggers)
             if self._bare:
                 self._state, self._first = State.CALLS, True
                 return True

@@ -32,7 +32,8 @@ class ParameterMarks:
 class ToolFormat:
     """What stands around the calls of one turn (`section`), around each, and `between` its name and its arguments.
 
-    `calls` are ways to open one, the most usual first. White space in marks may be any.
+    `calls` are ways to open one, the most usual first. `is_list`: the section is a list of objects. White space in marks
+    may be any.
     """
 
     kind: Kind
@@ -47,8 +48,7 @@ class ToolFormat:
     @property
     def triggers(self) -> tuple[str, ...]:
         """Each begins calls."""
-        openings = (self.section,) if self.section else self.calls
-        return tuple(opening.split()[0] for opening in openings if opening)
+        return tuple(opening.split()[0] for opening in (self.section, *self.calls) if opening)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class ToolFormat:
             written = ", ".join(f"{call.name}({_python(call.arguments)})" for call in calls)
             return f"{self.section}{self.calls[0]}[{written}]{self.end}{self.section_end}"
         if self.is_list:
-            return f"{self.section}{self.calls[0]}[{', '.join(map(_object, calls))}]{self.end}{self.section_end}"
+            return f"{self.section}[{', '.join(map(_object, calls))}]{self.section_end}"
         inner = "\n".join(f"{self.calls[0]}{_object(call)}{self.end}" for call in calls)
         return f"{self.section}{inner}{self.section_end}"
 
@@ -75,6 +75,10 @@ def _object(call: ToolCall) -> str:
 def _python(arguments: object) -> str:
     values = arguments if isinstance(arguments, dict) else {}
     return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+
+
+def _list(begin: str, end: str = "") -> ToolFormat:
+    return ToolFormat(Kind.JSON, section=begin, section_end=end, is_list=True)
 
 
 # What most models were trained with, and what those are told that were trained with none.
@@ -107,15 +111,15 @@ KNOWN_FORMATS = {
     # LFM2
     "<|tool_call_start|>": ToolFormat(Kind.PYTHON, ("<|tool_call_start|>",), "<|tool_call_end|>"),
     # Phi-4-mini
-    "<|/tool_call|>": ToolFormat(Kind.JSON, ("<|tool_call|>",), "<|/tool_call|>", is_list=True),
+    "<|/tool_call|>": _list("<|tool_call|>", "<|/tool_call|>"),
     # Granite 3
-    "<|tool_call|>": ToolFormat(Kind.JSON, ("<|tool_call|>",), is_list=True),
+    "<|tool_call|>": _list("<|tool_call|>"),
     # Command R7B, Command A
-    "<|START_ACTION|>": ToolFormat(Kind.JSON, ("<|START_ACTION|>",), "<|END_ACTION|>", is_list=True),
+    "<|START_ACTION|>": _list("<|START_ACTION|>", "<|END_ACTION|>"),
     # Nemotron Nano
-    "<TOOLCALL>": ToolFormat(Kind.JSON, ("<TOOLCALL>",), "</TOOLCALL>", is_list=True),
+    "<TOOLCALL>": _list("<TOOLCALL>", "</TOOLCALL>"),
     # Older Mistral
-    "[TOOL_CALLS]": ToolFormat(Kind.JSON, ("[TOOL_CALLS]",), is_list=True),
+    "[TOOL_CALLS]": _list("[TOOL_CALLS]"),
     # Llama 3
     "<|python_tag|>": ToolFormat(Kind.JSON, ("<|python_tag|>",)),
 }

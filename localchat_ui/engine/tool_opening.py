@@ -18,6 +18,9 @@ HEAD = re.compile(
 )
 # JSON that ends so near behind a mistake may only be unfinished.
 UNFINISHED = 8
+LONGEST_HEADER = 300
+# Of the marks between a name and its arguments: the last, behind which nothing comes but those.
+LAST_MARK = re.compile(r"[\[<][^\s\[<]*$|[^\s\[<]+$")
 
 
 class Wait:
@@ -50,7 +53,7 @@ def opening_of(
     `bare` calls are JSON without any marks, of known functions alone.
     """
     kind = Kind.JSON if bare else tool_format.kind
-    skipped = " \t\r\n,;[]" if kind is Kind.JSON else None
+    skipped = " \t\r\n,;]" if kind is Kind.JSON else None
     position = len(text) - len(text.lstrip(skipped))
     if bare:
         return _object(text, position, names, known=True)
@@ -131,18 +134,18 @@ def _object(text: str, position: int, names: Collection[str], *, known: bool) ->
 def _before_json(text: str, position: int, tool_format: ToolFormat, names: Collection[str]) -> Opening | Wait | None:
     """A name, perhaps something between, then JSON."""
     rest = text[position:]
-    written = re.match(r"\s*([^\s<\[{(｜|]+)", rest)
-    end, n_end = first_of(rest, tool_format.end.split()[:1])
-    start = rest.find("{", written.end() if written else 0)
-    if written and end is not None and (start < 0 or end < start):
-        return Opening(position + end, whole=((plain_name(written[1], names), "{}"),))
-    if written is None:
-        return WAIT if not rest.strip() else None
+    start = rest.find("{")
+    end, _ = first_of(rest, tool_format.end.split()[:1])
+    without = end is not None and (start < 0 or end < start)
+    header = rest[: end if without else start if start >= 0 else None]
+    mark = LAST_MARK.search(tool_format.between.strip())
+    name, between, behind = header.partition(mark[0]) if mark else (header, "", "")
+    written = re.match(r"\s*([^\s<\[(]+)", name)
+    if without and written:
+        return Opening(position + (end or 0), whole=((plain_name(written[1], names), "{}"),))
     if start < 0:
-        return WAIT if len(rest) < 200 else None
-    between = rest[written.end() : start]
-    wanted = tool_format.between.split()[-1:]
-    if (wanted and wanted[0] not in between) or (not wanted and between.strip()):
+        return WAIT if len(rest) < LONGEST_HEADER else None
+    if written is None or (mark and not between) or behind.strip() or (not mark and name[written.end() :].strip()):
         return None
     return Opening(position + start, plain_name(written[1], names), "ARGUMENTS")
 
@@ -157,7 +160,7 @@ def _before_parameters(
     stops = (closing,) if closing else ("\n", tool_format.parameter.begin, tool_format.end.split()[0])
     end, n_end = first_of(rest.lstrip(), stops)
     if end is None:
-        return WAIT if len(rest) < 200 else None
+        return WAIT if len(rest) < LONGEST_HEADER else None
     name = rest.lstrip()[:end].strip()
     if not name or "<" in name:
         return None

@@ -63,7 +63,7 @@ class _Probe:
         derived = _format_of(plain, one, two if several else "") if one else None
         hidden = any(mark in self._template for mark in HIDDEN)
         return ToolSupport(
-            format=known if known and (hidden or derived is None) else derived or known or HERMES,
+            format=known if known and (hidden or derived is None or not derived.triggers) else derived or HERMES,
             describes=describes,
             writes_calls=describes and bool(one),
             writes_results=describes and RESULT in self._with_calls(1, as_text=as_text, results=True),
@@ -125,8 +125,10 @@ def _as_object(region: str, two: str) -> ToolFormat | None:
         first_end = _json_with(two, NAMES[0], VALUES[0])[1]
         next_start = _json_with(two[first_end:], NAMES[1], VALUES[0])[0]
         between = two[first_end : first_end + next_start] if next_start >= 0 else ""
+    if is_list:
+        return ToolFormat(Kind.JSON, section=begin.strip(), section_end=closing.strip(), is_list=True)
     call, end_mark, section, section_end = _split(begin, between, closing)
-    return ToolFormat(Kind.JSON, (call,), end_mark, section, section_end, is_list=is_list)
+    return ToolFormat(Kind.JSON, (call,) if call.strip() else ("",), end_mark, section, section_end)
 
 
 def _as_named(region: str, two: str) -> ToolFormat | None:
@@ -175,7 +177,8 @@ def _as_tagged(region: str, two: str) -> ToolFormat | None:
         between = two[last : two.find(NAMES[1], last)].lstrip().removeprefix(parameter.end)
     call, end_mark, section, section_end = _split(region[:name], between, closing)
     # Some models leave out what stands before the last mark.
-    calls = (call, call.split()[-1]) if len(call.split()) > 1 else (call,)
+    last = call.split()[-1]
+    calls = (call, last) if last != call.strip() and last[0] in "<[" else (call,)
     return ToolFormat(
         Kind.TAGGED,
         calls,
