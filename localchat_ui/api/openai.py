@@ -73,8 +73,8 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """
         backend.admit()
         path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests, tool_names = chat_requests(body, backend.chat.defaults.configured, path)
-        answer = _ChatAnswer(path, [ChoiceReader(tool_names) for _ in requests], body)
+        requests, tools = chat_requests(body, backend.chat.defaults.configured, path)
+        answer = _ChatAnswer(path, [ChoiceReader(tools) for _ in requests], body)
         return await _answer(backend, request, requests, answer, stream=body.stream)
 
     @routes.post("/v1/completions", response_model=Completion, responses=_stream_of(Completion))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new_id
+
+if TYPE_CHECKING:
+    from localchat_ui.engine.tool_format import ToolFormat
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,16 @@ class PromptBuilt:
     """The first event: what the model will read. `turn_tokens` counts every turn of the request, template included.
 
     The `n_dropped` oldest turns behind the system turn did not fit into the context and are not read. `text` is what is
-    read, with the words of the template.
+    read, with the words of the template. `notes` tell people what was done to the roles, and which messages the template
+    leaves out. Calls in the reply are written in `tool_format`.
     """
 
     n_tokens: int
     n_dropped: int
     turn_tokens: tuple[int, ...]
     text: str = ""
+    notes: tuple[str, ...] = ()
+    tool_format: ToolFormat | None = None
 
 
 @dataclass(frozen=True)

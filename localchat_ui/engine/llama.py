@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llama_cpp
-from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.thinking import marks_in
+from localchat_ui.engine.tool_support import support_of
 
 logger = logging.getLogger("localchat_ui.llama_cpp")
 GGML_LOG_LEVEL_ERROR = 4
@@ -101,7 +101,6 @@ class Model:
         self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
         self.metadata = _metadata(handle)
         self.thinking_marks = marks_in(self.chat_template)
-        self._shown = self._tokens_of_marks()
         self.piece = functools.lru_cache(maxsize=None)(self._piece)
 
     def close(self) -> None:
@@ -175,10 +174,13 @@ class Model:
         """The bytes a token stands for; none for control tokens. May end in the middle of a character."""
         return self._to_bytes(token, special=token in self._shown)
 
-    def _tokens_of_marks(self) -> frozenset[int]:
-        """Control tokens that the marks around thinking are made of: those have to be seen to be told apart."""
-        marks = self.thinking_marks
-        return frozenset(token for mark in marks.all for token in self.tokenize(mark)) if marks else frozenset()
+    @functools.cached_property
+    def _shown(self) -> frozenset[int]:
+        """Control tokens that the marks around thinking and calls are made of: those have to be seen to be told apart."""
+        marks = [*(self.thinking_marks.all if self.thinking_marks else ())]
+        if self.chat_template:
+            marks += support_of(self.chat_template, self.bos, self.eos).format.marks
+        return frozenset(token for mark in marks for token in self.tokenize(mark))
 
     def _to_bytes(self, token: int, *, special: bool) -> bytes:
         room = 64
@@ -250,18 +252,6 @@ def kv_bytes_per_token(metadata: Mapping[str, str]) -> int:
     heads = numbers("attention.head_count_kv", n_heads)
     n_kv_heads = sum(heads) if len(heads) == n_layers else n_layers * heads[0]
     return n_kv_heads * (keys + values) * 2
-
-
-def render_chat(
-    template: str, messages: Sequence[Mapping[str, object]], *, bos: str, eos: str, arguments: Mapping[str, object]
-) -> str:
-    """A conversation in the words of a chat template (Jinja, sandboxed). Raises what the template raises."""
-    return str(_formatter(template, bos, eos)(messages=list(messages), **arguments).prompt)  # type: ignore[arg-type]
-
-
-@functools.lru_cache(maxsize=8)
-def _formatter(template: str, bos: str, eos: str) -> Jinja2ChatFormatter:
-    return Jinja2ChatFormatter(template=template, bos_token=bos, eos_token=eos)
 
 
 def _quantisation(file_type: int) -> str:

@@ -328,7 +328,9 @@ class Scheduler:
 
 
 def built(prompt: Prompt) -> PromptBuilt:
-    return PromptBuilt(len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens, prompt.text)
+    return PromptBuilt(
+        len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens, prompt.text, prompt.notes, prompt.tool_format
+    )
 
 
 def _sequence_id(generation: Generation) -> int:
