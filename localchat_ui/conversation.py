@@ -142,7 +142,8 @@ def utc_now() -> datetime:
 class Message:
     """One turn. `parent_id` is the turn it answers or follows: the messages of a conversation form a tree.
 
-    `thinking` is what the model wrote between its thinking marks; it is no part of `text`.
+    `thinking` is what the model wrote between its thinking marks; it is no part of `text`. `unsaved` is why the newest
+    of it is not in the database yet, while that is so.
     """
 
     conversation_id: str
@@ -154,6 +155,7 @@ class Message:
     error: str | None = None
     stats: GenerationStats | None = None
     thinking: str = ""
+    unsaved: str | None = field(default=None, compare=False)
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=utc_now)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,13 +13,8 @@ from localchat_ui.chat.prompt import n_unseen, request_for, up_to
 from localchat_ui.conversation import ChatOptions, GenerationStats, Message, RequestOptions, SamplingOptions, new_id
 from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed
-from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inlet import Inlet
-
-logger = logging.getLogger(__name__)
-
-JOURNAL_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -53,7 +47,7 @@ class Reply:
 
 
 class ReplyWriter:
-    """Lets the engine write replies, and journals them about twice a second while they grow."""
+    """Lets the engine write replies; the store's journal saves them while they grow."""
 
     def __init__(self, engine: Engine, store: HistoryStore) -> None:
         self._engine = engine
@@ -107,8 +101,6 @@ class ReplyWriter:
     async def _receive(
         self, reply: Reply, inlet: Inlet, messages: Sequence[Message], owners: Sequence[int]
     ) -> GenerationStats:
-        loop = asyncio.get_running_loop()
-        journalled = loop.time()
         while True:
             for event in await inlet.take():
                 if isinstance(event, GenerationFailed):
@@ -130,14 +122,4 @@ class ReplyWriter:
                     reply.n_tokens += 1
             reply.tokens_per_second = inlet.tokens_per_second(reply.n_tokens)
             reply.changed.emit()
-            if loop.time() - journalled > JOURNAL_SECONDS:
-                journalled = loop.time()
-                await self._journal(reply)
-
-    async def _journal(self, reply: Reply) -> None:
-        try:
-            await self._store.update_message(reply.message)
-        except UnknownMessageError:
-            self.stop(reply)  # it was erased with the account
-        except HistoryError as error:
-            logger.warning("the growing reply could not be journalled: %s", error)
+            self._store.journal.write(reply.message)

@@ -32,6 +32,8 @@ from localchat_ui.model_manager import ModelManager
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 256
+# systemd's unit and most container runtimes kill a program that takes 10 to 30 s to end.
+SAVING_SECONDS = 10.0
 
 
 class RunningReplies:
@@ -58,8 +60,10 @@ class RunningReplies:
         self._quotas = quotas
         self._on_change = on_change
         self._writer = ReplyWriter(engine, store)
+        self._journal = store.journal
+        self._journal.on_change = self._on_unsaved
+        self._journal.on_erased = lambda message: self.stop(message.conversation_id)
         self._replies: dict[str, Reply] = {}
-        self._unsaved: dict[str, Message] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -67,13 +71,6 @@ class RunningReplies:
     def get(self, conversation_id: str) -> Reply | None:
         """The reply that is written there, or just being saved."""
         return self._replies.get(conversation_id)
-
-    def newest(self, message: Message) -> Message:
-        """The message as it is now, which for a reply may be more than what is stored of it."""
-        reply = self._replies.get(message.conversation_id)
-        if reply is not None and reply.message.id == message.id:
-            return reply.message
-        return self._unsaved.get(message.id, message)
 
     async def ask(
         self,
@@ -88,8 +85,16 @@ class RunningReplies:
 
         The first one names the conversation, which has these `options` from then on; `sampling` is for this one reply.
         """
+        # What still waits after a restart counts as sent now.
+        waiting = _waiting(await self._store.branch(conversation.id))
         reply = await self._begin(
-            conversation, _reply_to(question), question, model=model, options=options, sampling=sampling
+            conversation,
+            _reply_to(question),
+            question,
+            waiting=waiting,
+            model=model,
+            options=options,
+            sampling=sampling,
         )
         if not conversation.title:
             await self._give_title(conversation.id, title_of(question.text))
@@ -98,8 +103,7 @@ class RunningReplies:
 
     async def answer(self, conversation: Conversation, branch: Sequence[Message], question: Message) -> Reply:
         """Answer a question of the branch; what waited to be sent counts as sent now. Raises RefusedError."""
-        waiting = [message for message in branch if message.state is MessageState.QUEUED]
-        reply = await self._begin(conversation, _reply_to(question), waiting=waiting)
+        reply = await self._begin(conversation, _reply_to(question), waiting=_waiting(branch))
         self._on_change(conversation.id)
         return reply
 
@@ -128,9 +132,7 @@ class RunningReplies:
         stored = await self._store.conversation(conversation.id)
         if stored is None:
             await self._store.add_conversation(conversation)
-        for message in [m for m in self._unsaved.values() if m.conversation_id == conversation.id]:
-            await self._store.update_message(message)
-            del self._unsaved[message.id]
+        await self._journal.flush(conversation.id)
         return stored or conversation
 
     @asynccontextmanager
@@ -155,14 +157,20 @@ class RunningReplies:
             yield
 
     async def close(self) -> None:
-        """Stop all replies and keep what was written of them as interrupted."""
+        """Stop all replies and keep what was written of them as interrupted.
+
+        Takes up to ten seconds more when the database cannot be written.
+        """
         self._closing = True
         tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()  # what was sent meanwhile waits for the next start
         for reply in list(self._replies.values()):
             if reply.work is not None and reply.task is not None:
                 reply.work.cancel()
                 tasks.append(reply.task)
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._journal.close(SAVING_SECONDS)
 
     async def _begin(
         self,
@@ -186,6 +194,7 @@ class RunningReplies:
         self._replies[conversation.id] = reply
         try:
             await self.keep(conversation)
+            self._journal.open(message)
             for each in waiting:
                 await self._store.update_message(replace(each, state=MessageState.COMPLETE))
             if goes_on:
@@ -194,6 +203,7 @@ class RunningReplies:
                 await self._store.add_message(*before, message, options=options)
         except BaseException:
             message.state = state_before
+            self._journal.discard(message)
             del self._replies[conversation.id]
             if claim:
                 claim.release()
@@ -242,28 +252,36 @@ class RunningReplies:
             state = MessageState.FAILED
             message.error = "Something went wrong inside the program. The log says what; please try again."
         message.state = state
+        reply.changed.emit()  # the last words need not wait until they are saved
         try:
-            await self._store.update_message(message)
+            await self._journal.finish(message)
         except UnknownMessageError:
             logger.info("a reply ended because its conversation was erased")
-            state = message.state = MessageState.FAILED
+            message.state = MessageState.FAILED
             message.error = "The conversation was erased while this was written."
-        except HistoryError as error:
-            message.error = f"The reply could not be saved: {error}"
-            self._unsaved[message.id] = message
         reply.finished = True
         del self._replies[message.conversation_id]
         if claim:
             claim.release()
         reply.changed.emit()
         self._on_change(message.conversation_id)
-        if state in (MessageState.COMPLETE, MessageState.STOPPED) and not self._closing:
-            task = asyncio.create_task(self._answer_queued(message.conversation_id))
+        if not self._closing:
+            task = asyncio.create_task(self._answer_queued(message))
             self._tasks.add(task)
             task.add_done_callback(self._on_queue_done)
 
-    async def _answer_queued(self, conversation_id: str) -> None:
-        """Answer what was sent while the reply before was written."""
+    def _on_unsaved(self, message: Message) -> None:
+        """A message can no longer be saved, or is saved after all."""
+        reply = self._replies.get(message.conversation_id)
+        if reply is not None and reply.message.id == message.id:
+            reply.changed.emit()
+        else:
+            self._on_change(message.conversation_id)
+
+    async def _answer_queued(self, reply: Message) -> None:
+        """Answer what was sent while this reply was written, however it ended, once it is saved."""
+        await self._journal.written(reply)
+        conversation_id = reply.conversation_id
         async with self.alone(conversation_id):
             conversation = await self._store.conversation(conversation_id)
             if conversation is None or conversation_id in self._replies or self._closing:
@@ -294,6 +312,10 @@ class RunningReplies:
         except HistoryError as error:
             # The message is sent by now, and better without a title than twice.
             logger.warning("the conversation got no title: %s", error)
+
+
+def _waiting(branch: Sequence[Message]) -> list[Message]:
+    return [message for message in branch if message.state is MessageState.QUEUED]
 
 
 def _reply_to(question: Message) -> Message:

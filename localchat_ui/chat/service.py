@@ -108,7 +108,6 @@ class ChatService:
             # It ended while the branch was read: what was read is older than what is stored now.
             messages = await self._store.branch(conversation_id, limit)
             reply = self._replies.get(conversation_id)
-        messages = [self._replies.newest(message) for message in messages]
         if reply is None or reply.message not in messages or reply.message.state is not MessageState.WRITING:
             return messages, None
         return messages, reply
@@ -170,12 +169,12 @@ class ChatService:
         return None
 
     async def take_back(self, conversation: Conversation, message_id: str) -> None:
-        """Delete a message that still waits for the reply before it, and those that wait behind it."""
+        """Delete a message that still waits for the reply before it; those behind it go on waiting."""
         async with self._replies.alone(conversation.id):
             message = await self._store.message(message_id)
             if message is None or message.state is not MessageState.QUEUED:
                 raise ChatError("This message has been sent by now.")
-            await self._store.delete_message(message_id)
+            await self._store.remove_message(message_id)
         self.conversation_changed.emit(conversation.id)
 
     async def retry(self, conversation: Conversation) -> Reply:
@@ -273,9 +272,9 @@ class ChatService:
         self.list_changed.emit()
 
     async def delete(self, conversation_id: str) -> None:
-        """Delete a conversation; `restore` brings it back for an hour."""
-        self.stop(conversation_id)
+        """Delete a conversation and end its reply; `restore` brings it back for an hour."""
         await self._store.delete(conversation_id)
+        self.stop(conversation_id)
         self._tell_both(conversation_id)
 
     async def restore(self, conversation_id: str) -> None:

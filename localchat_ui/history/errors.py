@@ -11,7 +11,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 
 class HistoryError(Exception):
-    """The history could not be read or written; its text can be shown as it is."""
+    """The history could not be read or written; its text can be shown as it is, and `reason` is the short of it."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = (reason or message).partition(";")[0].rstrip(".")
 
 
 class UnknownConversationError(HistoryError, LookupError):
@@ -35,7 +39,8 @@ def explained(place: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, CommandError, OSError, ImportError) as error:
-        raise HistoryError(f"The conversation history in {place} cannot be used: {_reason(error)}.") from error
+        reason = _reason(error)
+        raise HistoryError(f"The conversation history in {place} cannot be used: {reason}.", reason) from error
 
 
 # What the message of a driver contains, and what it means. The first that fits counts.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from localchat_ui.conversation import (
 from localchat_ui.history import rows, tree
 from localchat_ui.history.database import Database, rows_changed
 from localchat_ui.history.errors import UnknownConversationError, UnknownMessageError
+from localchat_ui.history.journal import Journal
 from localchat_ui.history.search import SearchHit, find
 from localchat_ui.history.tables import ConversationRow, MessageRow
 
@@ -31,11 +33,13 @@ class HistoryStore:
 
     Every method may raise HistoryError when the database cannot be used; its text is for people. A deleted
     conversation is as good as unknown to all methods but `restore`, `purge` and `update_message`; so is a deleted
-    message, with all that hangs below it, to all but `restore_message`, `purge` and `update_message`.
+    message, with all that hangs below it, to all but `restore_message`, `purge` and `update_message`. Messages that are
+    growing in the `journal` are read from there, whatever is stored of them.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.journal = Journal(database)
 
     # Conversations
 
@@ -118,12 +122,13 @@ class HistoryStore:
             if not branch:
                 raise UnknownMessageError(message_id)
             copy = Conversation(fork_title(origin.title), rows.conversation_of(origin).options)
-            for message in branch:
-                message.conversation_id, message.id, message.parent_id = copy.id, new_id(), copy.head_id
-                if message.state is MessageState.WRITING:
-                    message.state = MessageState.INTERRUPTED
-                copy.head_id = message.id
-            await self._insert_tree(session, copy, branch)
+            copies = []
+            for message in map(self.journal.newest, branch):
+                state = MessageState.INTERRUPTED if message.state is MessageState.WRITING else message.state
+                place = {"conversation_id": copy.id, "id": new_id(), "parent_id": copy.head_id}
+                copies.append(replace(message, **place, state=state, unsaved=None))
+                copy.head_id = copies[-1].id
+            await self._insert_tree(session, copy, copies)
         return copy
 
     async def delete(self, conversation_id: str) -> None:
@@ -175,26 +180,22 @@ class HistoryStore:
                 session.add(rows.message_row(message))
                 await session.flush()
 
-    async def update_message(self, message: Message, *, touch: bool = False) -> None:
-        """Save whatever grows with a reply; `touch` also moves the conversation to the top of the list.
+    async def update_message(self, message: Message) -> None:
+        """Save whatever grows with a reply. Raises UnknownMessageError.
 
         Works in a deleted conversation, too: a reply that is still being written is whole after `restore`.
-        Raises UnknownMessageError.
         """
         statement = update(MessageRow).where(MessageRow.id == message.id).values(**rows.growing_values(message))
-        touched = update(ConversationRow).where(ConversationRow.id == message.conversation_id)
         async with self.database.transaction() as session:
             if not await rows_changed(session, statement):
                 raise UnknownMessageError(message.id)
-            if touch:
-                await session.execute(touched.values(updated_at=utc_now()))
 
     async def message(self, message_id: str) -> Message | None:
         """The message, or None when it is unknown, deleted, or in a deleted conversation."""
         statement = select(MessageRow).where(MessageRow.id == message_id, MessageRow.deleted_with.is_(None))
         async with self.database.transaction() as session:
             row = await session.scalar(statement.where(tree.in_live_conversation()))
-            return rows.message_of(row) if row else None
+            return self.journal.newest(rows.message_of(row)) if row else None
 
     async def messages(self, conversation_id: str) -> list[Message]:
         """All branches of a conversation, the oldest message first; empty when it is unknown."""
@@ -205,7 +206,7 @@ class HistoryStore:
         )
         async with self.database.transaction() as session:
             found = await session.scalars(statement.order_by(MessageRow.created_at, MessageRow.id))
-            return [rows.message_of(row) for row in found]
+            return [self.journal.newest(rows.message_of(row)) for row in found]
 
     async def branch(self, conversation_id: str, limit: int | None = None, before: str | None = None) -> list[Message]:
         """The messages shown, from the first to the head; empty when the conversation is unknown.
@@ -214,19 +215,13 @@ class HistoryStore:
         as long as the first one has a parent.
         """
         async with self.database.transaction() as session:
-            return await tree.shown_branch(session, conversation_id, limit, before)
+            shown = await tree.shown_branch(session, conversation_id, limit, before)
+        return [self.journal.newest(message) for message in shown]
 
     async def versions(self, messages: Sequence[Message]) -> dict[str, Version]:
         """Which of its siblings each of these messages of one conversation is, by id; asks the database once."""
         async with self.database.transaction() as session:
             return await tree.versions_of(session, messages)
-
-    async def set_head(self, conversation_id: str, message_id: str) -> None:
-        """Show the branch that ends in this message; raises UnknownConversationError or UnknownMessageError."""
-        async with self.database.transaction() as session:
-            await _change_conversation(session, conversation_id, head_id=message_id)
-            await tree.require_message(session, conversation_id, message_id)
-            await tree.show(session, conversation_id, message_id)
 
     async def select_version(self, conversation_id: str, message_id: str) -> None:
         """Show the branch through this message, down to the leaf that was last shown below it.
@@ -247,6 +242,14 @@ class HistoryStore:
         """
         async with self.database.transaction() as session:
             return await tree.hide(session, message_id)
+
+    async def remove_message(self, message_id: str) -> None:
+        """Hide one message until `purge`; what hangs on it hangs on the message above it from then on.
+
+        Raises UnknownMessageError.
+        """
+        async with self.database.transaction() as session:
+            await tree.remove(session, message_id)
 
     async def restore_message(self, message_id: str) -> int:
         """Undo `delete_message` and show that branch again; returns the number of messages that came back.

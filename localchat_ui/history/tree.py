@@ -116,6 +116,20 @@ async def hide(session: AsyncSession, message_id: str) -> int:
     return len(hidden)
 
 
+async def remove(session: AsyncSession, message_id: str) -> None:
+    """Hide a message alone: what hangs on it moves up. Raises UnknownMessageError."""
+    conversation_id, head_id = await _locked_conversation_of(session, message_id)
+    await require_message(session, conversation_id, message_id)
+    parent_id = await session.scalar(select(MessageRow.parent_id).where(MessageRow.id == message_id))
+    await session.execute(
+        update(MessageRow).where(MessageRow.parent_id == message_id).values(parent_id=parent_id),
+        execution_options=_IN_SQL,
+    )
+    await _mark_visible_below(session, message_id, message_id, utc_now())
+    if head_id == message_id:
+        await show(session, conversation_id, await leaf_below(session, conversation_id, parent_id))
+
+
 async def unhide(session: AsyncSession, message_id: str) -> int:
     """Undo `hide` and show the branch again; returns how many came back. Raises UnknownMessageError."""
     conversation_id, _ = await _locked_conversation_of(session, message_id)

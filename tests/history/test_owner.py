@@ -81,7 +81,7 @@ Attack = Callable[[HistoryStore, Conversation, Message], object]
         lambda store, conversation, message: store.delete(conversation.id),
         lambda store, conversation, message: store.restore(conversation.id),
         lambda store, conversation, message: store.fork(conversation.id, message.id),
-        lambda store, conversation, message: store.set_head(conversation.id, message.id),
+        lambda store, conversation, message: store.remove_message(message.id),
         lambda store, conversation, message: store.select_version(conversation.id, message.id),
         lambda store, conversation, message: store.delete_message(message.id),
         lambda store, conversation, message: store.restore_message(message.id),

@@ -186,7 +186,7 @@ async def test_only_what_can_be_seen_is_found(store: HistoryStore) -> None:
     conversation, messages = await start_conversation(store, "apple", "pear", "plum", title="fruit")
     hidden_branch = Message(conversation.id, Role.ASSISTANT, "quince", parent_id=messages[0].id)
     await store.add_message(hidden_branch)
-    await store.set_head(conversation.id, messages[2].id)
+    await store.select_version(conversation.id, messages[2].id)
     assert [hit.message_id for hit in await store.search("quince")] == [hidden_branch.id]
 
     await store.delete_message(messages[1].id)

@@ -18,7 +18,6 @@ from localchat_ui.conversation import (
     Preset,
     Role,
     SamplingOptions,
-    utc_now,
 )
 from localchat_ui.history.errors import HistoryError, PresetRefusedError, UnknownConversationError, UnknownMessageError
 from localchat_ui.history.preferences import Preferences
@@ -114,7 +113,7 @@ async def test_an_edit_makes_a_second_branch_and_the_first_can_be_shown_again(st
     await store.add_message(story)
     assert await store.branch(conversation.id) == [*first[:2], edited, story]
 
-    await store.set_head(conversation.id, first[-1].id)
+    await store.select_version(conversation.id, first[2].id)
 
     assert await store.branch(conversation.id) == first
     assert await store.messages(conversation.id) == [*first, edited, story]
@@ -130,7 +129,7 @@ async def test_a_message_cannot_hang_on_another_conversation(store: HistoryStore
         with pytest.raises(UnknownMessageError):
             await store.add_message(message)
     with pytest.raises(UnknownMessageError):
-        await store.set_head(mine.id, secret_message.id)
+        await store.select_version(mine.id, secret_message.id)
 
     assert await store.branch(mine.id) == [my_message]
     assert await store.branch(secret.id) == [secret_message]
@@ -167,13 +166,10 @@ async def test_a_growing_reply_is_saved_without_moving_its_conversation(store: H
     assert await store.conversation(conversation.id) == before
 
     reply.text, reply.state, reply.error, reply.stats = "Hello", MessageState.FAILED, "No memory left.", None
-    await store.update_message(reply, touch=True)
+    await store.update_message(reply)
 
-    after = await store.conversation(conversation.id)
     assert await store.message(reply.id) == reply
-    assert before
-    assert after
-    assert before.updated_at < after.updated_at <= utc_now()
+    assert await store.conversation(conversation.id) == before
 
 
 async def test_a_deleted_conversation_is_gone_until_it_is_restored(store: HistoryStore) -> None:
@@ -189,7 +185,7 @@ async def test_a_deleted_conversation_is_gone_until_it_is_restored(store: Histor
         await store.add_message(Message(conversation.id, Role.USER, "Still there?"))
 
     messages[-1].text = "Hello, and goodbye."  # the reply was still being written
-    await store.update_message(messages[-1], touch=True)
+    await store.update_message(messages[-1])
     await store.restore(conversation.id)
 
     assert await store.branch(conversation.id) == messages
@@ -219,7 +215,7 @@ async def test_writing_to_what_is_not_there_says_so(store: HistoryStore) -> None
     writes = [
         lambda: store.rename("nobody", "x"),
         lambda: store.set_options("nobody", ChatOptions()),
-        lambda: store.set_head("nobody", "x"),
+        lambda: store.select_version("nobody", "x"),
         lambda: store.delete("nobody"),
         lambda: store.restore("nobody"),
         lambda: store.add_message(orphan),

@@ -53,7 +53,7 @@ async def test_every_message_knows_which_of_its_versions_it_is(
     third = await answer(store, question, "Knock knock")
     start_again = Message(conversation.id, Role.USER, "Hello")
     await store.add_message(start_again)
-    await store.set_head(conversation.id, second.id)
+    await store.select_version(conversation.id, second.id)
     await start_conversation(store, "of somebody else")
 
     expected = {
@@ -73,7 +73,6 @@ async def test_another_version_is_shown_down_to_where_it_was_left(store: History
     please = await answer(store, first, "Please")
     await answer(store, please, "Fine")
     await answer(store, please, "Never")
-    await store.set_head(conversation.id, (await store.branch(conversation.id))[2].id)
     second = await answer(store, question, "Knock knock")
     assert await shown(store, conversation) == ["Joke?", "Knock knock"]
 
@@ -101,7 +100,7 @@ async def test_a_deleted_message_takes_what_hangs_on_it_along_and_comes_back_wit
     assert await store.messages(conversation.id) == messages[:2]
     for gone in messages[2:]:
         with pytest.raises(UnknownMessageError):
-            await store.set_head(conversation.id, gone.id)
+            await store.select_version(conversation.id, gone.id)
         with pytest.raises(UnknownMessageError):
             await answer(store, gone, "?")
         with pytest.raises(UnknownMessageError):

@@ -19,10 +19,11 @@ from localchat_ui.chat import MAX_WAITING, RefusedError
 from localchat_ui.conversation import ChatOptions, MessageState
 from localchat_ui.engine.base import EngineFigures
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.user_data import erase
 from localchat_ui.settings import Settings
 
-from .test_chat import MODEL, STORY, House, finished, shown, until
+from .house import MODEL, STORY, House, finished, shown, until
 
 ANNA = Visitor("session", "10.0.0.1", "one", User("anna", "anna"))
 HER_KEY = replace(ANNA, auth_method="key", session_id="two")
@@ -68,7 +69,7 @@ async def test_a_reply_whose_conversation_is_erased_with_the_account_ends_and_le
         await erase(session, "anna")
     await finished(reply)
     assert len(reply.message.text) < 5 * 2000, "it was stopped"
-    assert house.chat._replies._unsaved == {}
+    assert not house.store.journal._open
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
@@ -156,3 +157,17 @@ async def test_a_full_queue_is_refused_in_the_page_too(house: House, engine: Bus
     with acting_as(ANNA), pytest.raises(RefusedError, match="Too many requests are waiting") as refused:
         await house.chat.send(house.chat.new_conversation(), "Hello")
     assert api_error(refused.value).body.error.code == "queue_full"
+
+
+async def test_nobody_ends_the_reply_of_somebody_else(house: House, engine: BusyEngine) -> None:
+    """Deleting finds out whose the conversation is first."""
+    with acting_as(ANNA):
+        engine.enqueue(*STORY[:100])
+        conversation = house.chat.new_conversation()
+        reply = await house.chat.send(conversation, "A story.")
+    assert reply
+    with acting_as(BEN), pytest.raises(HistoryError, match="no conversation"):
+        await house.chat.delete(conversation.id)
+    assert not reply.stopping
+    await finished(reply)
+    assert reply.message.state is MessageState.COMPLETE
