@@ -113,6 +113,13 @@ class RunningReplies:
         self._on_change(conversation.id)
         return reply
 
+    def change_options(self, conversation_id: str, options: ChatOptions) -> None:
+        """Let the reply being written, if any, go on with other sampling from its next token on."""
+        reply = self._replies.get(conversation_id)
+        if reply is not None and reply.sampling is None:
+            reply.options = options
+            self._writer.change(reply)
+
     def stop(self, conversation_id: str) -> None:
         """End the reply being written, if any; what was written stays."""
         reply = self._replies.get(conversation_id)

@@ -256,10 +256,11 @@ class ChatService:
     # Conversations
 
     async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
-        """Change sampling or system prompt from the next reply on."""
+        """Change the system prompt from the next reply on, and sampling from the next token on."""
         async with self._replies.alone(conversation.id):
             await self._replies.keep(conversation)
             await self._store.set_options(conversation.id, options)
+        self._replies.change_options(conversation.id, options)
         self.conversation_changed.emit(conversation.id)
 
     async def rename(self, conversation_id: str, title: str) -> None:

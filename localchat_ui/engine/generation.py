@@ -13,7 +13,7 @@ from localchat_ui.engine.context import Context
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt
 from localchat_ui.engine.prompt_lookup import PromptLookup
-from localchat_ui.engine.sampler import Sampler, log_probabilities
+from localchat_ui.engine.sampler import Sampler, Scores, log_probabilities
 from localchat_ui.engine.sequences import KvSequence
 from localchat_ui.engine.text import TextStream
 
@@ -74,13 +74,13 @@ class Generation:
         if self.row is None:
             self._tell_progress()
             return None
-        assert self.sampler is not None
         draft, self.draft = self.draft, []
         row = self.row - len(draft)
+        if not self.n_replied and self.sequence is not None:
+            self.sequence.end_prompt(len(self.tokens), context.logits(row), canonical=self.deterministic)
         n_right = 0
         while True:
-            token = self.sampler.sample(context, row + n_right)
-            reason = self._append(model, context, row + n_right, token, n_ctx)
+            token, reason = self.take(model, context.logits(row + n_right), n_ctx)
             if reason or n_right == len(draft) or token != draft[n_right]:
                 break
             n_right += 1
@@ -88,12 +88,14 @@ class Generation:
             self.lookup.learn(len(draft), n_right, len(self.tokens))
         return reason
 
-    def _append(self, model: Model, context: Context, row: int, token: int, n_ctx: int) -> str | None:
-        """Hand out one token; returns why it is the last, when it is."""
+    def take(self, model: Model, scores: Scores, n_ctx: int) -> tuple[int, str | None]:
+        """Choose a token by its scores and hand it out; tells why it is the last, when it is."""
+        assert self.sampler is not None
+        token = self.sampler.sample(scores)
         if not self.first_token_at:
             self.first_token_at = time.perf_counter()
         if model.is_end(token):
-            return "stop"
+            return token, "stop"
         self.tokens.append(token)
         piece = model.piece(token)
         thinking, text = self.text.feed(piece)
@@ -102,11 +104,12 @@ class Generation:
         if self.sampling.top_logprobs is None:
             self.emit(Token(text, token, thinking))
         else:
-            logprob, top = log_probabilities(model, context, row, token, self.sampling.top_logprobs)
+            logprob, top = log_probabilities(model, scores, token, self.sampling.top_logprobs)
             self.emit(Token(text, token, thinking, logprob, top, piece))
         if self.text.stopped:
-            return "stop"
-        return "length" if self.n_replied >= self.sampling.max_tokens or len(self.tokens) >= n_ctx else None
+            return token, "stop"
+        full = self.n_replied >= self.sampling.max_tokens or len(self.tokens) >= n_ctx
+        return token, "length" if full else None
 
     @property
     def n_replied(self) -> int:

@@ -62,6 +62,7 @@ class Scheduler:
         """Admit who waits, decode, hand out tokens, retire who is finished."""
         self._drop_cancelled()
         self._admit()
+        self._begin_at_once()
         for decode in (*self._writing(), *self._reading()):
             if self._decode(decode):
                 for generation, _ in decode:
@@ -136,6 +137,17 @@ class Scheduler:
             if generation.place != place:
                 generation.place = place
                 generation.emit(Queued(place))
+
+    def _begin_at_once(self) -> None:
+        """Choose the first token of replies whose whole prompt was read before, scores and all."""
+        for generation in [each for each in self._running if each.n_missing == 0]:
+            assert generation.sequence is not None
+            end = generation.sequence.prompt_end
+            assert end is not None
+            take = partial(generation.take, self._model, end.scores, self._n_ctx)
+            taken = self._try(generation, take, otherwise=NOT_SAMPLED)
+            if taken and taken[1]:
+                self._finish(generation, taken[1])
 
     def _is_read_by_another(self, generation: Generation) -> bool:
         """Whether a good part of its prompt is just being read for somebody else, and can be copied soon."""

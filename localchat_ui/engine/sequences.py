@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from localchat_ui.engine.context import State
 from localchat_ui.engine.kv_disk_cache import LEAST_TOKENS, KvDiskCache, SavedSequence
 
@@ -26,6 +29,14 @@ class Memory(Protocol):
     def truncate(self, sequence: int, length: int) -> bool: ...
     def save(self, sequence: int, *, checkpoint: bool = False) -> State: ...
     def restore(self, sequence: int, state: State, *, checkpoint: bool = False) -> bool: ...
+
+
+class PromptEnd(NamedTuple):
+    """The scores behind the first `length` tokens, a whole prompt: whoever asks the same need not compute them."""
+
+    length: int
+    scores: npt.NDArray[np.float32]
+    canonical: bool
 
 
 class Checkpoint(NamedTuple):
@@ -48,9 +59,14 @@ class KvSequence:
     tokens: list[int] = field(default_factory=list)
     n_canonical: int = 0
     n_prompt: int = 0
+    prompt_end: PromptEnd | None = None
     checkpoints: list[Checkpoint] = field(default_factory=list)
     busy: bool = False
     last_used: int = 0
+
+    def end_prompt(self, length: int, scores: npt.NDArray[np.float32], *, canonical: bool) -> None:
+        """Remember the scores behind a prompt."""
+        self.prompt_end = PromptEnd(length, scores.copy(), canonical)
 
 
 class SequencePool:
@@ -71,7 +87,8 @@ class SequencePool:
     ) -> KvSequence:
         """An idle sequence, of which there must be one, whose tokens begin the prompt.
 
-        The last token of the prompt is never among them: it has to be decoded for the logits behind it. `canonical`
+        The last token of the prompt is not among them, because it has to be decoded for the scores behind it, unless
+        those were kept. `canonical`
         takes only what was computed in whole blocks as a prompt is, and one by one what belongs to the reply behind the
         first `n_prompt`. `seconds_per_token` is what reading costs: what is
         copied for longer than it would be read for, is read.
@@ -135,6 +152,8 @@ class SequencePool:
         del sequence.tokens[length:]
         sequence.n_canonical = min(sequence.n_canonical, length)
         sequence.n_prompt = sequence.n_prompt if length >= sequence.n_prompt else 0
+        if sequence.prompt_end and length < sequence.prompt_end.length:
+            sequence.prompt_end = None
         sequence.checkpoints = [each for each in sequence.checkpoints if each.length <= length]
 
     def checkpoint(self, sequence: KvSequence) -> None:
@@ -166,7 +185,12 @@ class SequencePool:
 
     def _reusable(self, sequence: KvSequence, prompt: Sequence[int], n_prompt: int | None) -> int:
         """How many of the prompt's first tokens need not be read; with an `n_prompt` only what is canonical counts."""
-        shared = min(common_prefix(sequence.tokens, prompt), len(prompt) - 1)
+        shared = common_prefix(sequence.tokens, prompt)
+        end = sequence.prompt_end
+        if end and shared == len(prompt) == end.length and (end.canonical or n_prompt is None):
+            if self._memory.can_truncate:
+                return shared
+        shared = min(shared, len(prompt) - 1)
         step = 1
         if n_prompt is not None and not (shared >= n_prompt == sequence.n_prompt > 0):
             step = self._memory.block
@@ -210,13 +234,14 @@ class SequencePool:
             return
         target.tokens[:] = source.tokens
         target.n_canonical, target.n_prompt = source.n_canonical, source.n_prompt
-        target.checkpoints = list(source.checkpoints)
+        target.prompt_end, target.checkpoints = source.prompt_end, list(source.checkpoints)
         self._bytes_per_token = len(state) / max(1, len(source.tokens))
         self._copy_speed = len(state) / max(1e-6, time.perf_counter() - started)
 
     def _forget(self, sequence: KvSequence) -> None:
         sequence.tokens.clear()
         sequence.n_canonical = sequence.n_prompt = 0
+        sequence.prompt_end = None
         sequence.checkpoints.clear()
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from localchat_ui.engine.base import EngineError, GenerationFailed
 from localchat_ui.engine.context import Context, ContextOptions
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.loader import LoadOptions
-from localchat_ui.engine.sampler import log_probabilities
+from localchat_ui.engine.sampler import Sampler, log_probabilities
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
 
@@ -167,12 +168,38 @@ def test_log_probabilities_are_the_softmax_of_their_row(smollm: Path, n_top: int
         scores = context.logits(row).astype(np.float64)
         expected = np.log(np.exp(scores) / np.exp(scores).sum())
         token = int(np.argsort(expected)[-3])
-        logprob, top = log_probabilities(model, context, row, token, n_top)
+        logprob, top = log_probabilities(model, context.logits(row), token, n_top)
         assert logprob == pytest.approx(expected[token], abs=1e-4)
         assert [other.id for other in top] == np.argsort(expected)[::-1][:n_top].tolist()
         assert [other.logprob for other in top] == pytest.approx(np.sort(expected)[::-1][:n_top].tolist(), abs=1e-4)
     finally:
         context.close()
+        model.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0},
+        {"temperature": 0.7},
+        {"temperature": 2, "top_k": 200, "min_p": 0, "top_p": 1},
+        {"temperature": 1, "top_k": 0},
+        {"temperature": 1, "top_k": 5, "typical_p": 0.5, "xtc_probability": 0.5},
+    ],
+)
+def test_looking_at_the_likeliest_tokens_alone_changes_no_choice(smollm: Path, options: dict[str, Any]):
+    """llama.cpp's own way looks at every token of the vocabulary."""
+    model = Model(smollm)
+    random = np.random.default_rng(1)
+    ours, whole = (Sampler(model, RequestOptions(seed=3, **options), [1, 2, 3]) for _ in range(2))
+    try:
+        whole._is_greedy, whole._n_likeliest = False, 0
+        for spread in np.linspace(0.1, 6, 60):
+            scores = (spread * random.standard_normal(model.n_vocab)).astype(np.float32)
+            assert ours.sample(scores) == whole.sample(scores)
+    finally:
+        ours.close()
+        whole.close()
         model.close()
 
 

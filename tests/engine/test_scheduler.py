@@ -280,8 +280,33 @@ def test_what_a_cancelled_reply_has_read_is_used_again(scheduler: Scheduler):
     run(scheduler)
     again = ask(scheduler, prompt, max_tokens=50)
     run(scheduler)
-    assert again.stats.reused_tokens == len(prompt) - 1
+    assert again.stats.reused_tokens == len(prompt)
     assert again.text == expected(prompt, 50)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_prompt_that_was_read_before_needs_no_decode_for_its_first_token(
+    deterministic: bool, scheduler: Scheduler, context: PretendContext
+):
+    prompt = [10, *range(2, 100)]
+    ask(scheduler, prompt, max_tokens=5, deterministic=deterministic)
+    run(scheduler)
+    n_decoded = len(context.decoded)
+    again = ask(scheduler, prompt, max_tokens=5, deterministic=deterministic)
+    scheduler.step()
+    assert [token.id for token in again.tokens][:1] == reply_of(prompt, 1)
+    run(scheduler)
+    assert again.text == expected(prompt, 5)
+    assert all(sum(sizes.values()) <= 5 for sizes in context.decoded[n_decoded:]), "nothing was read again"
+
+
+def test_a_deterministic_request_trusts_no_scores_that_were_computed_in_company(scheduler: Scheduler):
+    prompt = [10, *range(2, 100)]
+    ask(scheduler, prompt, max_tokens=5)
+    run(scheduler)
+    again = ask(scheduler, prompt, max_tokens=5, deterministic=True)
+    run(scheduler)
+    assert again.stats.reused_tokens < len(prompt)
 
 
 def test_a_system_prompt_that_another_conversation_has_read_is_copied(scheduler: Scheduler, context: PretendContext):

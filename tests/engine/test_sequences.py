@@ -72,6 +72,18 @@ def test_last_token_of_a_prompt_is_always_decoded_again():
     assert pool.take([1, 2, 3]).tokens == [1, 2]
 
 
+def test_a_whole_prompt_is_there_when_the_scores_behind_it_were_kept():
+    pool = Pool(1)
+    sequence = pool.take([1, 2, 3])
+    pool.fill(sequence, 1, 2, 3)
+    sequence.end_prompt(3, np.zeros(4, np.float32), canonical=False)
+    pool.fill(sequence, 4, 5)
+    pool.release(sequence)
+    assert pool.take([1, 2, 3]).tokens == [1, 2, 3]
+    pool.release(sequence)
+    assert pool.take([1, 2, 3], canonical=True).tokens == []
+
+
 def test_edited_message_keeps_everything_before_it():
     pool = Pool(1)
     pool.run([1, 2, 3, 4, 5, 6])

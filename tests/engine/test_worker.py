@@ -161,7 +161,7 @@ def test_next_turn_reuses_what_was_read(engine: LlamaEngine):
     question = "Remember these words: apple, river, stone. What is the second word?"
     first = ask(engine, question, max_tokens=20)
     prompt = first.stats.prompt_tokens
-    second = ask(engine, question, first.text, "And the third?", max_tokens=5)
+    second = ask(engine, question, first.text, "And the third?", max_tokens=5, deterministic=False)
     assert second.stats.reused_tokens >= prompt - 5
 
 
@@ -234,7 +234,7 @@ def test_swap_back_to_a_warm_model_costs_no_load(smollm: Path, gemma: Path):
         assert engine.load(smollm, shares.append).path == smollm
         assert not shares, "nothing was loaded"
         after = ask(engine, question, max_tokens=5).stats
-        assert (before.reused_tokens, after.reused_tokens) == (0, after.prompt_tokens - 1)
+        assert (before.reused_tokens, after.reused_tokens) == (0, after.prompt_tokens)
     finally:
         engine.close()
 
