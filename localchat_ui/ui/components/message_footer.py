@@ -28,7 +28,7 @@ def _unsaved(message: Message) -> str:
     """That it is only in memory so far, and why."""
     if not message.unsaved:
         return ""
-    text = f"Not saved yet: {message.unsaved}. It is kept in memory and tried again until it is saved."
+    text = f"Not saved yet: {message.unsaved}. The reply stays in memory until it can be saved."
     return f'<div class="outcome unsaved" role="status"><div>{escape(text)}</div></div>'
 
 
