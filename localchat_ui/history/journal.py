@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from sqlalchemy import update
 
@@ -64,7 +65,7 @@ class Journal:
         self._hurry.set()
         self.write(message)
         failed = asyncio.ensure_future(self._failed.wait())
-        either: list[asyncio.Future[bool]] = [written, failed]
+        either: list[asyncio.Future[Any]] = [written, failed]
         await asyncio.wait(either, timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         failed.cancel()
         if not written.done():
