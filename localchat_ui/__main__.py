@@ -1,4 +1,5 @@
-"""`python -m localchat_ui`: read the settings, create the app, run it. `python -m localchat_ui user …`: accounts."""
+"""`python -m localchat_ui`: read the settings, create the app, run it. `… user` is for accounts, `… database` for the
+file with the conversations."""
 
 from __future__ import annotations
 
@@ -11,9 +12,12 @@ from nicegui import ui
 
 from localchat_ui import logs
 from localchat_ui.access import AccessDatabase
-from localchat_ui.access.accounts import AccountError, Accounts, command_line, needs_token
+from localchat_ui.access.accounts import AccountError, Accounts, needs_token
+from localchat_ui.access.accounts import command_line as user_command_line
 from localchat_ui.access.hardening import BoundedHttpProtocol
 from localchat_ui.app import create_app
+from localchat_ui.history import command_line as database_command_line
+from localchat_ui.history.database import check
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.settings import BadSettingError, Settings, load_settings
 
@@ -21,7 +25,10 @@ from localchat_ui.settings import BadSettingError, Settings, load_settings
 def main() -> None:
     try:
         if sys.argv[1:2] == ["user"]:
-            command_line.run(sys.argv[2:])
+            user_command_line.run(sys.argv[2:])
+            return
+        if sys.argv[1:2] == ["database"]:
+            database_command_line.run(sys.argv[2:])
             return
         settings = load_settings(sys.argv[1:])
         has_accounts = asyncio.run(_check_database(settings))
@@ -33,19 +40,22 @@ def main() -> None:
     makes_token = needs_token(settings) and not settings.access_token
     if makes_token:
         settings = settings.model_copy(update={"access_token": secrets.token_urlsafe(32)})
-    create_app(settings)
+    app = create_app(settings)
     try:
         run(settings, with_token=bool(settings.access_token) and not has_accounts, prints_token=makes_token)
     except KeyboardInterrupt:
         # uvicorn has shut everything down by now and raises Ctrl+C once more.
         sys.exit(130)
+    if startup_error := getattr(app.state, "startup_error", None):
+        sys.exit(f"localchat_ui: {startup_error}")
 
 
 async def _check_database(settings: Settings) -> bool:
-    """Open it once before the server starts, so that a problem is one line and not a failed start-up.
+    """Look into it and open it once before the server starts, so that a problem is one line and no failed start-up.
 
     Returns whether there are accounts.
     """
+    check(settings.resolved_database_url)
     async with AccessDatabase(settings.resolved_database_url) as database:
         return await Accounts(database).users.exist()
 

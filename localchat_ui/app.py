@@ -17,6 +17,8 @@ from localchat_ui.engine.llama import ModelOptions, supports_gpu
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.history.database import Database
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.maintenance import Maintenance
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
@@ -36,6 +38,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     metered = MeteredEngine(engine or _llama(settings), access.quotas.record_usage)
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
+    maintenance = Maintenance(store)
     preferences = Preferences(database)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
     models = ModelManager(
@@ -64,13 +67,22 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     unanswered.register(app)  # what else is asked of these
 
     async def start() -> None:
-        await access.open()
-        await database.open()
-        await chat.start()
-        await models.open()
-        models.start()
+        try:
+            await access.open()
+            await database.open()
+            await chat.start()
+            maintenance.start()
+            await models.open()
+            models.start()
+        except Exception as error:
+            # NiceGUI would log it and go on, with pages that wait for ever.
+            app.state.startup_error = error
+            if not isinstance(error, HistoryError):
+                logger.exception("the program cannot start")
+            app.shutdown()
 
     async def stop() -> None:
+        await maintenance.close()
         await chat.close()
         # A load under way gives up when the engine closes, so the models are closed after it.
         await asyncio.to_thread(metered.close)

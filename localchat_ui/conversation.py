@@ -155,9 +155,9 @@ class Message:
     error: str | None = None
     stats: GenerationStats | None = None
     thinking: str = ""
-    unsaved: str | None = field(default=None, compare=False)
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=utc_now)
+    unsaved: str | None = field(default=None, compare=False)
 
 
 @dataclass

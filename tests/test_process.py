@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ from localchat_ui.conversation import MessageState
 from localchat_ui.history.store import HistoryStore
 from tests.browser.server import Server, clean_environment, without_starter
 from tests.browser.visitor import LONG, SHORT, Visitor, open_browser
+from tests.history.conftest import fill, locked, small_disk, start_conversation
 from tests.library.fake_hub import FakeHub
+
+__all__ = ["small_disk"]
 
 SECONDS_TO_END = 3.0
 EXIT_CODES = {signal.SIGTERM: -signal.SIGTERM, signal.SIGINT: 128 + signal.SIGINT}
@@ -305,3 +309,106 @@ def test_help_names_every_setting(tmp_path: Path) -> None:
     for setting in ("--port", "--models-dir", "--n-ctx", "--system-prompt", "--max-tokens"):
         assert setting in ended.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_database_is_one_line_that_says_what_to_do_and_can_be_recovered(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    conversation_id = server.stored(_talk)
+    file = tmp_path / "data" / "localchat.sqlite3"
+    data = ("--data-dir", str(tmp_path / "data"))
+    assert "is whole" in run_command("database", "check", *data, folder=tmp_path).stdout
+    assert "Copied to" in run_command("database", "backup", *data, folder=tmp_path).stdout
+    with closing(sqlite3.connect(file)) as connection:
+        [page] = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_messages_1'"
+        ).fetchone()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * 4096)
+        opened.write(b"\xff" * 4096)
+
+    backup = next((tmp_path / "data" / "backups").iterdir())
+    see_refusal(run(*data, folder=tmp_path), "is damaged", "localchat_ui database recover", str(backup))
+    see_refusal(run_command("database", "check", *data, folder=tmp_path), "is damaged")
+    recovered = run_command("database", "recover", *data, folder=tmp_path)
+    assert "conversations: 1, messages: 2" in recovered.stdout
+    file.unlink()
+    (tmp_path / "data" / "localchat-recovered.sqlite3").rename(file)
+    assert [message.text for message in server.messages(conversation_id)] == ["Hi", "Hello!"]
+
+
+def test_a_start_that_fails_after_the_port_is_open_ends_with_one_line(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.stored(_talk)
+    with closing(sqlite3.connect(tmp_path / "data" / "localchat.sqlite3")) as connection:
+        connection.execute("DROP TABLE preferences")
+
+    ended = run("--port", str(server.port), "--data-dir", str(tmp_path / "data"), folder=tmp_path)
+
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("localchat_ui: The conversation history in")
+
+
+def test_a_full_disk_at_the_start_is_said(small_disk: Path) -> None:
+    fill(small_disk)
+    see_refusal(run("--data-dir", str(small_disk), folder=small_disk), "the disk is full")
+
+
+def test_a_database_whose_disk_became_full_says_so_at_the_start(small_disk: Path) -> None:
+    Server(small_disk).stored(_talk)
+    fill(small_disk)
+    see_refusal(run("--data-dir", str(small_disk / "data"), folder=small_disk), "the disk is full")
+
+
+async def _talk(store: HistoryStore) -> str:
+    conversation, _ = await start_conversation(store, "Hi", "Hello!")
+    return conversation.id
+
+
+def run_command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "localchat_ui", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+TALE = "Once upon a time there was a word that nobody could lose. " * 400
+
+
+def test_a_disk_that_is_full_for_a_while_loses_nothing_and_the_page_says_so(
+    small_disk: Path, browser: Browser, tmp_path: Path
+) -> None:
+    server = Server(tmp_path, "--data-dir", str(small_disk), program="tests.browser.parrot")
+    server.database_url = f"sqlite+aiosqlite:///{small_disk / 'localchat.sqlite3'}"
+    with server:
+        anna = Visitor(browser.new_context().new_page(), server)
+        anna.open().ask(TALE)
+        fill(small_disk)
+        expect(anna.replies.last).to_contain_text("Not saved yet: the disk is full", timeout=20_000)
+        expect(anna.log).to_have_attribute("aria-busy", "false", timeout=20_000)
+        expect(anna.replies.last).to_contain_text("Not saved yet: the disk is full")
+        (small_disk / "filling").unlink()
+        expect(anna.replies.last).not_to_contain_text("Not saved yet", timeout=20_000)
+        [_, reply] = server.messages(anna.conversation_id)
+        assert (reply.text.strip(), reply.state) == (TALE.strip(), MessageState.COMPLETE)
+
+
+def test_a_program_that_locks_the_database_stops_no_stream_and_the_end_waits_for_it(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    server.program, server.flags = "tests.browser.parrot", ()
+    server.start()
+    anna = Visitor(browser.new_context().new_page(), server)
+    anna.open().ask(TALE)
+    expect(anna.replies.last).to_contain_text("Once upon", timeout=20_000)
+    conversation_id = anna.conversation_id
+    with locked(tmp_path / "data" / "localchat.sqlite3"):
+        expect(anna.log).to_have_attribute("aria-busy", "false", timeout=20_000)
+        expect(anna.replies.last).to_contain_text("Not saved yet")
+        assert server.process
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(4)
+        assert server.process.poll() is None, "it waits for the lock"
+    server.process.wait(15)
+    [_, reply] = server.messages(conversation_id)
+    assert (reply.text.strip(), reply.state) == (TALE.strip(), MessageState.COMPLETE)

@@ -81,7 +81,10 @@ class ConversationList(BaseModel):
 
 
 class MessageView(BaseModel):
-    """`state` is `complete`, `writing`, `queued`, `stopped`, `interrupted` or `failed`, and then `error` says why."""
+    """`state` is `complete`, `writing`, `queued`, `stopped`, `interrupted` or `failed`, and then `error` says why.
+
+    `unsaved` says why the newest of it is only in memory so far; it is tried again until it is saved.
+    """
 
     id: str
     role: Role
@@ -90,6 +93,7 @@ class MessageView(BaseModel):
     state: MessageState
     model: str | None
     error: str | None
+    unsaved: str | None
     created_at: datetime
 
 
@@ -254,5 +258,6 @@ def _view(message: Message) -> MessageView:
         state=message.state,
         model=message.model,
         error=message.error,
+        unsaved=message.unsaved,
         created_at=message.created_at,
     )

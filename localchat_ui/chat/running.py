@@ -22,6 +22,7 @@ from localchat_ui.conversation import (
     MessageState,
     RequestOptions,
     Role,
+    SamplingOptions,
     title_of,
 )
 from localchat_ui.engine.base import Engine, EngineError
@@ -117,7 +118,8 @@ class RunningReplies:
         """Let the reply being written, if any, go on with other sampling from its next token on."""
         reply = self._replies.get(conversation_id)
         if reply is not None and reply.sampling is None:
-            reply.options = options
+            sampling = options.model_dump(include=set(SamplingOptions.model_fields))
+            reply.options = reply.options.model_copy(update=sampling)
             self._writer.change(reply)
 
     def stop(self, conversation_id: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from nicegui import Event
@@ -33,8 +32,6 @@ from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
 
 logger = logging.getLogger(__name__)
-
-UNDO_TIME = timedelta(hours=1)
 
 
 class ChatService:
@@ -64,11 +61,10 @@ class ChatService:
         self._started = asyncio.Event()
 
     async def start(self) -> None:
-        """Mark what a crash left unfinished, and forget what was deleted for good. Raises HistoryError."""
+        """Mark what a crash left unfinished. Raises HistoryError."""
         interrupted = await self._store.interrupt_unfinished()
         if interrupted:
             logger.info("%d replies were interrupted when the program ended last", interrupted)
-        await self._store.purge(UNDO_TIME)
         self._started.set()
 
     async def started(self) -> None:

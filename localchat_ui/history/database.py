@@ -17,6 +17,7 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, CursorResult, Delete, Update,
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from localchat_ui.history.errors import HistoryError, explained
+from localchat_ui.history.integrity import problem_in
 from localchat_ui.history.migrate import upgrade
 from localchat_ui.history.owner import OWNER, OwnedSession
 
@@ -24,6 +25,7 @@ BUSY_SECONDS = 5
 SQLITE_CONNECTIONS = 3
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 CLOSING_SECONDS = 2.0
+CHECK_SECONDS = 3.0
 
 
 class Database:
@@ -34,7 +36,7 @@ class Database:
         self._url = url
         self._current_owner = current_owner
         self._place = "DATABASE_URL"
-        self._engine: AsyncEngine
+        self._engine: AsyncEngine | None = None
         self._under_way: set[asyncio.Future[None]] = set()
         self._closed = False
 
@@ -42,6 +44,11 @@ class Database:
     def owner(self) -> str | None:
         """Whose conversations are seen and made right now."""
         return self._current_owner()
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file, if it is one."""
+        return sqlite_file(self._url)
 
     async def open(self) -> Database:
         """Open the database, create or upgrade its tables; raises HistoryError. Returns itself."""
@@ -58,7 +65,8 @@ class Database:
         if self._under_way:
             # A connection that is closed under its query is an error that nobody could do anything about.
             await asyncio.wait(self._under_way, timeout=CLOSING_SECONDS)
-        await self._engine.dispose()
+        if self._engine is not None:
+            await self._engine.dispose()
 
     @asynccontextmanager
     async def transaction(self, *, of_all: bool = False) -> AsyncIterator[AsyncSession]:
@@ -66,8 +74,8 @@ class Database:
 
         Only the owner's conversations are there for it, unless it is `of_all`.
         """
-        if self._closed:
-            raise HistoryError("The program is shutting down.")
+        if self._closed or self._engine is None:
+            raise HistoryError("The program is shutting down." if self._closed else "The program is starting.")
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(ended)
         try:
@@ -88,6 +96,16 @@ async def rows_changed(session: AsyncSession, statement: Update | Delete) -> int
     result = await session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount
+
+
+def check(database_url: str) -> None:
+    """Look for a few seconds whether a SQLite file is whole; raises HistoryError when it is not."""
+    with explained("DATABASE_URL"):
+        path = sqlite_file(database_url)
+    if path is not None and path.is_file():
+        with explained(str(path)):
+            if problem_in(path, CHECK_SECONDS):
+                raise sqlite3.DatabaseError("malformed")
 
 
 async def open_engine(url: URL) -> AsyncEngine:
@@ -111,6 +129,12 @@ def parse_url(database_url: str) -> URL:
     """The URL with the driver we are tested with where it names none; raises SQLAlchemyError."""
     url = make_url(database_url)
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
+def sqlite_file(database_url: str) -> Path | None:
+    """The file of a SQLite database; None for any other, and for one in memory. Raises SQLAlchemyError."""
+    path = _sqlite_path(parse_url(database_url))
+    return Path(path) if path else None
 
 
 def place_of(url: URL) -> str:

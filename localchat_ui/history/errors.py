@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -38,29 +42,55 @@ def explained(place: str) -> Iterator[None]:
     """Turn whatever the database, its driver or the disk raises into a HistoryError that names `place`."""
     try:
         yield
-    except (SQLAlchemyError, CommandError, OSError, ImportError) as error:
-        reason = _reason(error)
+    except (SQLAlchemyError, sqlite3.Error, CommandError, OSError, ImportError) as error:
+        reason = _reason(error, Path(place))
         raise HistoryError(f"The conversation history in {place} cannot be used: {reason}.", reason) from error
 
 
+def damaged(database: Path) -> str:
+    """That a file is damaged, and what can be done about it."""
+    backup = next(iter(backups_of(database)), None)
+    return f"{DAMAGED}, or put the newest backup in its place: {backup}" if backup else DAMAGED
+
+
+def backups_of(database: Path) -> list[Path]:
+    """The backups of a SQLite file, the newest first."""
+    return sorted((database.parent / "backups").glob(f"{database.stem}-????-??-??{database.suffix}"), reverse=True)
+
+
+SMALLEST_WRITE_BYTES = 64 * 2**10
+FULL = "the disk is full; free some space and try again"
+DAMAGED = "the file is damaged; stop the program and run `python -m localchat_ui database recover`"
+
 # What the message of a driver contains, and what it means. The first that fits counts.
 _REASONS = {
-    "disk is full": "the disk is full; free some space and try again",
+    "disk is full": FULL,
+    "No space left": FULL,
+    "Disk quota exceeded": FULL,
     "database is locked": "another program is writing to it for too long; close that program and try again",
     "readonly database": "it is read-only; make the file and its folder writable",
     "unable to open database file": "the file cannot be opened; check that the folder exists and is writable",
     "file is not a database": "the file is not a SQLite database; move it away or choose another DATABASE_URL",
-    "disk image is malformed": "the file is damaged; restore it from a backup or move it away",
     "QueuePool limit": "too much is read and written at the same time; try again",
     "requires an async driver": "DATABASE_URL needs an asynchronous driver, such as postgresql+asyncpg",
     "No module named 'asyncpg'": "PostgreSQL needs one more package; pip install asyncpg",
 }
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, database: Path) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FULL
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     # A SQLAlchemy error repeats the statement; the driver's own error under it is the short one.
     text = re.sub("^<class '.*?'>: ", "", str(error.orig if isinstance(error, DBAPIError) else error))
+    if "disk I/O error" in text and _is_disk_full(database):
+        return FULL  # SQLite says so when there is no room for the index of its write-ahead log
+    if "malformed" in text:
+        return damaged(database)
     known = next((reason for part, reason in _REASONS.items() if part in text), "")
     return known or next(iter(text.strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def _is_disk_full(database: Path) -> bool:
+    return database.parent.is_dir() and shutil.disk_usage(database.parent).free < SMALLEST_WRITE_BYTES

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from sqlalchemy import update
 
@@ -63,8 +64,9 @@ class Journal:
         self._failed.clear()
         self._hurry.set()
         self.write(message)
-        failed = asyncio.create_task(self._failed.wait())
-        await asyncio.wait([written, failed], timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        failed = asyncio.ensure_future(self._failed.wait())
+        either: list[asyncio.Future[Any]] = [written, failed]
+        await asyncio.wait(either, timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         failed.cancel()
         if not written.done():
             self._set_unsaved(message, message.unsaved or BUSY)

@@ -125,8 +125,8 @@ class HistoryStore:
             copies = []
             for message in map(self.journal.newest, branch):
                 state = MessageState.INTERRUPTED if message.state is MessageState.WRITING else message.state
-                place = {"conversation_id": copy.id, "id": new_id(), "parent_id": copy.head_id}
-                copies.append(replace(message, **place, state=state, unsaved=None))
+                changed = replace(message, id=new_id(), conversation_id=copy.id, state=state, unsaved=None)
+                copies.append(replace(changed, parent_id=copy.head_id))
                 copy.head_id = copies[-1].id
             await self._insert_tree(session, copy, copies)
         return copy

@@ -14,7 +14,7 @@ from localchat_ui.history import journal
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 
-from .house import STORY, Watcher, begin_story, counting, failing_async, finished, texts, turns, until
+from .house import STORY, House, Watcher, begin_story, counting, failing_async, finished, shown, texts, turns, until
 
 
 async def test_whoever_joins_at_any_moment_sees_the_text_without_a_gap_or_doubling(
@@ -128,3 +128,28 @@ async def test_the_text_on_disk_grows_while_the_reply_is_written(
             lengths.add(len(stored.text))
         await asyncio.sleep(0.01)
     assert len(lengths) > 3
+
+
+async def test_a_reply_that_is_not_saved_says_so_and_goes_on_until_it_is(
+    chat: ChatService, house: House, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "WRITE_SECONDS", 0.02)
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.02)
+    conversation, reply = await begin_story(chat, engine)
+    changes: list[str | None] = []
+    reply.changed.subscribe(lambda: changes.append(reply.message.unsaved))
+    with monkeypatch.context() as broken:
+        broken.setattr(house.store.journal, "_write", failing_async(HistoryError("No.", "the disk is full; free some")))
+        await chat.send(conversation, "And then?", queue=True)
+        await finished(reply)
+        assert "the disk is full" in changes
+        question = (await shown(chat, conversation))[2]
+        assert question.state is MessageState.QUEUED, "it waits until the reply before it is saved"
+    await until(lambda: len(engine.requests) == 2 and not chat.is_writing(conversation.id))
+    assert reply.message.unsaved is None
+    again = HistoryStore(house.store.database)
+    assert [(m.text, m.error) for m in (await again.branch(conversation.id))[1:]] == [
+        ("".join(STORY), None),
+        ("And then?", None),
+        ("And then?", None),
+    ]

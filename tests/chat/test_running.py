@@ -229,7 +229,7 @@ async def test_when_the_reply_cannot_be_stored_the_question_is_not_either(
 
     with monkeypatch.context() as broken:
         broken.setattr(rows, "message_row", refuse_replies)
-        with pytest.raises(HistoryError, match="No space left"):
+        with pytest.raises(HistoryError, match="disk is full"):
             await chat.send(conversation, "My secret")
     assert await chat.messages(conversation.id) == ([], None)
     assert await chat.conversations() == []

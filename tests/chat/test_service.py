@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.chat import ChatError, ChatService, Reply
-from localchat_ui.chat import service as chat_module
 from localchat_ui.conversation import ChatOptions, MessageState, Role
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.history import maintenance
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 
@@ -204,8 +204,9 @@ async def test_what_was_deleted_survives_a_restart_for_a_while(
     async with House(tmp_path, ScriptedEngine()) as restarted:
         await restarted.chat.restore(conversation.id)
         await restarted.chat.delete(conversation.id)
-    monkeypatch.setattr(chat_module, "UNDO_TIME", timedelta(0))
+    monkeypatch.setattr(maintenance, "DELETED_RETENTION", timedelta(0))
     async with House(tmp_path, ScriptedEngine()) as restarted:
+        await maintenance.Maintenance(restarted.store).run()
         with pytest.raises(HistoryError):
             await restarted.chat.restore(conversation.id)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,6 +13,14 @@ import pytest
 from localchat_ui.conversation import Conversation, Message, Role
 from localchat_ui.history.database import Database
 from localchat_ui.history.store import HistoryStore
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
 
 OpenStore = Callable[[], Awaitable[HistoryStore]]
 
@@ -44,6 +54,16 @@ async def store(open_store: OpenStore) -> HistoryStore:
     return await open_store()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that holds two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
 def url_of(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
@@ -59,3 +79,28 @@ async def start_conversation(store: HistoryStore, *texts: str, title: str = "") 
         messages.append(Message(conversation.id, role, text, parent_id=parent))
         await store.add_message(messages[-1])
     return conversation, messages
+
+
+def fill(folder: Path) -> None:
+    """Leave no room on this disk."""
+    with (folder / "filling").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+
+
+class locked:  # noqa: N801 - used as a context
+    """Another program that locks the file until the end of the block."""
+
+    def __init__(self, database: Path) -> None:
+        self._command = [sys.executable, "-c", LOCK, str(database)]
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout
+        assert self._process.stdout.readline() == b"locked\n"
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()

@@ -83,7 +83,7 @@ class MessageView:
         begun = time.perf_counter()
         if begun < self._rests_until:
             return
-        self._draw(list(self._words()))
+        self._draw([*self._words(), *self._below()])
         taken = time.perf_counter() - begun
         self._rests_until = begun + min(taken / DRAWING_SHARE, LONGEST_REST_SECONDS)
 

@@ -15,13 +15,21 @@ from localchat_ui.ui.words import counted
 def render(
     message: Message, version: Version | None, is_last: bool, is_writing: bool, *, with_receipt: bool = False
 ) -> str:
-    """Nothing while the message is being written; some actions only for the last one of the branch."""
+    """No actions while the message is being written; some only for the last one of the branch."""
     if is_writing:
-        return ""
-    parts = [_outcome(message, is_last=is_last), _actions(message, version)]
+        return _unsaved(message)
+    parts = [_unsaved(message), _outcome(message, is_last=is_last), _actions(message, version)]
     if with_receipt and message.stats is not None:
         parts.append(_receipt(message, message.stats))
     return "".join(parts)
+
+
+def _unsaved(message: Message) -> str:
+    """That it is only in memory so far, and why."""
+    if not message.unsaved:
+        return ""
+    text = f"Not saved yet: {message.unsaved}. The reply stays in memory until it can be saved."
+    return f'<div class="outcome unsaved" role="status"><div>{escape(text)}</div></div>'
 
 
 def _outcome(message: Message, *, is_last: bool) -> str:
@@ -29,7 +37,9 @@ def _outcome(message: Message, *, is_last: bool) -> str:
     if message.error:
         return _line(message.error, _button("retry", "Retry") if is_last else "", alert=True)
     if message.state is MessageState.QUEUED:
-        return _line("Waits for the reply above.", _button("take-back", "Take back", changes=False))
+        # Shown when no reply is being written: it waits for nothing then, as after a restart.
+        send = _button("retry", "Send now") if is_last else ""
+        return _line("Waits for the reply above.", send + _button("take-back", "Take back", changes=False))
     begun = bool(message.text or message.thinking)
     go_on = _button("continue", "Continue") if is_last and begun else ""
     if message.state is MessageState.STOPPED:
