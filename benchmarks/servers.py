@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import psutil
 
@@ -32,6 +33,7 @@ class Server:
     name: str
     chats: bool
     port: int
+    folder: Path
     process: psutil.Process
     seconds: float
 
@@ -58,7 +60,8 @@ class Memory:
 
 
 def usable_cores() -> int:
-    return min(psutil.cpu_count(logical=False) or 1, len(psutil.Process().cpu_affinity()))
+    """As many threads as every side gets."""
+    return min(psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0)))
 
 
 @contextmanager
@@ -68,10 +71,7 @@ def ours(model: Model, app: Path, *flags: str, parallel: int = PARALLEL, n_ctx: 
         command = [sys.executable, "-m", "localchat_ui", "--model", str(model.path), "--parallel", str(parallel)]
         command += ["--n-ctx", str(n_ctx), "--open-browser", "false", "--data-dir", f"{folder}/data"]
         command += ["--models-dir", str(model.path.parent), *flags]
-        path = os.pathsep.join([str(app), os.environ.get("PYTHONPATH", "")])
-        with running(
-            OURS, model, command, folder, health="/healthz?ready=1", environment={"PYTHONPATH": path}
-        ) as server:
+        with running(OURS, model, command, folder, health="/healthz?ready=1", environment=of_checkout(app)) as server:
             yield server
 
 
@@ -86,6 +86,21 @@ def llama_server(model: Model, *flags: str, parallel: int = PARALLEL, n_ctx: int
 
 
 @contextmanager
+def open_webui(command: Path, model: Model, model_url: str) -> Iterator[Server]:
+    """In front of a llama-server. Nobody logs in, no other host is asked, and the model writes replies only."""
+    extras = ("TITLE_GENERATION", "TAGS_GENERATION", "FOLLOW_UP_GENERATION", "AUTOCOMPLETE_GENERATION")
+    unwanted = [f"ENABLE_{name}" for name in (*extras, "VERSION_UPDATE_CHECK", "OLLAMA_API")]
+    settings = dict.fromkeys([*unwanted, "WEBUI_AUTH", "ANONYMIZED_TELEMETRY"], "False")
+    settings |= {"OFFLINE_MODE": "True", "RAG_EMBEDDING_ENGINE": "openai", "WEBUI_SECRET_KEY": "none"}
+    settings |= {"OPENAI_API_BASE_URL": f"{model_url}/v1", "OPENAI_API_KEY": "none"}
+    with TemporaryDirectory() as folder:
+        settings["DATA_DIR"] = folder
+        serve = [str(command.resolve()), "serve"]
+        with running("Open WebUI", model, serve, folder, health="/health", environment=settings) as server:
+            yield server
+
+
+@contextmanager
 def running(
     name: str,
     model: Model,
@@ -93,7 +108,7 @@ def running(
     folder: str,
     *,
     health: str,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Server]:
     """Start a server on a free port of this machine, and stop it and its children at the end.
 
@@ -104,7 +119,7 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=folder, stdout=output, stderr=output, env={**clean_environment(), **(environment or {})},
+            cwd=folder, stdout=output, stderr=output, env={**clean_environment(), **environment},
             start_new_session=True,
         )  # fmt: skip
     try:
@@ -112,7 +127,7 @@ def running(
             if process.poll() is not None or time.monotonic() > begun + START_SECONDS:
                 raise RuntimeError(f"{command[0]} did not start: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)
-        yield Server(name, model.chats, port, psutil.Process(process.pid), time.monotonic() - begun)
+        yield Server(name, model.chats, port, Path(folder), psutil.Process(process.pid), time.monotonic() - begun)
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -129,6 +144,11 @@ def clean_environment() -> dict[str, str]:
         "NO_PROXY": "*",
         "HF_HUB_OFFLINE": "1",
     }
+
+
+def of_checkout(app: Path) -> dict[str, str]:
+    """What makes Python find the package of that checkout."""
+    return {"PYTHONPATH": os.pathsep.join([str(app), os.environ.get("PYTHONPATH", "")])}
 
 
 def free_port() -> int:
