@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ def run(description: str | None, *benchmarks: Callable[[Bench], None]) -> None:
     parser.add_argument("--flag", action="append", default=[], help="passed to it, such as --flag=--n-threads=1")
     parser.add_argument("--open-webui", type=Path, help="its command, to measure its page too")
     options = parser.parse_args()
+    # Whoever ends it shall not leave servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rounds = options.rounds or (1 if options.quick else 3)
     model, app = models.find(options.model), options.app.resolve()
     bench = Bench(model, app, tuple(options.flag), options.open_webui, rounds, options.quick, [])

@@ -25,7 +25,7 @@ PERSON = {
     "required": ["name", "age"],
 }
 PEOPLE = {"type": "array", "items": PERSON, "minItems": 40}
-REPEAT = "Repeat this file, and change nothing but the name 'moments', which becomes 'times'.\n\n```python\n{}```"
+REPEAT = "A file:\n\n```python\n{file}```\n\nThe same file, with `longest_pause` renamed:\n\n```python\n{beginning}"
 
 
 def extras(bench: Bench) -> None:
@@ -45,7 +45,8 @@ def extras(bench: Bench) -> None:
 
 def repeating(bench: Bench, *servers: Server) -> None:
     """Tokens/s of a reply that repeats its prompt with one change, against the bare loop behind the same prompt."""
-    question = REPEAT.format(inspect.getsource(Reply))
+    file = inspect.getsource(Reply)
+    question = REPEAT.format(file=file, beginning=file[: file.index("sent:")])
     n_tokens = 100 if bench.quick else 300
 
     def bare() -> float:
