@@ -25,7 +25,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev browser  ## ratios against bare llama.cpp, printed as tables
+bench: $(VENV)/.bench browser  ## ratios against llama.cpp's own programs, printed as tables; ARGS="--quick" for a look
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
@@ -39,6 +39,10 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[starter,dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	touch $@
 
 $(BIN)/python:
 	@sh scripts/create-venv.sh $(PYTHON) $(VENV)
