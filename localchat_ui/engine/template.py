@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineError, ToolCall, Turn
-from localchat_ui.engine.jinja import TemplateTooLarge, render_chat
+from localchat_ui.engine.jinja import TemplateTooLargeError, render_chat
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.roles import SystemPlace, one_call_each, repaired
 from localchat_ui.engine.tool_support import ToolSupport, support_of
@@ -55,11 +55,12 @@ def render(model: Model, turns: Sequence[Turn], arguments: Mapping[str, object])
     support = support_of_model(model)
     turns = in_words(turns, arguments.get("tools"), support)
     best: Rendered | None = None
+    reason: Exception | None = None
     for place in SystemPlace:
         attempt, notes = repaired(turns, place)
         try:
             text = _apply(model, attempt, arguments, support)
-        except TemplateTooLarge as error:
+        except TemplateTooLargeError as error:
             reason = error
             break
         except Exception as error:
