@@ -217,7 +217,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         parts = [value if attribute is None else self.getitem(value, attribute) for value in values]
         texts = list(map(str, parts))
         self._spend(sum(map(len, texts)) + len(separator) * len(texts))
-        return separator.join(texts)
+        return str(separator).join(texts)
 
     def _indented(self, text: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
         prefix = width if isinstance(width, str) else " " * min(int(width), WIDEST)

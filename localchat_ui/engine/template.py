@@ -181,9 +181,13 @@ def _lost(text: str, turns: Sequence[Turn]) -> list[str]:
     """Which messages the template has left out, for people."""
     lost = []
     letters = None
+    position = 0
     for number, turn in enumerate(turns):
         words = turn.text.strip()
-        if words in text:
+        # In their order, so that a short one is not found in another; system messages may stand anywhere.
+        found = text.find(words, 0 if turn.role is Role.SYSTEM else position)
+        if found >= 0:
+            position = position if turn.role is Role.SYSTEM else found + len(words)
             continue
         # Templates may write what a tool says as JSON, or put its lines together in another way.
         letters = letters or NO_LETTERS.sub("", text)

@@ -1,5 +1,6 @@
 """Chat templates of strangers: what they compute has bounds, and what ordinary ones do is untouched."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import threading
