@@ -209,9 +209,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return weighed
 
     def _replaced(self, text: Any, old: str, new: str, count: int = -1) -> str:
-        text = str(text)
-        self._spend_replacing(text, old, new)
-        return text.replace(old, new, count)
+        written = str(text)
+        self._spend_replacing(written, old, new)
+        return written.replace(old, new, count)
 
     def _joined(self, values: Iterable[Any], separator: str = "", attribute: str | int | None = None) -> str:
         parts = [value if attribute is None else self.getitem(value, attribute) for value in values]
