@@ -46,6 +46,8 @@ def chat_requests(
         arguments["tools"] = [_tool(tool) for tool in tools]
     if body.reasoning_effort is not None:
         arguments.setdefault("reasoning_effort", body.reasoning_effort)
+        if body.reasoning_effort == "none":
+            arguments.setdefault("enable_thinking", False)
     changes: dict[str, Any] = {"top_logprobs": (body.top_logprobs or 0) if body.logprobs else None}
     if (schema := _schema(body)) is not None:
         changes["json_schema"] = schema

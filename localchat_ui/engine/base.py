@@ -60,8 +60,8 @@ class PromptBuilt:
     """The first event: what the model will read. `turn_tokens` counts every turn of the request, template included.
 
     The `n_dropped` oldest turns behind the system turn did not fit into the context and are not read. `text` is what is
-    read, with the words of the template. `notes` tell people what was done to the roles, and which messages the template
-    leaves out. Calls in the reply are written in `tool_format`.
+    read, with the words of the template. `notes` tell people what was done to the roles, and which messages
+    the template leaves out. Calls in the reply are written in `tool_format`.
     """
 
     n_tokens: int

@@ -1,7 +1,7 @@
 """Chat templates are programs of strangers: they run in Jinja's sandbox, and within bounds.
 
 Every step of a template is counted, and what it makes is weighed before it is used further: texts by their length,
-lists and the like by all that is in them. Over the bounds the rendering ends with TemplateTooLarge.
+lists and the like by all that is in them. Over the bounds the rendering ends with TemplateTooLargeError.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from datetime import datetime
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
+from jinja2.exceptions import SecurityError
+from jinja2.ext import loopcontrols
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
-from jinja2.visitor import NodeTransformer
+
+from localchat_ui.engine.jinja_tree import Counted, GenerationTag
 
 # Characters of one text, or parts of one value; the longest context there is has a few millions of characters.
 LARGEST = 2**23
 # All texts of one rendering together; templates that build a text piece by piece make many.
 LARGEST_SUM = 2**27
 SECONDS = 3.0
-# Variables in one sum; longer ones are weighed at every step.
-MOST_ADDED = 16
 # Of JSON that the template writes in lines of their own, and of numbers that say how wide something is.
 WIDEST = 1000
-HARMLESS_FILTERS = frozenset(
-    "abs attr capitalize count d default dictsort e escape first float forceescape groupby int items last length list"
-    " lower map max min rejectattr reject reverse round safe select selectattr sort string striptags sum title trim"
-    " truncate unique upper urlencode wordcount".split()
+HARMLESS_FILTERS = re.compile(
+    r"abs|attr|capitalize|count|d|default|dictsort|e|escape|first|float|forceescape"
+    r"|groupby|int|items|last|length|list|lower|map|max|min|rejectattr|reject|"
+    r"reverse|round|safe|select|selectattr|sort|string|striptags|sum|title|trim|"
+    r"truncate|unique|upper|urlencode|wordcount"
 )
 WIDE_FORM = re.compile(r"%[^a-zA-Z%]*(\*|\d{4})|\{[^{}]*(\{|:[^{}]*\d{4})")
-GROWING_METHODS = frozenset("center expandtabs ljust rjust zfill format format_map".split())
+GROWING_METHODS = frozenset(["center", "expandtabs", "ljust", "rjust", "zfill", "format", "format_map"])
 
 
-class TemplateTooLarge(SecurityError):
+class TemplateTooLargeError(SecurityError):
     """The template computes more than any conversation needs."""
 
     def __init__(self) -> None:
@@ -51,13 +51,14 @@ class TemplateTooLarge(SecurityError):
 def render_chat(
     template: str, messages: Sequence[Mapping[str, object]], *, bos: str, eos: str, arguments: Mapping[str, object]
 ) -> str:
-    """A conversation in the words of a chat template. Raises what the template raises, and TemplateTooLarge."""
+    """A conversation in the words of a chat template. Raises what the template raises, and TemplateTooLargeError."""
     given = {"functions": None, "function_call": None, "tools": None, "tool_choice": None, **arguments}
     environment = _environment()
     environment.begin()
-    return _compiled(template).render(
+    text = _compiled(template).render(
         messages=list(messages), bos_token=bos, eos_token=eos, add_generation_prompt=True, **given
     )
+    return str(text)
 
 
 @functools.lru_cache(maxsize=8)
@@ -82,7 +83,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             extensions=[GenerationTag, loopcontrols],
         )
-        harmless = {name: self._of(each) for name, each in self.filters.items() if name in HARMLESS_FILTERS}
+        harmless = {name: self._of(each) for name, each in self.filters.items() if HARMLESS_FILTERS.fullmatch(name)}
         self.filters = harmless | {
             "format": self._of(_formatted),
             "indent": self._indented,
@@ -108,7 +109,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def tick(self) -> None:
         """One step; an attribute, because templates read attributes faster than they call."""
         if time.monotonic() > self._spent.until:
-            raise TemplateTooLarge
+            raise TemplateTooLargeError
 
     def weighed(self, value: Any) -> Any:
         """The same value, if it is not too large."""
@@ -118,13 +119,13 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             self._weight(value)
         return value
 
-    def concat(self, pieces: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, pieces: Iterable[str]) -> str:
         """What a template writes, piece by piece."""
         size, kept = 0, []
         for piece in pieces:
             size += len(piece)
             if size > LARGEST:
-                raise TemplateTooLarge
+                raise TemplateTooLargeError
             kept.append(piece)
         self._spend(size)
         return "".join(kept)
@@ -143,9 +144,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "*":
             numbers = not isinstance(left, (str, list, tuple)) and not isinstance(right, (str, list, tuple))
             if _size(left) * _size(right) > (2**64 if numbers else LARGEST):
-                raise TemplateTooLarge
+                raise TemplateTooLargeError
         elif operator == "**" and not (abs(left) < 2**32 and abs(right) < 64):
-            raise TemplateTooLarge
+            raise TemplateTooLargeError
         return self.weighed(super().call_binop(context, operator, left, right))
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
@@ -160,13 +161,13 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return __self.weighed(super().call(__context, __obj, *args, **kwargs))
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree: nodes.Template = _Counted().visit(super()._parse(source, name, filename))
+        tree: nodes.Template = Counted().visit(super()._parse(source, name, filename))
         return tree
 
     def _spend(self, n_characters: int) -> None:
         self._spent.n_characters += n_characters
         if n_characters > LARGEST or self._spent.n_characters > LARGEST_SUM:
-            raise TemplateTooLarge
+            raise TemplateTooLargeError
 
     def _weight(self, value: Any) -> int:
         """All that would be written or compared with this value; what stands in it twice counts twice."""
@@ -180,14 +181,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
             known = self._spent.weights[id(value)] = (1 + sum(map(self._weight, parts)), value)
         if known[0] > LARGEST:
-            raise TemplateTooLarge
+            raise TemplateTooLargeError
         return int(known[0])
 
     def _check_method(self, text: str, name: str, arguments: Sequence[Any]) -> None:
         if name in GROWING_METHODS:
             _check_form(text)
             if any(isinstance(argument, int) and argument > WIDEST for argument in arguments):
-                raise TemplateTooLarge
+                raise TemplateTooLargeError
         elif name == "replace" and len(arguments) > 1:
             self._spend_replacing(text, *arguments[:2])
         elif name == "join" and arguments:
@@ -208,14 +209,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return weighed
 
     def _replaced(self, text: Any, old: str, new: str, count: int = -1) -> str:
-        text = str(text)
-        self._spend_replacing(text, old, new)
-        return text.replace(old, new, count)
+        written = str(text)
+        self._spend_replacing(written, old, new)
+        return written.replace(old, new, count)
 
     def _joined(self, values: Iterable[Any], separator: str = "", attribute: str | int | None = None) -> str:
         parts = [value if attribute is None else self.getitem(value, attribute) for value in values]
         texts = list(map(str, parts))
-        self._spend(sum(map(len, texts)) + len(str(separator)) * len(texts))
+        self._spend(sum(map(len, texts)) + len(separator) * len(texts))
         return str(separator).join(texts)
 
     def _indented(self, text: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
@@ -241,62 +242,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def _range(self, *bounds: int) -> range:
         made = range(*bounds)
         if len(made) > LARGEST // 256:
-            raise TemplateTooLarge
+            raise TemplateTooLargeError
         return made
-
-
-class GenerationTag(Extension):
-    """`{% generation %}` marks for training what an assistant said, and means nothing here."""
-
-    tags = {"generation"}
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        parser.stream.skip(1)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-class _Counted(NodeTransformer):
-    """Lets every turn of a loop be counted, and everything be weighed that an expression makes and something keeps."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(nodes.EnvironmentAttribute("tick")))
-        if node.test is not None:
-            node.test = nodes.And(nodes.Not(nodes.EnvironmentAttribute("tick")), node.test)
-        return node
-
-    def visit_Assign(self, node: nodes.Assign) -> nodes.Node:
-        self.generic_visit(node)
-        if not isinstance(node.node, (nodes.Const, nodes.Call, nodes.Name)):
-            node.node = _call("weighed", node.node)
-        return node
-
-    def visit_With(self, node: nodes.With) -> nodes.Node:
-        self.generic_visit(node)
-        node.values = [_call("weighed", value) for value in node.values]
-        return node
-
-    def visit_Add(self, node: nodes.Add) -> nodes.Node:
-        self.generic_visit(node)
-        n_parts = sum(1 for _ in node.find_all((nodes.Name, nodes.EnvironmentAttribute)))
-        return _call("added", node.left, node.right) if n_parts > MOST_ADDED else node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        self.generic_visit(node)
-        return _call("joined", *node.nodes)
-
-    def visit_List(self, node: nodes.List) -> nodes.Node:
-        return self._literal(node)
-
-    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:
-        return self._literal(node)
-
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
-        return self._literal(node) if node.ctx == "load" else node
-
-    def _literal(self, node: nodes.Literal) -> nodes.Node:
-        self.generic_visit(node)
-        return _call("weighed", node) if node.items else node  # type: ignore[attr-defined]
 
 
 class _Namespace(Namespace):
@@ -304,10 +251,6 @@ class _Namespace(Namespace):
 
     def __repr__(self) -> str:
         return "<namespace>"
-
-
-def _call(name: str, *arguments: nodes.Node) -> nodes.Call:
-    return nodes.Call(nodes.EnvironmentAttribute(name), list(arguments), [], None, None)
 
 
 def _raise(message: str) -> None:
@@ -321,7 +264,7 @@ def _size(value: Any) -> int:
 def _check_form(form: str) -> None:
     """That nothing is to be filled up to a great width, or to one that comes from elsewhere."""
     if WIDE_FORM.search(form):
-        raise TemplateTooLarge
+        raise TemplateTooLargeError
 
 
 def _formatted(form: str, *values: Any) -> str:
@@ -331,4 +274,4 @@ def _formatted(form: str, *values: Any) -> str:
 
 def _now(form: str) -> str:
     _check_form(form)
-    return datetime.now().strftime(form)
+    return datetime.now().astimezone().strftime(form)

@@ -176,7 +176,7 @@ class Model:
 
     @functools.cached_property
     def _shown(self) -> frozenset[int]:
-        """Control tokens that the marks around thinking and calls are made of: those have to be seen to be told apart."""
+        """Control tokens in the marks around thinking and calls: those have to be seen to be told apart."""
         marks = [*(self.thinking_marks.all if self.thinking_marks else ())]
         if self.chat_template:
             marks += support_of(self.chat_template, self.bos, self.eos).format.marks

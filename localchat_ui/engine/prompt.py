@@ -90,7 +90,7 @@ def build_prompt(
         sizes = (*sizes[: len(sizes) - begins], *(0,) * (n_partial - 1), len(begun_tokens) + n_added)
     room = n_ctx - max(LEAST_REPLY_TOKENS, min(max_tokens, n_ctx // REPLY_SHARE)) - len(begun_tokens)
     n_dropped = 0
-    n_system = int(turns[0].role is Role.SYSTEM)
+    n_system = next((n for n, turn in enumerate(turns) if turn.role is not Role.SYSTEM), len(turns))
     droppable = sizes[n_system : len(turns)]
     # Once is enough, unless the template writes more for what is left than it did before.
     while may_drop and len(tokens) > room and n_dropped < len(droppable) - 1:

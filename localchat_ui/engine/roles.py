@@ -27,7 +27,8 @@ def repaired(turns: Sequence[Turn], place: SystemPlace) -> tuple[list[Turn], lis
     result: list[Turn] = []
     notes: list[str] = []
     n_leading = next((n for n, turn in enumerate(turns) if turn.role is not Role.SYSTEM), len(turns))
-    for number, turn in enumerate(turns):
+    for number, given in enumerate(turns):
+        turn = given
         if turn.role is Role.SYSTEM and place is SystemPlace.NOWHERE:
             turn = replace(turn, role=Role.USER)
             notes.append(f"Message {number + 1} is a system message: the user says it, because the model knows none.")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineError, ToolCall, Turn
-from localchat_ui.engine.jinja import TemplateTooLarge, render_chat
+from localchat_ui.engine.jinja import TemplateTooLargeError, render_chat
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.roles import SystemPlace, one_call_each, repaired
 from localchat_ui.engine.tool_support import ToolSupport, support_of
@@ -55,11 +55,12 @@ def render(model: Model, turns: Sequence[Turn], arguments: Mapping[str, object])
     support = support_of_model(model)
     turns = in_words(turns, arguments.get("tools"), support)
     best: Rendered | None = None
+    reason: Exception | None = None
     for place in SystemPlace:
         attempt, notes = repaired(turns, place)
         try:
             text = _apply(model, attempt, arguments, support)
-        except TemplateTooLarge as error:
+        except TemplateTooLargeError as error:
             reason = error
             break
         except Exception as error:
@@ -180,9 +181,13 @@ def _lost(text: str, turns: Sequence[Turn]) -> list[str]:
     """Which messages the template has left out, for people."""
     lost = []
     letters = None
+    position = 0
     for number, turn in enumerate(turns):
         words = turn.text.strip()
-        if words in text:
+        # In their order, so that a short one is not found in another; system messages may stand anywhere.
+        found = text.find(words, 0 if turn.role is Role.SYSTEM else position)
+        if found >= 0:
+            position = position if turn.role is Role.SYSTEM else found + len(words)
             continue
         # Templates may write what a tool says as JSON, or put its lines together in another way.
         letters = letters or NO_LETTERS.sub("", text)

@@ -18,7 +18,7 @@ Tools = Mapping[str, Mapping[str, object]]
 class CallDelta(NamedTuple):
     """News of the call with this number: first its name, then JSON of its arguments piece by piece."""
 
-    index: int
+    number: int
     name: str
     arguments: str
 

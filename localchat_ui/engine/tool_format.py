@@ -32,8 +32,8 @@ class ParameterMarks:
 class ToolFormat:
     """What stands around the calls of one turn (`section`), around each, and `between` its name and its arguments.
 
-    `calls` are ways to open one, the most usual first. `is_list`: the section is a list of objects. White space in marks
-    may be any.
+    `calls` are ways to open one, the most usual first; `is_list`: the section is a list of objects.
+    White space in marks may be any.
     """
 
     kind: Kind

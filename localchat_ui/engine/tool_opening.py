@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from localchat_ui.engine.tool_format import Kind, ToolFormat
-from localchat_ui.engine.tool_values import JsonScanner, call_in, plain_name, python_calls
+from localchat_ui.engine.tool_values import call_in, plain_name, python_calls
 
 # The object of a call whose name comes before its arguments, up to those.
 HEAD = re.compile(
@@ -56,7 +56,7 @@ def opening_of(
     skipped = " \t\r\n,;]" if kind is Kind.JSON else None
     position = len(text) - len(text.lstrip(skipped))
     if bare:
-        return _object(text, position, names, known=True)
+        return _object(text, position, tool_format, names, known=True)
     n = match(text[position:], tool_format.section) if tool_format.section else None
     if n is WAIT:
         return WAIT
@@ -78,13 +78,7 @@ def opening_of(
             break
     if not opened:
         return WAIT if waits or not text[position:].strip() else None
-    if kind is Kind.JSON:
-        return _object(text, position, names, known=False)
-    if kind is Kind.PYTHON:
-        return _python(text, position, tool_format)
-    if kind is Kind.TAGGED:
-        return _before_parameters(text, position, tool_format, names)
-    return _before_json(text, position, tool_format, names)
+    return READERS[kind](text, position, tool_format, names)
 
 
 def match(text: str, mark: str) -> int | Wait | None:
@@ -105,19 +99,18 @@ def first_of(text: str, marks: Sequence[str]) -> tuple[int | None, int]:
     return min(found, key=lambda each: (each[0], -each[1])) if found else (None, 0)
 
 
-def _object(text: str, position: int, names: Collection[str], *, known: bool) -> Opening | Wait | None:
+def _object(
+    text: str, position: int, tool_format: ToolFormat, names: Collection[str], *, known: bool = False
+) -> Opening | Wait | None:
     """A call that is an object of JSON, perhaps one of a list."""
     rest = text[position:].lstrip(" \t\r\n[")
     position = len(text) - len(rest)
-    if not rest:
-        return WAIT
-    if rest[0] != "{":
-        return None
+    if not rest.startswith("{"):
+        return None if rest else WAIT
     if head := HEAD.match(rest):
         name = plain_name(str(json.loads(head[1], strict=False)), names)
-        if known and name not in names:
-            return None
-        return Opening(position + head.end(), name, "ARGUMENTS", in_object=True)
+        opening = Opening(position + head.end(), name, "ARGUMENTS", in_object=True)
+        return None if known and name not in names else opening
     try:
         value, length = json.JSONDecoder(strict=False).raw_decode(rest)
     except json.JSONDecodeError as error:
@@ -126,9 +119,7 @@ def _object(text: str, position: int, names: Collection[str], *, known: bool) ->
     except RecursionError:
         return None
     call = call_in(value, names)
-    if call is None or (known and call[0] not in names):
-        return None
-    return Opening(position + length, whole=(call,))
+    return None if call is None or (known and call[0] not in names) else Opening(position + length, whole=(call,))
 
 
 def _before_json(text: str, position: int, tool_format: ToolFormat, names: Collection[str]) -> Opening | Wait | None:
@@ -168,33 +159,39 @@ def _before_parameters(
     return Opening(position + n_white + end + (n_end if closing else 0), plain_name(name, names), "PARAMETERS")
 
 
-def _python(text: str, position: int, tool_format: ToolFormat) -> Opening | Wait | None:
+def _python(text: str, position: int, tool_format: ToolFormat, names: Collection[str]) -> Opening | Wait | None:
     """A list of calls as Python writes it, whole."""
     rest = text[position:]
-    end = PythonEnd().of(rest)
+    end = _end_of_python(rest)
     if end is None:
         return WAIT
     calls = python_calls(rest[:end])
     return Opening(position + end, whole=tuple(calls)) if calls else None
 
 
-class PythonEnd:
+def _end_of_python(text: str) -> int | None:
     """Where the brackets of an expression are closed."""
+    depth, quote, position = 0, "", 0
+    while position < len(text):
+        letter = text[position]
+        position += 1
+        if quote:
+            position += letter == "\\"
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+            if depth <= 0:
+                return position
+    return None
 
-    def of(self, text: str) -> int | None:
-        depth, quote, position = 0, "", 0
-        while position < len(text):
-            letter = text[position]
-            position += 1
-            if quote:
-                position += letter == "\\"
-                quote = "" if letter == quote else quote
-            elif letter in "'\"":
-                quote = letter
-            elif letter in "([{":
-                depth += 1
-            elif letter in ")]}":
-                depth -= 1
-                if depth <= 0:
-                    return position
-        return None
+
+READERS: dict[Kind, Callable[[str, int, ToolFormat, Collection[str]], Opening | Wait | None]] = {
+    Kind.JSON: _object,
+    Kind.NAMED: _before_json,
+    Kind.TAGGED: _before_parameters,
+    Kind.PYTHON: _python,
+}

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from localchat_ui.engine.jinja import TemplateTooLarge, render_chat
+from localchat_ui.engine.jinja import TemplateTooLargeError, render_chat
 from localchat_ui.engine.tool_format import HERMES, HIDDEN, KNOWN_FORMATS, Kind, ParameterMarks, ToolFormat
 
 QUESTION, ANSWER, RESULT = "zqquestion", "zqanswer", "zqresult"
@@ -90,7 +90,7 @@ class _Probe:
             return ""
         try:
             return render_chat(self._template, messages, arguments=arguments, **self._given)
-        except TemplateTooLarge:
+        except TemplateTooLargeError:
             self._too_large = True
         except Exception:  # noqa: S110 - whatever it is, the template cannot do this
             pass
@@ -177,8 +177,8 @@ def _as_tagged(region: str, two: str) -> ToolFormat | None:
         between = two[last : two.find(NAMES[1], last)].lstrip().removeprefix(parameter.end)
     call, end_mark, section, section_end = _split(region[:name], between, closing)
     # Some models leave out what stands before the last mark.
-    last = call.split()[-1]
-    calls = (call, last) if last != call.strip() and last[0] in "<[" else (call,)
+    final = call.split()[-1]
+    calls = (call, final) if final != call.strip() and final[0] in "<[" else (call,)
     return ToolFormat(
         Kind.TAGGED,
         calls,

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 NAME_KEYS = ("name", "tool_name", "function")
 ARGUMENT_KEYS = ("arguments", "parameters", "args")
@@ -49,7 +50,7 @@ IN_STRING = re.compile(r'["\\]')
 OUTSIDE = re.compile(r'["{}\[\]]')
 
 
-def call_in(value: object, names: Collection[str]) -> tuple[str, str] | None:
+def call_in(value: Any, names: Collection[str]) -> tuple[str, str] | None:
     """The name and the JSON of the arguments of a call that is written as an object."""
     if not isinstance(value, dict):
         return None

@@ -24,7 +24,8 @@ To call one, answer with its name and arguments as JSON between these marks and 
 def in_words(turns: Sequence[Turn], tools: object, support: ToolSupport) -> list[Turn]:
     """The same conversation, with text in place of what the template does not write of tools by itself."""
     plain: list[Turn] = []
-    for turn in turns:
+    for given in turns:
+        turn = given
         if turn.tool_calls and not support.writes_calls:
             written = support.format.write(turn.tool_calls)
             turn = replace(turn, text=f"{turn.text}\n{written}" if turn.text else written, tool_calls=())

@@ -1,5 +1,6 @@
 """Families of models: chat templates in their syntax, cut down to what matters, and what their models write."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -61,9 +62,7 @@ def template(
 def each(call: str, between: str = "") -> str:
     """Jinja that writes every call, f its function."""
     comma = f"{{%- if not loop.last %}}{{{{- {between!r} }}}}{{% endif %}}" if between else ""
-    return (
-        f"{{%- for call in m.tool_calls %}}{{%- set f = call.function %}}{call}{comma}{{%- endfor %}}"
-    )
+    return f"{{%- for call in m.tool_calls %}}{{%- set f = call.function %}}{call}{comma}{{%- endfor %}}"
 
 
 OBJECT = """{{- '{"name": "' ~ f.name ~ '", "arguments": ' ~ (f.arguments | tojson) ~ '}' }}"""
@@ -91,9 +90,7 @@ def listed(begin: str, end: str) -> str:
 
 def deepseek(old: bool) -> str:
     kind, middle, after = ("function<｜tool▁sep｜>", "\n```json\n", "\n```") if old else ("", "<｜tool▁sep｜>", "")
-    call = (
-        f"{{{{- {'<｜tool▁call▁begin｜>' + kind!r} ~ f.name ~ {middle!r} ~ f.arguments ~ {after + '<｜tool▁call▁end｜>'!r} }}}}"
-    )
+    call = f"{{{{- {'<｜tool▁call▁begin｜>' + kind!r} ~ f.name ~ {middle!r} ~ f.arguments ~ {after + '<｜tool▁call▁end｜>'!r} }}}}"
     return "{{- '<｜tool▁calls▁begin｜>' }}" + each(call) + "{{- '<｜tool▁calls▁end｜>' }}"
 
 
@@ -108,11 +105,27 @@ def deepseek_calls(old: bool) -> tuple[str, str]:
 
 FAMILIES = [
     Family("Hermes 2 Pro", template(HERMES), HERMES_ONE, HERMES_TWO),
-    Family("Qwen 2.5", template(HERMES, result="<|im_start|>user\n<tool_response>\n{{ m.content }}\n</tool_response><|im_end|>\n"), HERMES_ONE, HERMES_TWO),
+    Family(
+        "Qwen 2.5",
+        template(HERMES, result="<|im_start|>user\n<tool_response>\n{{ m.content }}\n</tool_response><|im_end|>\n"),
+        HERMES_ONE,
+        HERMES_TWO,
+    ),
     Family("Qwen 3", template(HERMES, before="{#<think></think>#}"), HERMES_ONE, HERMES_TWO, THINK),
     Family("Qwen 3 Coder", template(XML), XML_ONE, XML_TWO),
-    Family("Qwen 3 Coder, short", template(XML), XML_ONE.replace("<tool_call>\n", "").replace("\n</tool_call>", ""), XML_TWO),
-    Family("Qwen 3.5", template(XML, before=SYSTEM_FIRST + "{#<think></think>#}", opened="<think>\n"), XML_ONE, XML_TWO, "Hm.\n</think>\n\n"),
+    Family(
+        "Qwen 3 Coder, short",
+        template(XML),
+        XML_ONE.replace("<tool_call>\n", "").replace("\n</tool_call>", ""),
+        XML_TWO,
+    ),
+    Family(
+        "Qwen 3.5",
+        template(XML, before=SYSTEM_FIRST + "{#<think></think>#}", opened="<think>\n"),
+        XML_ONE,
+        XML_TWO,
+        "Hm.\n</think>\n\n",
+    ),
     Family(
         "GLM 4.6",
         template(
@@ -169,7 +182,8 @@ FAMILIES = [
         template(
             "{{- '[TOOL_CALLS] [' }}"
             + each(
-                NINE + """{{- '{"name": "' ~ f.name ~ '", "arguments": ' ~ (f.arguments | tojson) ~ ', "id": "' ~ call.id ~ '"}' }}""",
+                NINE
+                + """{{- '{"name": "' ~ f.name ~ '", "arguments": ' ~ (f.arguments | tojson) ~ ', "id": "' ~ call.id ~ '"}' }}""",
                 ", ",
             )
             + "{{- ']' }}",
@@ -230,7 +244,12 @@ FAMILIES = [
         "<|START_THINKING|>Hm.<|END_THINKING|>",
     ),
     Family("DeepSeek V3", template(deepseek(True), turn=DEEPSEEK), *deepseek_calls(True)),
-    Family("DeepSeek V3.1", template(deepseek(False), turn=DEEPSEEK, before="{#<think></think>#}"), *deepseek_calls(False), "<think>Hm.</think>"),
+    Family(
+        "DeepSeek V3.1",
+        template(deepseek(False), turn=DEEPSEEK, before="{#<think></think>#}"),
+        *deepseek_calls(False),
+        "<think>Hm.</think>",
+    ),
     Family(
         "Kimi K2",
         template(
@@ -263,7 +282,12 @@ FAMILIES = [
         '<invoke name="time">\n</invoke>\n</minimax:tool_call>',
         "Hm.\n</think>\n\n",
     ),
-    Family("Phi-4-mini", template(listed("<|tool_call|>", "<|/tool_call|>"), turn=("<|ROLE|>", "<|end|>")), f"<|tool_call|>{LIST_ONE}<|/tool_call|>", f"<|tool_call|>{LIST_TWO}<|/tool_call|>"),
+    Family(
+        "Phi-4-mini",
+        template(listed("<|tool_call|>", "<|/tool_call|>"), turn=("<|ROLE|>", "<|end|>")),
+        f"<|tool_call|>{LIST_ONE}<|/tool_call|>",
+        f"<|tool_call|>{LIST_TWO}<|/tool_call|>",
+    ),
     Family(
         "Functionary 3.1",
         template(each("{{- '<function=' ~ f.name ~ '>' ~ (f.arguments | tojson) ~ '</function>' }}"), turn=LLAMA),
@@ -285,14 +309,38 @@ FAMILIES = [
         HERMES_ONE,
         HERMES_TWO,
     ),
-    Family("SmolLM3", template(HERMES, before="{#<think></think>#}", result="<|im_start|>user\n{{ m.content }}<|im_end|>\n"), HERMES_ONE, HERMES_TWO, THINK),
-    Family("Hunyuan A13B", template(listed("<tool_calls>", "</tool_calls>"), turn=("<|ROLE|>", "<|eos|>"), before="{#<think></think>#}"), f"<tool_calls>{LIST_ONE}</tool_calls>", f"<tool_calls>{LIST_TWO}</tool_calls>", "<think>\nHm.\n</think>\n"),
-    Family("Nemotron Nano 2", template(listed("<TOOLCALL>", "</TOOLCALL>"), turn=("<SPECIAL>ROLE\n", "\n")), f"<TOOLCALL>{LIST_ONE}</TOOLCALL>", f"<TOOLCALL>{LIST_TWO}</TOOLCALL>"),
-    Family("ERNIE 4.5", template(HERMES, before="{#<think></think>#}", opened="<think>\n"), HERMES_ONE, HERMES_TWO, "Hm.\n</think>\n\n"),
+    Family(
+        "SmolLM3",
+        template(HERMES, before="{#<think></think>#}", result="<|im_start|>user\n{{ m.content }}<|im_end|>\n"),
+        HERMES_ONE,
+        HERMES_TWO,
+        THINK,
+    ),
+    Family(
+        "Hunyuan A13B",
+        template(listed("<tool_calls>", "</tool_calls>"), turn=("<|ROLE|>", "<|eos|>"), before="{#<think></think>#}"),
+        f"<tool_calls>{LIST_ONE}</tool_calls>",
+        f"<tool_calls>{LIST_TWO}</tool_calls>",
+        "<think>\nHm.\n</think>\n",
+    ),
+    Family(
+        "Nemotron Nano 2",
+        template(listed("<TOOLCALL>", "</TOOLCALL>"), turn=("<SPECIAL>ROLE\n", "\n")),
+        f"<TOOLCALL>{LIST_ONE}</TOOLCALL>",
+        f"<TOOLCALL>{LIST_TWO}</TOOLCALL>",
+    ),
+    Family(
+        "ERNIE 4.5",
+        template(HERMES, before="{#<think></think>#}", opened="<think>\n"),
+        HERMES_ONE,
+        HERMES_TWO,
+        "Hm.\n</think>\n\n",
+    ),
     Family(
         "GigaChat 3",
         template(
-            ONE_ONLY + each("{{- 'function call<|role_sep|>\\n' }}" + OBJECT), turn=("ROLE<|role_sep|>\n", "<|message_sep|>\n\n")
+            ONE_ONLY + each("{{- 'function call<|role_sep|>\\n' }}" + OBJECT),
+            turn=("ROLE<|role_sep|>\n", "<|message_sep|>\n\n"),
         ),
         f'function call<|role_sep|>\n{{"name": "weather", "arguments": {WEATHER}}}',
         f'function call<|role_sep|>\n{{"name": "weather", "arguments": {WEATHER}}}function call<|role_sep|>\n{{"name": "time", "arguments": {{}}}}',
@@ -315,17 +363,33 @@ FAMILIES = [
     Family(
         "Apertus",
         template(
-            "{{- '<|tools_prefix|>[' }}" + each("""{{- '{"' ~ f.name ~ '": ' ~ (f.arguments | tojson) ~ '}' }}""", ", ") + "{{- ']<|tools_suffix|>' }}",
+            "{{- '<|tools_prefix|>[' }}"
+            + each("""{{- '{"' ~ f.name ~ '": ' ~ (f.arguments | tojson) ~ '}' }}""", ", ")
+            + "{{- ']<|tools_suffix|>' }}",
             before="{#<|inner_prefix|><|inner_suffix|>#}",
         ),
         f'<|tools_prefix|>[{{"weather": {WEATHER}}}]<|tools_suffix|>',
         f'<|tools_prefix|>[{{"weather": {WEATHER}}}, {{"time": {{}}}}]<|tools_suffix|>',
         "<|inner_prefix|>Hm.<|inner_suffix|>",
     ),
-    Family("EXAONE 4", template(HERMES, turn=("[|ROLE|]\n", "[|endofturn|]\n"), before="{#<think></think>#}"), HERMES_ONE, HERMES_TWO, THINK),
+    Family(
+        "EXAONE 4",
+        template(HERMES, turn=("[|ROLE|]\n", "[|endofturn|]\n"), before="{#<think></think>#}"),
+        HERMES_ONE,
+        HERMES_TWO,
+        THINK,
+    ),
     Family(
         "Llama 4",
-        template("{{- '<|python_start|>[' }}" + each("{{- f.name ~ '(' }}{%- for k, v in f.arguments | items %}{{- k ~ '=' ~ (v | tojson) }}{%- if not loop.last %}{{- ', ' }}{% endif %}{%- endfor %}{{- ')' }}", ", ") + "{{- ']<|python_end|>' }}", turn=LLAMA),
+        template(
+            "{{- '<|python_start|>[' }}"
+            + each(
+                "{{- f.name ~ '(' }}{%- for k, v in f.arguments | items %}{{- k ~ '=' ~ (v | tojson) }}{%- if not loop.last %}{{- ', ' }}{% endif %}{%- endfor %}{{- ')' }}",
+                ", ",
+            )
+            + "{{- ']<|python_end|>' }}",
+            turn=LLAMA,
+        ),
         '<|python_start|>[weather(city="Zürich")]<|python_end|>',
         '<|python_start|>[weather(city="Zürich"), time()]<|python_end|>',
     ),

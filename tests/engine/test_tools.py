@@ -61,7 +61,7 @@ def test_a_template_without_tools_gets_them_in_words(model: Model):
     assert '<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich"}}\n</tool_call>' in text
     # Both answers are one turn: roles alternate.
     assert (
-        "<|im_start|>user\n<tool_response>\n21 °C\n</tool_response>\n<tool_response>\nsunny\n</tool_response>" in text
+        "<|im_start|>user\n<tool_response>\n21 °C\n</tool_response>\n\n<tool_response>\nsunny\n</tool_response>" in text
     )
     assert "<|im_start|>tool" not in text
 
