@@ -119,7 +119,11 @@ async def test_what_is_not_there_cannot_be_exported(store: HistoryStore) -> None
     assert await exported(store, extension="md") == ""
 
 
-async def test_bad_conversations_are_skipped_and_told_and_the_good_ones_kept(store: HistoryStore) -> None:
+async def test_bad_conversations_are_skipped_and_told_and_the_good_ones_kept(
+    store: HistoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "MAX_MESSAGES", 100)
+
     def broken(title: str, **changes: Any) -> dict[str, Any]:
         item = copy.deepcopy(CHATGPT)
         item.update(title=title, **changes)
@@ -130,7 +134,7 @@ async def test_bad_conversations_are_skipped_and_told_and_the_good_ones_kept(sto
         CHATGPT,
         broken("Circle", mapping=circle),
         broken("Silent", mapping={"a": node(None)}),
-        broken("Full", mapping={str(n): {} for n in range(200_001)}),
+        broken("Full", mapping={str(n): {} for n in range(101)}),
         broken("Odd", mapping=7),
         {"title": None},
         "text",
@@ -144,7 +148,7 @@ async def test_bad_conversations_are_skipped_and_told_and_the_good_ones_kept(sto
     for reason in (
         "answer each other in a circle",
         "no text in it",
-        "more than 200,000",
+        "more than 100 messages",
         "valid dictionary",
         "no conversation",
     ):
