@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# How llama.cpp is built, when it is.
+export CXXFLAGS := $(strip $(CXXFLAGS) $(shell sh scripts/compiler-flags.sh))
 
 .PHONY: run check test lint format bench clean
 

@@ -34,7 +34,7 @@ class Inlet:
         self._loop.call_soon_threadsafe(self._arrived.set)
 
     async def take(self) -> list[Event]:
-        """All events since the last call, at least one; the first text comes at once, later ones are gathered a while."""
+        """All events since the last call, at least one; the first text comes at once, later ones are gathered."""
         await self._arrived.wait()
         pause = self._taken_at + self._rate.measure() - self._loop.time()
         if pause > 0:

@@ -187,9 +187,9 @@ class SequencePool:
         """How many of the prompt's first tokens need not be read; with an `n_prompt` only what is canonical counts."""
         shared = common_prefix(sequence.tokens, prompt)
         end = sequence.prompt_end
-        if end and shared == len(prompt) == end.length and (end.canonical or n_prompt is None):
-            if self._memory.can_truncate:
-                return shared
+        is_whole = end is not None and shared == len(prompt) == end.length and (end.canonical or n_prompt is None)
+        if is_whole and self._memory.can_truncate:
+            return shared
         shared = min(shared, len(prompt) - 1)
         step = 1
         if n_prompt is not None and not (shared >= n_prompt == sequence.n_prompt > 0):

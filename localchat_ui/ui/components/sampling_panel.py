@@ -69,7 +69,9 @@ class SamplingPanel:
                 for dial in DIALS:
                     self._dial(dial)
                 self._seed()
-                ui.label("Kept with this conversation. A reply that is being written follows with its next token.").classes("hint")
+                ui.label(
+                    "Kept with this conversation. A reply that is being written follows with its next token."
+                ).classes("hint")
             self._defaults = Defaults(chat.defaults, options=self._options, on_reset=self._reset, on_error=notices.show)
 
     def show(self, conversation: Conversation) -> None:
