@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint format bench clean
+.PHONY: run check test lint format bench clean
 
 run: $(VENV)/.run  ## set up what is missing and open the chat; ARGS="--port 9000" passes flags
 	$(BIN)/python -m localchat_ui $(ARGS)
@@ -12,16 +12,20 @@ run: $(VENV)/.run  ## set up what is missing and open the chat; ARGS="--port 900
 test: $(VENV)/.dev browser deployment  ## set up what is missing and run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+check: lint  ## the lint, and the tests that need neither a browser, a real model nor a process of their own
+	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev browser  ## ratios against bare llama.cpp, printed as tables
+bench: $(VENV)/.bench browser  ## ratios against llama.cpp's own programs, printed as tables; ARGS="--quick" for a look
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
@@ -35,6 +39,10 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[starter,dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	touch $@
 
 $(BIN)/python:
 	@sh scripts/create-venv.sh $(PYTHON) $(VENV)

@@ -1,159 +1,149 @@
-"""Characters per second a person sees in Chromium, divided by those of a bare llama_cpp.Llama loop.
+"""The page in a real Chromium: how fast a reply is seen to grow, against the bare loop, alone in its process.
 
-Browser, page and engine share the machine's cores, and the two alternate in one run, so that a machine whose speed
-drifts does not decide. The loop and the page get the same questions, the same limit, the same sampling.
+Browser, page and engine share the machine's cores. With `--open-webui PATH`, and a `llama-server` that has its page
+built in, those are measured beside it, in turn: each visit is a first one, with an empty cache.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
-from itertools import count, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from urllib.error import HTTPError
 
-from llama_cpp import Llama
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.engine import in_turn
-from localchat_ui.conversation import Conversation, Message, Role
-from localchat_ui.history.store import HistoryStore
-from tests.browser.server import Server, chromium, starter
+from benchmarks import bare_loop
+from benchmarks.bench import Bench, run
+from benchmarks.browser import ChatPage, Visit, seconds_to_see, traffic, visit
+from benchmarks.client import SYSTEM, conversation
+from benchmarks.report import Table, in_turn, spread
+from benchmarks.servers import (
+    LLAMA_SERVER,
+    OURS,
+    Server,
+    clean_environment,
+    llama_server,
+    of_checkout,
+    open_webui,
+    usable_cores,
+)
+from tests.browser.server import chromium
 
-SYSTEM = "You are a helpful assistant."
 QUESTION = "Write a long and detailed story about a lighthouse keeper. Do not stop early."
-READ_TEXT = "[...document.querySelectorAll('article[aria-label=Assistant] .words')].at(-1)?.innerText.length ?? 0"
 N_CTX = 1024
+PARALLEL = 4
 # As many of the last short messages of a long conversation as the program keeps in this context.
 N_READ = 80
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=400)
-    parser.add_argument(
-        "--flag", action="append", default=[], help="passed to the program, such as --flag=--n-threads=1"
-    )
-    arguments = parser.parse_args()
-    # Fixed text at temperature 0, so that both sides write the same.
-    flags = ["--temperature", "0", "--max-tokens", str(arguments.tokens), "--system-prompt", SYSTEM]
-    flags += ["--n-ctx", str(N_CTX), *arguments.flag]
-    with TemporaryDirectory() as folder, sync_playwright() as playwright, Server(Path(folder), *flags) as server:
+def page(bench: Bench) -> None:
+    """Needs a model that chats: replies of a base model are too short to be watched."""
+    if not bench.model.chats:
+        print(f"\nThe page is not measured with {bench.model.path.stem}, which has no chat template.")
+        return
+    n_tokens = 100 if bench.quick else 400
+    # The same text on all sides.
+    flags = ["--temperature", "0", "--max-tokens", str(n_tokens), "--system-prompt", SYSTEM]
+    with ExitStack() as stack:
+        mine = stack.enter_context(bench.ours(*flags, n_ctx=N_CTX, parallel=PARALLEL))
+        peers = _peers(stack, bench, n_tokens)
+        playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        for name, n_messages in (("short", 2), ("long", 1000)):
-            server.stored(partial(_fill, name, n_messages))
-        speed("a new conversation", server.url, browser, arguments, history=[])
-        history = [(role.value, text) for role, text in islice(_messages(), 1000 - N_READ, 1000)]
-        speed("in one of 1,000 messages", f"{server.url}/c/long", browser, arguments, history=history)
-        opening(browser, server)
+        growing(bench, browser, [_ours(mine), *peers], n_tokens)
+        long_conversation(bench, browser, mine, n_tokens)
         browser.close()
 
 
-def speed(
-    name: str, url: str, browser: Browser, options: argparse.Namespace, *, history: list[tuple[str, str]]
-) -> None:
-    """Characters per second in the page against the bare loop, which gets the messages that the program still reads."""
-    said = [("system", SYSTEM), *history]
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    received = [0]
-    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: _count(received, frame)))
-    ratios, bytes_per_character = [], []
-    for number in range(options.rounds + 1):
-        bare = bare_loop(options.tokens, said)
-        seen, n_characters = _page_speed(page, url, received)
-        if number:  # the first round warms both sides up
-            ratios.append(seen / bare)
-            bytes_per_character.append(received[0] / n_characters)
-            print(f"round {number}: page {seen:6.0f}  bare loop {bare:6.0f} characters/s  ratio {seen / bare:.2f}")
-    page.context.close()
-    print(f"{name}: median ratio {statistics.median(ratios):.2f}  (min {min(ratios):.2f}, max {max(ratios):.2f})")
-    print(f"bytes over the socket for each character of a reply, median {statistics.median(bytes_per_character):.1f}\n")
+def growing(bench: Bench, browser: Browser, pages: Sequence[ChatPage], n_tokens: int) -> None:
+    """Visible characters/s of a reply against the bare loop, the main thread's work for it, and the bytes sent.
 
-
-def opening(browser: Browser, server: Server, rounds: int = 7) -> None:
-    """Time until the messages of a conversation of 1,000 stand on the page, against one of two."""
-
-    def seconds(name: str) -> float:
-        page = browser.new_context().new_page()
-        started = time.perf_counter()
-        page.goto(f"{server.url}/c/{name}", wait_until="commit")
-        page.wait_for_selector("article:last-of-type")
-        taken = time.perf_counter() - started
-        page.context.close()
-        return taken
-
-    long, short, ratio = in_turn(rounds, lambda: seconds("long"), lambda: seconds("short"))
-    print(f"opening 1,000 messages: {1000 * long:.0f} ms, two messages: {1000 * short:.0f} ms, ratio {ratio:.2f}")
-
-
-async def _fill(name: str, n_messages: int, store: HistoryStore) -> None:
-    messages: list[Message] = []
-    for role, text in islice(_messages(), n_messages):
-        messages.append(Message(name, role, text, parent_id=messages[-1].id if messages else None))
-    await store.add_tree(Conversation(title=name, head_id=messages[-1].id, id=name), messages)
-
-
-def _messages() -> Iterator[tuple[Role, str]]:
-    for number in count():
-        yield (Role.USER, Role.ASSISTANT)[number % 2], f"Some *words*, number {number}."
-
-
-def _count(received: list[int], frame: str | bytes) -> None:
-    received[0] += len(frame.encode() if isinstance(frame, str) else frame)
-
-
-def _page_speed(page: Page, url: str, received: list[int]) -> tuple[float, int]:
-    """Characters/s from the first visible character to the last, as the browser draws them; and how many there were."""
-    page.goto(url)
-    box = page.get_by_role("textbox", name="Message")
-    box.fill(QUESTION)
-    before = page.evaluate("document.querySelectorAll('article').length")
-    received[0] = 0
-    box.press("Enter")
-    page.wait_for_function(f"document.querySelectorAll('article').length === {before + 2}")
-    page.evaluate(
-        f"""() => new Promise((done) => {{
-          window.seen = [];
-          const look = () => {{
-            const n = {READ_TEXT};
-            if (n && (!seen.length || n !== seen.at(-1)[1])) seen.push([performance.now(), n]);
-            const busy = document.querySelector('[role=log]').ariaBusy === 'true';
-            if (seen.length && !busy) done(); else requestAnimationFrame(look);
-          }};
-          requestAnimationFrame(look);
-        }})"""
-    )
-    seen = page.evaluate("window.seen")
-    (start, first), (end, last) = seen[0], seen[-1]
-    return (last - first) / (end - start) * 1000, last
-
-
-def bare_loop(n_tokens: int, said: list[tuple[str, str]]) -> float:
-    """The same reply by llama_cpp.Llama in a process of its own, so that it leaves nothing behind.
-
-    `said` are the roles and texts before the question.
+    The bytes are counted by a relay in visits of their own, which also warm everything up.
     """
-    code = f"from benchmarks.page import time_bare_loop; print(time_bare_loop({n_tokens}, {said!r}))"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    sent = {chat.name: traffic(browser, chat, QUESTION) for chat in pages}
+
+    def seen_and_bare(chat: ChatPage) -> tuple[Visit, float]:
+        return visit(browser, chat, QUESTION), _bare(bench, n_tokens)
+
+    visits = in_turn(bench.rounds, {chat.name: partial(seen_and_bare, chat) for chat in pages}, warm_up=False)
+    print("\n| page | characters/s against the bare loop | main thread, s a reply ", end="")
+    print("| opens in, ms | opening, kB | bytes a character |\n|---|---|---|---|---|---|")
+    for name, measured in visits.items():
+        speeds = spread([seen.speed for seen, _ in measured], [bare for _, bare in measured])
+        thread = statistics.median(seen.thread for seen, _ in measured)
+        opening = statistics.median(seen.opening for seen, _ in measured)
+        n_bytes, each = sent[name]
+        print(
+            f"| {name} | {speeds} | {thread:.2f} | {1000 * opening:.0f} | {n_bytes / 1000:,.0f} | {each:.0f} |",
+            flush=True,
+        )
 
 
-def time_bare_loop(n_tokens: int, said: list[tuple[str, str]]) -> float:
-    llama = Llama(str(starter()), n_ctx=2 * N_CTX, n_threads=2, n_batch=512, verbose=False)
-    messages = [{"role": role, "content": text} for role, text in [*said, ("user", QUESTION)]]
-    characters, start = 0, 0.0
-    for chunk in llama.create_chat_completion(messages, stream=True, temperature=0, max_tokens=n_tokens):
-        text = chunk["choices"][0]["delta"].get("content", "")
-        if text and not start:
-            start, text = time.perf_counter(), ""
-        characters += len(text)
-    return characters / (time.perf_counter() - start)
+def long_conversation(bench: Bench, browser: Browser, server: Server, n_tokens: int) -> None:
+    """The same in a conversation of 1,000 messages, whose end both sides read; and how soon it stands on the page."""
+    _fill(bench, server, short=2, long=1000)
+    chat, words = _ours(server, "/c/long"), [f"Some *words*, number {number}." for number in range(1000 - N_READ, 1000)]
+    table = Table("in a conversation of 1,000 messages", "page", "bare loop")
+    sides = {
+        "page": lambda: visit(browser, chat, QUESTION).speed,
+        "bare loop": lambda: _bare(bench, n_tokens, *words),
+    }
+    table.row("characters/s", in_turn(bench.rounds, sides))
+    table = Table("until its messages are seen, ms", "1,000 messages", "2 messages")
+    last = "article:last-of-type"
+    sides = {
+        "1,000 messages": lambda: 1000 * seconds_to_see(browser, f"{server.url}/c/long", last),
+        "2 messages": lambda: 1000 * seconds_to_see(browser, f"{server.url}/c/short", last),
+    }
+    table.row("opening", in_turn(2 * bench.rounds, sides))
+
+
+def _bare(bench: Bench, n_tokens: int, *history: str) -> float:
+    said = conversation(*history, QUESTION)
+    figures = bare_loop.measure(bench.model, said, n_tokens=n_tokens, n_threads=usable_cores())
+    return figures["characters_per_second"]
+
+
+def _ours(server: Server, path: str = "") -> ChatPage:
+    box, replies = "textarea[aria-label=Message]", "article[aria-label=Assistant] .words"
+    return ChatPage(OURS, server.url + path, box, replies)
+
+
+def _peers(stack: ExitStack, bench: Bench, n_tokens: int) -> list[ChatPage]:
+    """Those that are there: llama.cpp's page is only part of a server that was built with Node.js."""
+    theirs = stack.enter_context(
+        llama_server(bench.model, "--temp", "0", "--predict", str(n_tokens), n_ctx=N_CTX, parallel=PARALLEL)
+    )
+    reply = '[aria-label="Assistant message with actions"] .markdown-content'
+    peers = [ChatPage(LLAMA_SERVER, theirs.url, "textarea[placeholder]", reply)] if _has_page(theirs) else []
+    if bench.open_webui:
+        url = stack.enter_context(open_webui(bench.open_webui, bench.model, theirs.url)).url
+        peers.append(ChatPage("Open WebUI", url, "#chat-input", ".chat-assistant", welcome="Okay, Let's Go!"))
+    return peers
+
+
+def _has_page(server: Server) -> bool:
+    try:
+        with urllib.request.urlopen(server.url) as response:
+            return b"<html" in response.read()
+    except HTTPError:
+        return False
+
+
+def _fill(bench: Bench, server: Server, **n_messages: int) -> None:
+    """Store conversations, with the program's own code."""
+    url = f"sqlite+aiosqlite:///{server.folder / 'data' / 'localchat.sqlite3'}"
+    script = Path(__file__).with_name("fill.py")
+    # By its path it would find the modules of this folder in place of Python's.
+    code = f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    command = [sys.executable, "-c", code, url, *(f"{name}={size}" for name, size in n_messages.items())]
+    subprocess.run(command, check=True, cwd=server.folder, env={**clean_environment(), **of_checkout(bench.app)})
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, page)

@@ -16,7 +16,7 @@ class Relay:
 
     def __init__(self, target: str) -> None:
         address = urlsplit(target)
-        self._target = (address.hostname, address.port)
+        self._target = ("127.0.0.1", address.port or 80)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._counting = threading.Lock()
         self.received = 0

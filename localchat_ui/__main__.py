@@ -11,12 +11,12 @@ import sys
 from nicegui import ui
 
 from localchat_ui import logs
-from localchat_ui.access import commands
-from localchat_ui.access.accounts import AccountError, Accounts
-from localchat_ui.access.connection import Connection
-from localchat_ui.access.entrance import needs_token
+from localchat_ui.access import AccessDatabase
+from localchat_ui.access.accounts import AccountError, Accounts, needs_token
+from localchat_ui.access.accounts import command_line as user_command_line
+from localchat_ui.access.hardening import BoundedHttpProtocol
 from localchat_ui.app import create_app
-from localchat_ui.history import command_line
+from localchat_ui.history import command_line as database_command_line
 from localchat_ui.history.database import check
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.settings import BadSettingError, Settings, load_settings
@@ -25,10 +25,10 @@ from localchat_ui.settings import BadSettingError, Settings, load_settings
 def main() -> None:
     try:
         if sys.argv[1:2] == ["user"]:
-            commands.run(sys.argv[2:])
+            user_command_line.run(sys.argv[2:])
             return
         if sys.argv[1:2] == ["database"]:
-            command_line.run(sys.argv[2:])
+            database_command_line.run(sys.argv[2:])
             return
         settings = load_settings(sys.argv[1:])
         has_accounts = asyncio.run(_check_database(settings))
@@ -56,11 +56,8 @@ async def _check_database(settings: Settings) -> bool:
     Returns whether there are accounts.
     """
     check(settings.resolved_database_url)
-    accounts = await Accounts(settings.resolved_database_url).open()
-    try:
-        return await accounts.exist()
-    finally:
-        await accounts.close()
+    async with AccessDatabase(settings.resolved_database_url) as database:
+        return await Accounts(database).users.exist()
 
 
 def _check_certificate(settings: Settings) -> None:
@@ -105,7 +102,7 @@ def run(settings: Settings, *, with_token: bool = False, prints_token: bool = Fa
         show=path if opens_browser else False,
         reconnect_timeout=30,
         timeout_graceful_shutdown=2,
-        http=Connection,
+        http=BoundedHttpProtocol,
         # localchat_ui/access believes proxies that are listed, uvicorn would believe any on this machine.
         proxy_headers=False,
         server_header=False,

@@ -7,14 +7,14 @@ import logging
 
 from nicegui import App, app
 
-from localchat_ui.access import current_is_admin, current_owner
-from localchat_ui.access.guard import Guard
+from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, openai, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.api.metrics import MeteredEngine
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
-from localchat_ui.engine.llama import supports_gpu
+from localchat_ui.engine.llama import ModelOptions, supports_gpu
+from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
@@ -23,8 +23,8 @@ from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.download import Download
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.library.hub import Download
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
 from localchat_ui.ui import account_page, admin_page, chat_page, login_page
@@ -34,13 +34,13 @@ logger = logging.getLogger(__name__)
 
 def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
-    guard = Guard(settings)
-    metered = MeteredEngine(engine or _llama(settings), guard.quotas.spend)
+    access = AccessControl(settings)
+    metered = MeteredEngine(engine or _llama(settings), access.quotas.record_usage)
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
     maintenance = Maintenance(store)
     preferences = Preferences(database)
-    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json")
+    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
     models = ModelManager(
         metered,
         catalog,
@@ -51,15 +51,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
         is_admin=current_is_admin,
     )
-    chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), guard.quotas)
+    chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
 
-    backend = Backend(metered, models, chat, guard.until_out)
+    backend = Backend(metered, models, chat, access.page_sessions.until_access_ends)
 
-    guard.protect(app)  # whatever is registered here or elsewhere
-    login_page.register(app, guard)  # /login, /logout
-    chat_page.register(chat, models, Presets(database), guard)  # / and /c/{conversation_id}
-    account_page.register(guard)  # /account
-    admin_page.register(guard, models)  # /admin
+    access.protect(app)  # whatever is registered here or elsewhere
+    login_page.register(app, access)  # /login, /logout
+    chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
+    account_page.register(access)  # /account
+    admin_page.register(access, models)  # /admin
     chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
     health.register(app, metered, metered.metrics)  # /healthz, /metrics
@@ -68,7 +68,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
 
     async def start() -> None:
         try:
-            await guard.open()
+            await access.open()
             await database.open()
             await chat.start()
             maintenance.start()
@@ -87,7 +87,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         # A load under way gives up when the engine closes, so the models are closed after it.
         await asyncio.to_thread(metered.close)
         await models.close()
-        await guard.close()
+        await access.close()
         await database.close()
 
     app.on_startup(start)
@@ -96,12 +96,25 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
 
 
 def _llama(settings: Settings) -> LlamaEngine:
-    return LlamaEngine(
+    options = LoadOptions(
         n_ctx=settings.n_ctx,
         parallel=settings.parallel,
         n_batch=settings.n_batch,
         n_threads=settings.n_threads,
-        n_gpu_layers=settings.n_gpu_layers,
+        kv_type=settings.kv_type,
+        flash_attention=settings.flash_attention,
+        model=ModelOptions(
+            n_gpu_layers=settings.n_gpu_layers,
+            main_gpu=settings.main_gpu,
+            tensor_split=settings.tensor_shares,
+            use_mmap=settings.use_mmap,
+            use_mlock=settings.use_mlock,
+        ),
+        kv_disk_folder=settings.data_dir / "kv",
+        kv_disk_bytes=settings.kv_cache_disk_bytes,
+    )
+    return LlamaEngine(
+        options,
         memory_budget=settings.model_memory_bytes,
         idle_seconds=60 * settings.model_idle_minutes,
     )

@@ -73,6 +73,11 @@ class RequestOptions(FullSampling):
     """How a reply is made, and what is reported of that."""
 
     top_logprobs: int | None = Field(None, ge=0, le=20, description="report log-probabilities of so many tokens")
+    deterministic: bool | None = Field(
+        None,
+        description="compute it the same way every time, whatever runs beside it or was kept from before;"
+        " empty does so with a seed or at temperature 0",
+    )
 
 
 class ChatOptions(SamplingOptions):

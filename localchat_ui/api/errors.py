@@ -9,7 +9,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from localchat_ui.access.refusal import TYPES, Refusal
+from localchat_ui.access import ERROR_TYPES, AccessError
 from localchat_ui.chat import ChatError, RefusedError
 from localchat_ui.engine.base import (
     EngineError,
@@ -76,7 +76,7 @@ def api_error(error: Exception) -> ApiError:  # noqa: PLR0911 - a table
     """The answer to whatever the rooms below refuse. Anything unknown is raised again."""
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, (RefusedError, Refusal)):
+    if isinstance(error, (RefusedError, AccessError)):
         return refused(error.refusal if isinstance(error, RefusedError) else error)
     if isinstance(error, PromptTooLongError):
         return ApiError(400, str(error), code="context_length_exceeded")
@@ -101,13 +101,13 @@ def failed(event: GenerationFailed) -> ApiError:
     return ApiError(500, event.message, kind=SERVER, code="generation_failed")
 
 
-def refused(refusal: Refusal) -> ApiError:
+def refused(refusal: AccessError) -> ApiError:
     """The answer to somebody who has used up what one may have."""
     seconds = refusal.headers.get("Retry-After")
     return ApiError(
         refusal.status,
         refusal.message,
-        kind=TYPES.get(refusal.status, INVALID),
+        kind=ERROR_TYPES.get(refusal.status, INVALID),
         code=refusal.code,
         retry_after=int(seconds) if seconds else None,
     )
@@ -123,7 +123,7 @@ def shutting_down() -> ApiError:
 
 def access_ended() -> ApiError:
     message = "You are no longer let in: the key was revoked, the login has ended, or the account has changed."
-    return ApiError(401, message, kind=TYPES[401], code="access_ended")
+    return ApiError(401, message, kind=ERROR_TYPES[401], code="access_ended")
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:

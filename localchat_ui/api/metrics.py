@@ -104,8 +104,13 @@ class MeteredEngine:
     def preview(self, request: GenerationRequest) -> PromptBuilt:
         return self._engine.preview(request)
 
-    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
-        made = self._engine.embed(texts, model)
+    def holds(self, path: Path) -> bool:
+        return self._engine.holds(path)
+
+    def embed(
+        self, texts: Sequence[str | Sequence[int]], model: Path | None = None, *, request_id: str = ""
+    ) -> Embeddings:
+        made = self._engine.embed(texts, model, request_id=request_id)
         self._spend(current_visitor(), made.n_tokens)
         return made
 

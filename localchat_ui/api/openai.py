@@ -12,7 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
-from localchat_ui.access.limits import claim_more
+from localchat_ui.access.quotas import claim_more
 from localchat_ui.api.backend import Backend, name_of
 from localchat_ui.api.errors import ApiError, ErrorBody, failed
 from localchat_ui.api.generation import Generations
@@ -73,8 +73,8 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """
         backend.admit()
         path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests, tool_names = chat_requests(body, backend.chat.defaults.configured, path)
-        answer = _ChatAnswer(path, [ChoiceReader(tool_names) for _ in requests], body)
+        requests, tools = chat_requests(body, backend.chat.defaults.configured, path)
+        answer = _ChatAnswer(path, [ChoiceReader(tools) for _ in requests], body)
         return await _answer(backend, request, requests, answer, stream=body.stream)
 
     @routes.post("/v1/completions", response_model=Completion, responses=_stream_of(Completion))
@@ -254,7 +254,7 @@ def _base64(vector: list[float]) -> str:
 async def _cards(backend: Backend) -> list[ModelCard]:
     """Models by the names that requests use. Of files with the same name only the first can be named."""
     await backend.models.refresh()
-    usable = [model.path for model in backend.models.models if not model.error]
+    usable = [model.path for model in backend.models.models if model.is_loadable]
     first = {name_of(path): path for path in reversed(usable)}
     created = await asyncio.to_thread(lambda: [_changed_at(path) for path in usable])
     return [

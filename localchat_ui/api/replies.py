@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+import string
 from collections.abc import Sequence
 
 from localchat_ui.api.schemas import (
     Delta,
+    DeltaFunction,
     DeltaToolCall,
     FunctionCall,
     Logprobs,
@@ -17,16 +20,17 @@ from localchat_ui.api.schemas import (
     TopLogprob,
     Usage,
 )
-from localchat_ui.api.tools import FoundCall, ToolCallParser
-from localchat_ui.conversation import GenerationStats, new_id
-from localchat_ui.engine.base import Event, GenerationDone, GenerationFailed, Token
+from localchat_ui.conversation import GenerationStats
+from localchat_ui.engine.base import Event, GenerationDone, GenerationFailed, PromptBuilt, Token
+from localchat_ui.engine.tool_calls import CallDelta, ToolCallParser, Tools
 
 
 class ChoiceReader:
     """Reads the events of one choice; knows all that was said so far."""
 
-    def __init__(self, tool_names: Sequence[str] = ()) -> None:
-        self._parser = ToolCallParser(tool_names) if tool_names else None
+    def __init__(self, tools: Tools | None = None) -> None:
+        self._tools = tools
+        self._parser = ToolCallParser(tools) if tools else None
         self.text = ""
         self.thinking = ""
         self.calls: list[MessageToolCall] = []
@@ -37,34 +41,45 @@ class ChoiceReader:
     def read(self, events: Sequence[Event]) -> tuple[Delta, list[TokenLogprobs]]:
         """What is new with these events."""
         text, thinking, logprobs = "", "", []
-        found: list[FoundCall] = []
+        news: list[CallDelta] = []
         for event in events:
-            if isinstance(event, GenerationFailed):
+            if isinstance(event, PromptBuilt):
+                if self._tools and event.tool_format:
+                    self._parser = ToolCallParser(self._tools, event.tool_format)
+            elif isinstance(event, GenerationFailed):
                 self.failure = event
             elif isinstance(event, (Token, GenerationDone)):
                 shown, calls = self._parser.feed(event.text) if self._parser else (event.text, [])
-                text, thinking, found = text + shown, thinking + event.thinking, found + calls
+                text, thinking, news = text + shown, thinking + event.thinking, news + calls
                 if isinstance(event, GenerationDone):
                     self.stats = event.stats
                 elif event.logprob is not None and not event.thinking:
                     logprobs.append(_logprobs(event))
         if self._parser and (self.stats or self.failure):
             rest, calls = self._parser.finish()
-            text, found = text + rest, found + calls
-        new_calls = [_message_call(call) for call in found]
+            text, news = text + rest, news + calls
         delta = Delta(
             content=text or None,
             reasoning_content=thinking or None,
-            tool_calls=[
-                DeltaToolCall(index=len(self.calls) + number, **dict(call)) for number, call in enumerate(new_calls)
-            ]
-            or None,
+            tool_calls=[_delta(piece) for piece in self._called(news)] or None,
         )
         self.text += text
         self.thinking += thinking
-        self.calls += new_calls
         self.logprobs += logprobs
         return delta, logprobs
+
+    def _called(self, news: Sequence[CallDelta]) -> list[tuple[int, MessageToolCall]]:
+        """What is new of each call, with its number; the calls grow by it."""
+        pieces: dict[int, MessageToolCall] = {}
+        for index, name, arguments in news:
+            if name:
+                call = MessageToolCall(id=_new_id(), function=FunctionCall(name=name, arguments=""))
+                self.calls.append(call)
+                pieces[index] = call.model_copy(deep=True)
+            piece = pieces.setdefault(index, MessageToolCall(function=FunctionCall(name="", arguments="")))
+            piece.function.arguments += arguments
+            self.calls[index].function.arguments += arguments
+        return list(pieces.items())
 
     @property
     def finish_reason(self) -> str:
@@ -123,5 +138,16 @@ def _one(piece: bytes, logprob: float) -> TopLogprob:
     return TopLogprob(token=piece.decode(errors="replace"), logprob=max(logprob, -9999.0), bytes=list(piece))
 
 
-def _message_call(call: FoundCall) -> MessageToolCall:
-    return MessageToolCall(id=f"call_{new_id()}", function=FunctionCall(name=call.name, arguments=call.arguments))
+def _delta(piece: tuple[int, MessageToolCall]) -> DeltaToolCall:
+    index, call = piece
+    return DeltaToolCall(
+        index=index,
+        id=call.id or None,
+        type="function" if call.id else None,
+        function=DeltaFunction(name=call.function.name or None, arguments=call.function.arguments),
+    )
+
+
+def _new_id() -> str:
+    """Nine letters and digits: what every model's template takes."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(9))

@@ -36,16 +36,18 @@ ROLES = {
 
 def chat_requests(
     body: ChatCompletionRequest, configured: SamplingOptions, model: Path
-) -> tuple[list[GenerationRequest], list[str]]:
-    """One request for each choice, and the names of the functions that the reply may call. Raises ApiError."""
+) -> tuple[list[GenerationRequest], dict[str, dict[str, Any]]]:
+    """One request for each choice, and the schemas of the functions that the reply may call. Raises ApiError."""
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs to be true.", param="top_logprobs", code="invalid_value")
     tools = [] if body.tool_choice == "none" else body.tools
     arguments = dict(body.chat_template_kwargs)
     if tools:
-        arguments["tools"] = [tool.model_dump(exclude_none=True) for tool in tools]
+        arguments["tools"] = [_tool(tool) for tool in tools]
     if body.reasoning_effort is not None:
         arguments.setdefault("reasoning_effort", body.reasoning_effort)
+        if body.reasoning_effort == "none":
+            arguments.setdefault("enable_thinking", False)
     changes: dict[str, Any] = {"top_logprobs": (body.top_logprobs or 0) if body.logprobs else None}
     if (schema := _schema(body)) is not None:
         changes["json_schema"] = schema
@@ -62,7 +64,7 @@ def chat_requests(
         )
         for number in range(body.n)
     ]
-    return requests, [tool.function.name for tool in tools]
+    return requests, {tool.function.name: tool.function.parameters or {} for tool in tools}
 
 
 def completion_requests(body: CompletionRequest, configured: SamplingOptions, model: Path) -> list[GenerationRequest]:
@@ -104,25 +106,25 @@ def turns_of(messages: Sequence[ChatMessage]) -> list[Turn]:
     """The messages as the model sees them. Raises ApiError for content that is no text."""
     turns: list[Turn] = []
     for number, message in enumerate(messages):
-        turn = Turn(
-            ROLES[message.role],
-            _text(message, number),
-            message.reasoning_content or "",
-            tuple(
-                ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
-                for call in message.tool_calls or ()
-            ),
-            message.tool_call_id or "",
+        turns.append(
+            Turn(
+                ROLES[message.role],
+                _text(message, number),
+                message.reasoning_content or "",
+                tuple(
+                    ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
+                    for call in message.tool_calls or ()
+                ),
+                message.tool_call_id or "",
+            )
         )
-        if turns and turn.role is Role.SYSTEM and all(before.role is Role.SYSTEM for before in turns):
-            # Templates know one system message at most.
-            turns = [Turn(Role.SYSTEM, f"{turns[0].text}\n\n{turn.text}")]
-        else:
-            turns.append(turn)
     return turns
 
 
 def _text(message: ChatMessage, number: int) -> str:
+    if not message.content and message.content != "" and ROLES[message.role] in (Role.USER, Role.SYSTEM):
+        param = f"messages[{number}].content"
+        raise ApiError(400, "This message has no content.", param=param, code="missing_required_parameter")
     if not isinstance(message.content, list):
         return message.content or ""
     for index, part in enumerate(message.content):
@@ -132,11 +134,28 @@ def _text(message: ChatMessage, number: int) -> str:
     return "".join(part.text or "" for part in message.content)
 
 
-def _arguments(text: str) -> object:
+def _arguments(given: str | dict[str, Any]) -> object:
+    """An object, whatever the client made of the arguments that it got: templates walk through them."""
+    if isinstance(given, dict):
+        return given
     try:
-        return json.loads(text)
+        value = json.loads(given) if given.strip() else {}
     except (ValueError, RecursionError):
-        return text
+        value = given
+    return value if isinstance(value, dict) else {"input": value} if value is not None else {}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    """A tool with all that templates write of it."""
+    function = tool.function
+    return {
+        "type": "function",
+        "function": {
+            "name": function.name,
+            "description": function.description or "",
+            "parameters": {"type": "object", "properties": {}, **(function.parameters or {})},
+        },
+    }
 
 
 def sampling_of(

@@ -14,6 +14,7 @@ MAX_CHOICES = 16
 MAX_INPUTS = 256
 MAX_DEPTH = 64
 IGNORED = "accepted and ignored"
+OTHER_NAMES = {"repetition_penalty": "repeat_penalty", "n_predict": "max_tokens", "typ_p": "typical_p"}
 
 
 def without_nulls(data: Any) -> Any:
@@ -41,6 +42,19 @@ def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return [*value.keys(), *value.values()]
     return value if isinstance(value, list) else ()
+
+
+def as_meant(data: dict[str, Any]) -> dict[str, Any]:
+    """A body in our words: other servers say -1 for "no limit", "all" and "random", and have names of their own."""
+    renamed = {OTHER_NAMES.get(name, name): value for name, value in data.items()}
+    no_limit = {name for name in ("max_tokens", "max_completion_tokens") if renamed.get(name) in (-1, 0)}
+    unset = no_limit | {"seed" for _ in (0,) if renamed.get("seed") == -1}
+    values: dict[str, Any] = {name: value for name, value in renamed.items() if name not in unset}
+    if "max_tokens" in no_limit:
+        values["max_tokens"] = LONGEST_REPLY
+    if values.get("top_k") == -1:
+        values["top_k"] = 0
+    return values
 
 
 JsonObject = dict[str, Any]
@@ -71,6 +85,26 @@ class FunctionCall(BaseModel):
     arguments: str = "{}"
 
 
+class GivenFunctionCall(BaseModel):
+    """A call of the history. `arguments` is JSON; an object is taken, too."""
+
+    name: str
+    arguments: str | JsonObject = "{}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, data: Any) -> Any:
+        return without_nulls(data)
+
+
+class GivenToolCall(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: GivenFunctionCall
+
+
 class MessageToolCall(BaseModel):
     id: str = ""
     type: Literal["function"] = "function"
@@ -85,7 +119,7 @@ class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
     reasoning_content: str | None = Field(None, description="what the assistant thought before it answered so")
-    tool_calls: list[MessageToolCall] | None = None
+    tool_calls: list[GivenToolCall] | None = None
     tool_call_id: str | None = None
 
 
@@ -153,12 +187,20 @@ class _Request(Body, Biased, RequestOptions):
 
     model: str | None = Field(None, description="an installed model; left out, the model in use", examples=[None])
     max_tokens: int = Field(LONGEST_REPLY, ge=1, le=2**31 - 1, description="longest reply, in tokens")
-    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1, description="same seed, same reply; empty is random")
+    seed: int | None = Field(
+        None, ge=-(2**63), le=2**63 - 1, description="same seed, same reply; empty or -1 is random"
+    )
     n: int = Field(1, ge=1, le=MAX_CHOICES, description="replies to one prompt; the seed of each is one more")
     stop: Stop = Field(default_factory=list, description="the reply ends before any of these")
     stream: bool = False
     stream_options: StreamOptions = Field(default_factory=StreamOptions)
     user: str | None = Field(None, description=IGNORED)
+    cache_prompt: Any = Field(None, description=IGNORED)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mean(cls, data: Any) -> Any:
+        return as_meant(data) if isinstance(data, dict) else data
 
 
 class ChatCompletionRequest(_Request):
@@ -265,8 +307,20 @@ class ChatCompletion(BaseModel):
     usage: Usage
 
 
-class DeltaToolCall(MessageToolCall):
+class DeltaFunction(BaseModel):
+    """The name comes first, then pieces of the arguments."""
+
+    name: str | None = Field(None, exclude_if=none)
+    arguments: str = ""
+
+
+class DeltaToolCall(BaseModel):
+    """`id` and `type` stand in the first piece of a call."""
+
     index: int
+    id: str | None = Field(None, exclude_if=none)
+    type: Literal["function"] | None = Field(None, exclude_if=none)
+    function: DeltaFunction
 
 
 class Delta(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from localchat_ui.access.forwarded import path_of
+from localchat_ui.access.hardening import path_of
 from localchat_ui.api.documentation import openapi
 from localchat_ui.api.errors import ApiError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localchat_ui.access.refusal import Refusal
+from localchat_ui.access import AccessError
 
 STILL_WRITING = "A reply is still being written. Stop it, or wait until it is finished."
 
@@ -14,6 +14,6 @@ class ChatError(Exception):
 class RefusedError(ChatError):
     """Whoever asks has as much under way as one may have, or the engine has; nothing was changed."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: AccessError) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal

@@ -43,8 +43,12 @@ def request_for(
 ) -> tuple[GenerationRequest, list[int]]:
     """The request that answers, or goes on with, the last of these messages; and `turns_of`'s second part."""
     turns, owners = turns_of(options.system_prompt, messages)
-    sampling = RequestOptions.model_validate(options.model_dump(include=set(SamplingOptions.model_fields)))
-    return GenerationRequest(turns, sampling, id=request_id or new_id()), owners
+    return GenerationRequest(turns, sampling_of(options), id=request_id or new_id()), owners
+
+
+def sampling_of(options: ChatOptions) -> RequestOptions:
+    """What the engine needs of the options of a conversation."""
+    return RequestOptions.model_validate(options.model_dump(include=set(SamplingOptions.model_fields)))
 
 
 def up_to(branch: Sequence[Message], reply: Message) -> list[Message]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nicegui import Event
 
-from localchat_ui.chat.prompt import n_unseen, request_for, up_to
+from localchat_ui.chat.prompt import n_unseen, request_for, sampling_of, up_to
 from localchat_ui.conversation import ChatOptions, GenerationStats, Message, RequestOptions, SamplingOptions, new_id
 from localchat_ui.engine import base
 from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed
@@ -57,9 +57,12 @@ class ReplyWriter:
         """Run one request; the reply's message grows meanwhile. Raises EngineError with the reason it ended with."""
         inlet = Inlet(asyncio.get_running_loop())
         begun = reply.message.stats.reply_tokens if reply.message.stats and reply.message.text else 0
+        options = reply.options
         messages, owners = await self._submit(reply, inlet)
         if reply.stopping:
             self.stop(reply)
+        if reply.options is not options:
+            self.change(reply)  # somebody was quicker
         try:
             stats = await self._receive(reply, inlet, messages, owners)
         except asyncio.CancelledError:
@@ -74,6 +77,11 @@ class ReplyWriter:
                 "sampling": sampling,
             }
         )
+
+    def change(self, reply: Reply) -> None:
+        """Let it go on with the sampling its options say now."""
+        if reply.submitted:
+            self._engine.change(reply.request_id, sampling_of(reply.options))
 
     def stop(self, reply: Reply) -> None:
         """End it at the next step; it then ends with `cancelled`."""

@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from localchat_ui.access import acting_as, current_visitor
+from localchat_ui.access import AccessError, acting_as, current_visitor
 from localchat_ui.access.quotas import Claim, Quotas
-from localchat_ui.access.refusal import Refusal
 from localchat_ui.chat.errors import STILL_WRITING, ChatError, RefusedError
 from localchat_ui.chat.reply import Reply, ReplyWriter
 from localchat_ui.conversation import (
@@ -23,6 +22,7 @@ from localchat_ui.conversation import (
     MessageState,
     RequestOptions,
     Role,
+    SamplingOptions,
     title_of,
 )
 from localchat_ui.engine.base import Engine, EngineError
@@ -113,6 +113,14 @@ class RunningReplies:
         reply = await self._begin(conversation, message)
         self._on_change(conversation.id)
         return reply
+
+    def change_options(self, conversation_id: str, options: ChatOptions) -> None:
+        """Let the reply being written, if any, go on with other sampling from its next token on."""
+        reply = self._replies.get(conversation_id)
+        if reply is not None and reply.sampling is None:
+            sampling = options.model_dump(include=set(SamplingOptions.model_fields))
+            reply.options = reply.options.model_copy(update=sampling)
+            self._writer.change(reply)
 
     def stop(self, conversation_id: str) -> None:
         """End the reply being written, if any; what was written stays."""
@@ -219,14 +227,16 @@ class RunningReplies:
         """The right to one more reply, for whoever asks; None where nobody is limited. Raises RefusedError."""
         try:
             if self._engine.figures.waiting >= MAX_WAITING:
-                raise Refusal(429, "queue_full", "Too many requests are waiting. Try again soon.", {"Retry-After": "5"})
+                raise AccessError(
+                    429, "queue_full", "Too many requests are waiting. Try again soon.", {"Retry-After": "5"}
+                )
             visitor = current_visitor()
             if self._quotas is None or visitor is None:
                 return None
             claim = await self._quotas.claim(visitor)
             claim.take()
             return claim
-        except Refusal as refusal:
+        except AccessError as refusal:
             raise RefusedError(refusal) from None
 
     async def _generate(self, reply: Reply) -> GenerationStats:

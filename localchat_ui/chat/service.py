@@ -26,8 +26,7 @@ from localchat_ui.conversation import (
     title_of,
 )
 from localchat_ui.engine.base import Engine, GenerationRequest, Turn
-from localchat_ui.exchange import transfer
-from localchat_ui.exchange.transfer import ImportReport
+from localchat_ui.exchange import ImportReport, export_file, import_file
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.model_manager import ModelManager
@@ -253,10 +252,11 @@ class ChatService:
     # Conversations
 
     async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
-        """Change sampling or system prompt from the next reply on."""
+        """Change the system prompt from the next reply on, and sampling from the next token on."""
         async with self._replies.lock(conversation.id):
             await self._replies.ensure_stored(conversation)
             await self._store.set_options(conversation.id, options)
+        self._replies.change_options(conversation.id, options)
         self.conversation_changed.emit(conversation.id)
 
     async def rename(self, conversation_id: str, title: str) -> None:
@@ -280,15 +280,12 @@ class ChatService:
 
     async def export(self, extension: str, conversation_id: str | None = None) -> tuple[str, str]:
         """Name and text of a file, "md" or "json", with one conversation or all."""
-        conversation = await self._store.conversation(conversation_id) if conversation_id else None
-        write = transfer.export_json if extension == "json" else transfer.export_markdown
-        text = await write(self._store, conversation_id)
-        return transfer.file_name(conversation, extension), text
+        return await export_file(self._store, extension, conversation_id)
 
     async def import_file(self, data: bytes) -> ImportReport:
         """Add the conversations of a file; raises ImportRefusedError when there are none in it."""
         try:
-            return await transfer.import_file(self._store, data)
+            return await import_file(self._store, data)
         finally:
             self.list_changed.emit()
 

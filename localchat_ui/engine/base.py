@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new_id
+
+if TYPE_CHECKING:
+    from localchat_ui.engine.tool_format import ToolFormat
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,16 @@ class PromptBuilt:
     """The first event: what the model will read. `turn_tokens` counts every turn of the request, template included.
 
     The `n_dropped` oldest turns behind the system turn did not fit into the context and are not read. `text` is what is
-    read, with the words of the template.
+    read, with the words of the template. `notes` tell people what was done to the roles, and which messages
+    the template leaves out. Calls in the reply are written in `tool_format`.
     """
 
     n_tokens: int
     n_dropped: int
     turn_tokens: tuple[int, ...]
     text: str = ""
+    notes: tuple[str, ...] = ()
+    tool_format: ToolFormat | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,9 @@ class Engine(Protocol):
         `on_progress` gets shares of 1. Raises ModelLoadError.
         """
 
+    def holds(self, path: Path) -> bool:
+        """Whether the model of this file is in memory, and the file has not changed since it was loaded."""
+
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Queue a request. Its events reach `emit` on the engine's thread; the last is Done or Failed, exactly once.
 
@@ -214,10 +223,12 @@ class Engine(Protocol):
     def preview(self, request: GenerationRequest) -> PromptBuilt:
         """What the model would read for this request; blocks and raises as `submit` does."""
 
-    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
-        """The meaning of each text (or its tokens) as a vector, beside all generating; blocks, and ends with `close`.
+    def embed(
+        self, texts: Sequence[str | Sequence[int]], model: Path | None = None, *, request_id: str = ""
+    ) -> Embeddings:
+        """The meaning of each text (or its tokens) as a vector, computed between the steps of the replies; blocks.
 
-        Raises EngineError when the model has none to give.
+        Raises EngineError when the model has none to give, when it was cancelled by its `request_id`, or at `close`.
         """
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:

@@ -1,79 +1,107 @@
-"""What a model computes in: the KV cache, and the batch that one decode takes."""
+"""What a model computes in: the KV cache, a stream of it for every sequence, and the batch that one decode takes."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
 from localchat_ui.engine.base import ModelLoadError
-from localchat_ui.engine.llama import Model, errors_of_this_thread, reason_of
-from localchat_ui.engine.threads import usable_cores
+from localchat_ui.engine.llama import Model, errors_of_this_thread, reason_of, supports_gpu
 
-NO_KV_SLOT = 1
+KvType = Literal["f16", "q8_0"]
+State = npt.NDArray[np.uint8]
+KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
+# Without flash attention the scores of a whole batch against the whole context are held at once: no more than this.
+MOST_SCORE_BYTES = 512 * 2**20
+# llama.cpp's kernels compute rows in groups of up to so many; cut elsewhere, the same rows are rounded in another way.
+# Flash attention has a kernel of its own for so many rows and more.
+BLOCK = 16
+FLASH_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class ContextOptions:
+    """`n_ctx` tokens for each of `n_sequences`; `n_batch` is the most that one decode takes.
+
+    `flash_attention` None is automatic: on a CPU it is only used where the KV cache is quantised.
+    """
+
+    n_ctx: int
+    n_sequences: int
+    n_batch: int
+    n_threads: int
+    kv_type: KvType = "f16"
+    flash_attention: bool | None = None
+    on_gpu: bool = False
+
+    @property
+    def uses_flash_attention(self) -> bool:
+        if self.flash_attention is not None:
+            return self.flash_attention or self.kv_type != "f16"
+        return self.kv_type != "f16" or (self.on_gpu and supports_gpu())
 
 
 class Context:
-    """The KV cache and the compute buffers of one model: `n_cells` tokens, shared by `n_sequences` sequences."""
+    """The KV cache and the compute buffers of one model. Belongs to the engine's thread.
 
-    def __init__(self, model: Model, *, n_cells: int, n_sequences: int, n_batch: int) -> None:
+    Every sequence has a stream of its own in the cache: what the others hold costs it nothing.
+    """
+
+    def __init__(self, model: Model, options: ContextOptions) -> None:
+        """Raises ModelLoadError when there is not enough memory."""
+        flash = options.uses_flash_attention
+        self.n_batch = options.n_batch if flash else _bounded(options.n_batch, model.n_head * options.n_ctx * 4)
         parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = n_cells
-        parameters.n_seq_max = n_sequences
-        parameters.n_batch = parameters.n_ubatch = n_batch
-        parameters.kv_unified = True
-        # A sliding-window cache that is kept whole can be cut and reused like any other.
+        parameters.n_ctx = options.n_ctx * options.n_sequences
+        parameters.n_seq_max = options.n_sequences
+        parameters.n_batch = parameters.n_ubatch = self.n_batch
+        parameters.n_threads = parameters.n_threads_batch = options.n_threads
+        parameters.type_k = parameters.type_v = KV_TYPES[options.kv_type]
+        parameters.flash_attn_type = (
+            llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        parameters.kv_unified = False
+        # A sliding-window cache that is kept whole can be truncated and reused like any other.
         parameters.swa_full = True
         parameters.no_perf = True
         with errors_of_this_thread() as errors:
             self.handle = llama_cpp.llama_init_from_model(model.handle, parameters)
         if not self.handle:
             raise ModelLoadError(
-                f"{reason_of(model.path, errors)} A context of {n_cells:,} tokens for all conversations may not fit"
-                " into memory: try a smaller N_CTX or PARALLEL."
+                f"{reason_of(model.path, errors)} A context of {parameters.n_ctx:,} tokens for all conversations may"
+                " not fit into memory: try a smaller N_CTX or PARALLEL."
             )
-        self.n_batch = n_batch
+        self.block = FLASH_BLOCK if flash else BLOCK
+        # With flash attention the kernel for one row depends on how many sequences are decoded with it.
+        self.rows_are_independent = not flash
+        self.can_truncate = model.can_truncate
         self._n_vocab = model.n_vocab
         self._memory = llama_cpp.llama_get_memory(self.handle)
-        self._batch = Batch(n_batch)
-        self._n_threads = 0
-        self.can_cut = self._ask_whether_it_can_be_cut()
-
-    def _ask_whether_it_can_be_cut(self) -> bool:
-        """A recurrent state is one lump: it can be dropped, but not shortened or shared in part.
-
-        llama.cpp only tells about a sequence that holds something, so two tokens are read.
-        """
-        self.add([0, 0], position=0, sequence=0, wants_logits=False)
-        code = self.decode(usable_cores())
-        can_cut = code == 0 and self.cut(0, 1)
-        llama_cpp.llama_memory_clear(self._memory, True)
-        return can_cut
+        self._batch = Batch(self.n_batch)
 
     def close(self) -> None:
         if self.handle:
             llama_cpp.llama_free(self.handle)
             self.handle = None
 
-    def add(self, tokens: Sequence[int], *, position: int, sequence: int, wants_logits: bool) -> int:
-        """Put tokens of one sequence into the batch; returns the row of the last one, for the sampler."""
-        return self._batch.add(tokens, position, sequence, wants_logits)
+    def add(self, tokens: Sequence[int], *, position: int, sequence: int, n_logits: int) -> int:
+        """Put tokens of one sequence into the batch, the last `n_logits` of them with logits; returns the last row."""
+        return self._batch.add(tokens, position, sequence, n_logits)
 
     @property
     def n_pending(self) -> int:
         """Tokens in the batch that was not decoded yet."""
         return self._batch.n_tokens
 
-    def decode(self, n_threads: int) -> int:
-        """Run the batch to its end and empty it. 0 is success, NO_KV_SLOT a full cache, else the batch failed."""
-        if n_threads != self._n_threads:
-            self._n_threads = n_threads
-            llama_cpp.llama_set_n_threads(self.handle, n_threads, n_threads)
+    def decode(self) -> int:
+        """Run the batch to its end and empty it. 0 is success."""
         code: int = llama_cpp.llama_decode(self.handle, self._batch.take())
         llama_cpp.llama_synchronize(self.handle)
         return code
@@ -83,13 +111,28 @@ class Context:
         scores = llama_cpp.llama_get_logits_ith(self.handle, row)
         return np.ctypeslib.as_array(scores, shape=(self._n_vocab,))
 
-    def cut(self, sequence: int, length: int) -> bool:
-        """Keep the first `length` tokens of a sequence; False when this kind of memory cannot be cut there."""
+    def truncate(self, sequence: int, length: int) -> bool:
+        """Keep the first `length` tokens of a sequence; False when this kind of memory cannot do that."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1))
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Let an empty sequence share the first `length` tokens of another; costs no memory."""
-        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+    def save(self, sequence: int, *, checkpoint: bool = False) -> State:
+        """What the cache holds of a sequence; of a `checkpoint` only the part that cannot be truncated."""
+        flags = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if checkpoint else 0
+        state = np.empty(llama_cpp.llama_state_seq_get_size_ext(self.handle, sequence, flags), np.uint8)
+        n_bytes = llama_cpp.llama_state_seq_get_data_ext(self.handle, _bytes(state), len(state), sequence, flags)
+        return state[:n_bytes]
+
+    def restore(self, sequence: int, state: State, *, checkpoint: bool = False) -> bool:
+        """Let a sequence hold what was saved of any. False when that failed, and it holds nothing then."""
+        flags = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if checkpoint else 0
+        if llama_cpp.llama_state_seq_set_data_ext(self.handle, _bytes(state), len(state), sequence, flags):
+            return True
+        self.truncate(sequence, 0)
+        return False
+
+
+def _bounded(n_batch: int, bytes_per_row: int) -> int:
+    return max(FLASH_BLOCK, min(n_batch, MOST_SCORE_BYTES // max(1, bytes_per_row) // FLASH_BLOCK * FLASH_BLOCK))
 
 
 class Batch:
@@ -112,20 +155,20 @@ class Batch:
         )
         self.n_tokens = 0
 
-    def add(self, tokens: Sequence[int], position: int, sequence: int, wants_logits: bool) -> int:
-        start, last = self.n_tokens, self.n_tokens + len(tokens) - 1
-        if start < last:
-            self._tokens[start:last] = tokens[:-1]
-            self._positions[start:last] = range(position, position + last - start)
-            self._sequences[start:last] = sequence
-            self._wants_logits[start:last] = False
-        # One row is filled faster like this, and most are alone.
-        self._tokens[last] = tokens[-1]
-        self._positions[last] = position + last - start
-        self._sequences[last] = sequence
-        self._wants_logits[last] = wants_logits
-        self.n_tokens = last + 1
-        return last
+    def add(self, tokens: Sequence[int], position: int, sequence: int, n_logits: int) -> int:
+        start, end = self.n_tokens, self.n_tokens + len(tokens)
+        self.n_tokens = end
+        if len(tokens) == 1:
+            # One row is filled faster like this, and most are alone.
+            self._tokens[start], self._positions[start] = tokens[0], position
+            self._sequences[start], self._wants_logits[start] = sequence, n_logits
+            return start
+        self._tokens[start:end] = tokens
+        self._positions[start:end] = range(position, position + len(tokens))
+        self._sequences[start:end] = sequence
+        self._wants_logits[start : end - n_logits] = 0
+        self._wants_logits[end - n_logits : end] = 1
+        return end - 1
 
     def take(self) -> llama_cpp.llama_batch:
         """What has been added; then begin anew."""
@@ -133,12 +176,19 @@ class Batch:
         return self._struct
 
 
+def _bytes(state: State) -> Any:
+    return _pointer(state, ctypes.c_uint8)
+
+
 def _pointer(rows: npt.NDArray[Any], kind: Any) -> Any:
     return ctypes.cast(rows.ctypes.data, ctypes.POINTER(kind))
 
 
 def try_model(path: Path, on_progress: Callable[[float], None]) -> None:
-    """Load a file and compute one token with it. Raises ModelLoadError; a hostile file may end the process."""
+    """Load a file and compute with it, a batch and a token. Raises ModelLoadError; a hostile file may end the process.
+
+    A batch takes other kernels than a token, and those may be the ones that this build of llama.cpp gets wrong.
+    """
 
     def report(share: float) -> bool:
         on_progress(share)
@@ -146,10 +196,12 @@ def try_model(path: Path, on_progress: Callable[[float], None]) -> None:
 
     model = Model(path, on_progress=report)
     try:
-        context = Context(model, n_cells=64, n_sequences=1, n_batch=16)
+        context = Context(model, ContextOptions(n_ctx=256, n_sequences=1, n_batch=FLASH_BLOCK, n_threads=2))
         try:
-            context.add([0], position=0, sequence=0, wants_logits=True)
-            code = context.decode(1)
+            context.add([0] * FLASH_BLOCK, position=0, sequence=0, n_logits=0)
+            code = context.decode()
+            context.add([0], position=FLASH_BLOCK, sequence=0, n_logits=1)
+            code = code or context.decode()
         finally:
             context.close()
     finally:

@@ -1,55 +1,109 @@
-"""The meaning of texts as vectors, in contexts of their own beside all generating."""
+"""The meaning of texts as vectors: computed by the engine's thread, a bounded batch at a time between its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 
 import llama_cpp
 import numpy as np
+import numpy.typing as npt
 
 from localchat_ui.engine.base import EngineError
 from localchat_ui.engine.llama import Model, errors_of_this_thread
 
-NO_EMBEDDING = (llama_cpp.LLAMA_POOLING_TYPE_NONE, llama_cpp.LLAMA_POOLING_TYPE_RANK)
+# A reply that is written beside it waits for so many tokens at a time.
+BATCH = 128
+NONE, MEAN = llama_cpp.LLAMA_POOLING_TYPE_NONE, llama_cpp.LLAMA_POOLING_TYPE_MEAN
+
+Vector = npt.NDArray[np.float32]
 
 
-def embed(
-    model: Model, texts: Sequence[Sequence[int]], *, n_threads: int, go_on: Callable[[], bool]
-) -> list[list[float]]:
-    """A vector of length 1 for each text, in a context of its own. `go_on` is asked before each; fewer come when it
-    says no. Raises EngineError when the model has no such vectors."""
-    architecture = model.metadata.get("general.architecture", "")
-    parameters = llama_cpp.llama_context_default_params()
-    # All of a text has to be in one batch to be summed up.
-    parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = max(len(tokens) for tokens in texts)
-    parameters.n_seq_max = 1
-    parameters.embeddings = True
-    parameters.no_perf = True
-    if f"{architecture}.pooling_type" not in model.metadata:
+class Embedder:
+    """Computes a vector of length 1 for each text. `step` does a part of the work; `vectors` grows meanwhile."""
+
+    def __init__(self, model: Model, texts: Sequence[Sequence[int]], *, n_threads: int) -> None:
+        self.vectors: list[list[float]] = []
+        self._model = model
+        self._texts = texts
+        self._n_threads = n_threads
+        self._steps = self._run()
+
+    def step(self) -> bool:
+        """Compute one batch; False when all is done. Raises EngineError when the model has no such vectors."""
+        return next(self._steps, None) is not None
+
+    def close(self) -> None:
+        self._steps.close()
+
+    def _run(self) -> Generator[int, None, None]:
+        """Yields the tokens of each batch behind it."""
+        metadata, architecture = self._model.metadata, self._model.metadata.get("general.architecture", "")
         # Made to chat, not to compare texts: the mean over its tokens is what there is.
-        parameters.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_MEAN
-    with errors_of_this_thread() as errors:
-        handle = llama_cpp.llama_init_from_model(model.handle, parameters)
-    if not handle:
-        raise EngineError(f"{model.path.stem} gives no embeddings: {(errors or ['llama.cpp gave no reason'])[0]}")
-    try:
-        if llama_cpp.llama_pooling_type(handle) in NO_EMBEDDING:
-            raise EngineError(f"{model.path.stem} gives no embeddings: it has no vector for a whole text.")
-        llama_cpp.llama_set_n_threads(handle, n_threads, n_threads)
-        return [_embed_one(model, handle, tokens) for tokens in texts if go_on()]
-    finally:
-        llama_cpp.llama_free(handle)
+        pooling = int(metadata.get(f"{architecture}.pooling_type", MEAN))
+        # What looks at both sides of a word has to see all of a text at once.
+        whole = metadata.get(f"{architecture}.attention.causal") == "false"
+        longest = max(len(tokens) for tokens in self._texts)
+        averages = pooling == MEAN and not whole
+        handle = self._open(longest, longest if whole else min(BATCH, longest), NONE if averages else pooling)
+        try:
+            for tokens in self._texts:
+                parts = []
+                for start in range(0, len(tokens), longest if whole else BATCH):
+                    batch = tokens[start : start + (longest if whole else BATCH)]
+                    parts.append(self._decode(handle, batch, start, each_token=averages))
+                    yield len(batch)
+                self.vectors.append(_normalised(np.concatenate(parts).mean(axis=0) if averages else parts[-1][0]))
+                _clear(handle)
+        finally:
+            llama_cpp.llama_free(handle)
+
+    def _open(self, n_ctx: int, n_batch: int, pooling: int) -> llama_cpp.llama_context_p:
+        parameters = llama_cpp.llama_context_default_params()
+        parameters.n_ctx = n_ctx
+        parameters.n_batch = parameters.n_ubatch = n_batch
+        parameters.n_seq_max = 1
+        parameters.n_threads = parameters.n_threads_batch = self._n_threads
+        parameters.embeddings = True
+        parameters.pooling_type = pooling
+        parameters.no_perf = True
+        with errors_of_this_thread() as errors:
+            handle: llama_cpp.llama_context_p | None = llama_cpp.llama_init_from_model(self._model.handle, parameters)
+        if not handle:
+            raise EngineError(self._refusal((errors or ["llama.cpp gave no reason"])[0]))
+        if llama_cpp.llama_pooling_type(handle) == llama_cpp.LLAMA_POOLING_TYPE_RANK:
+            llama_cpp.llama_free(handle)
+            raise EngineError(self._refusal("it has no vector for a whole text."))
+        return handle
+
+    def _decode(
+        self, handle: llama_cpp.llama_context_p, tokens: Sequence[int], position: int, *, each_token: bool
+    ) -> Vector:
+        """Vectors of these tokens, of which those before `position` were decoded: a row each, or one for the text."""
+        batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+        try:
+            batch.n_tokens = len(tokens)
+            for row, token in enumerate(tokens):
+                batch.token[row], batch.pos[row] = token, position + row
+                batch.n_seq_id[row], batch.seq_id[row][0], batch.logits[row] = 1, 0, 1
+            code = llama_cpp.llama_decode(handle, batch)
+        finally:
+            llama_cpp.llama_batch_free(batch)
+        rows = llama_cpp.llama_get_embeddings(handle) if each_token else llama_cpp.llama_get_embeddings_seq(handle, 0)
+        if code != 0 or not rows:
+            raise EngineError(self._refusal(f"llama.cpp cannot compute them (code {code})."))
+        shape = (len(tokens) if each_token else 1, llama_cpp.llama_model_n_embd(self._model.handle))
+        vectors: Vector = np.ctypeslib.as_array(rows, shape=shape).copy()
+        return vectors
+
+    def _refusal(self, reason: str) -> str:
+        return f"{self._model.path.stem} gives no embeddings: {reason}"
 
 
-def _embed_one(model: Model, handle: llama_cpp.llama_context_p, tokens: Sequence[int]) -> list[float]:
-    memory = llama_cpp.llama_get_memory(handle)
-    if memory:
-        llama_cpp.llama_memory_clear(memory, True)
-    row = (llama_cpp.llama_token * len(tokens))(*tokens)
-    code = llama_cpp.llama_decode(handle, llama_cpp.llama_batch_get_one(row, len(tokens)))
-    values = llama_cpp.llama_get_embeddings_seq(handle, 0) if code == 0 else None
-    if not values:
-        raise EngineError(f"{model.path.stem} gives no embeddings: llama.cpp cannot compute them (code {code}).")
-    vector = np.ctypeslib.as_array(values, shape=(llama_cpp.llama_model_n_embd(model.handle),)).astype(np.float64)
-    length = float(np.linalg.norm(vector))
+def _clear(handle: llama_cpp.llama_context_p) -> None:
+    if memory := llama_cpp.llama_get_memory(handle):
+        llama_cpp.llama_memory_clear(memory, False)
+
+
+def _normalised(vector: Vector) -> list[float]:
+    length = float(np.linalg.norm(vector.astype(np.float64)))
     return [float(value) for value in (vector / length if length else vector)]

@@ -5,20 +5,25 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, Token
 from localchat_ui.engine.context import Context
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt
-from localchat_ui.engine.sampler import Sampler, log_probabilities
+from localchat_ui.engine.prompt_lookup import PromptLookup
+from localchat_ui.engine.sampler import Sampler, Scores, log_probabilities
 from localchat_ui.engine.sequences import KvSequence
 from localchat_ui.engine.text import TextStream
 
 
 @dataclass(eq=False)
 class Generation:
-    """Waits, reads, writes. Who runs has a sequence and a sampler; `row` is where its next token can be read from."""
+    """Waits, reads, writes. Who runs has a sequence and a sampler; `row` is where its next token can be read from.
+
+    `draft` are tokens that may follow the last one; they are decoded with it and kept as far as they are right.
+    """
 
     request: GenerationRequest
     prompt: Prompt
@@ -27,9 +32,11 @@ class Generation:
     tokens: list[int] = field(init=False)
     seed: int = field(init=False)
     text: TextStream = field(init=False)
+    lookup: PromptLookup = field(init=False)
     sequence: KvSequence | None = None
     sampler: Sampler | None = None
     row: int | None = None
+    draft: list[int] = field(default_factory=list)
     reused: int = 0
     place: int = 0
     cancelled: bool = False
@@ -40,6 +47,7 @@ class Generation:
     def __post_init__(self) -> None:
         self.tokens = list(self.prompt.tokens)
         self.seed = secrets.randbelow(2**32 - 1) if self.sampling.seed is None else self.sampling.seed
+        self.lookup = PromptLookup()
         prompt = self.prompt
         stop = (*prompt.stop, *self.request.stop)
         self.text = TextStream(stop, prompt.marks, prompt.phase, continued=prompt.continued)
@@ -56,17 +64,38 @@ class Generation:
         if self.sampler is not None:
             self.sampler = self.sampler.changed(model, self._seeded(), self.tokens)
 
+    def guess(self, n_ctx: int) -> None:
+        """Make a draft of what may follow; none where every rounding counts, several rows are rounded unlike one."""
+        room = min(self.sampling.max_tokens - self.n_replied, n_ctx - len(self.tokens)) - 1
+        self.draft = [] if self.deterministic or room < 1 else self.lookup.guess(self.tokens, room)
+
     def advance(self, model: Model, context: Context, n_ctx: int) -> str | None:
         """Take a step on from what was just decoded; returns why the reply is finished, when it is."""
         if self.row is None:
             self._tell_progress()
             return None
+        draft, self.draft = self.draft, []
+        row = self.row - len(draft)
+        if not self.n_replied and self.sequence is not None:
+            self.sequence.end_prompt(len(self.tokens), context.logits(row), canonical=self.deterministic)
+        n_right = 0
+        while True:
+            token, reason = self.take(model, context.logits(row + n_right), n_ctx)
+            if reason or n_right == len(draft) or token != draft[n_right]:
+                break
+            n_right += 1
+        if draft:
+            self.lookup.learn(len(draft), n_right, len(self.tokens))
+        return reason
+
+    def take(self, model: Model, scores: Scores, n_ctx: int) -> tuple[int, str | None]:
+        """Choose a token by its scores and hand it out; tells why it is the last, when it is."""
         assert self.sampler is not None
-        token = self.sampler.sample(context, self.row)
+        token = self.sampler.sample(scores)
         if not self.first_token_at:
             self.first_token_at = time.perf_counter()
         if model.is_end(token):
-            return "stop"
+            return token, "stop"
         self.tokens.append(token)
         piece = model.piece(token)
         thinking, text = self.text.feed(piece)
@@ -75,11 +104,12 @@ class Generation:
         if self.sampling.top_logprobs is None:
             self.emit(Token(text, token, thinking))
         else:
-            logprob, top = log_probabilities(model, context, self.row, token, self.sampling.top_logprobs)
+            logprob, top = log_probabilities(model, scores, token, self.sampling.top_logprobs)
             self.emit(Token(text, token, thinking, logprob, top, piece))
         if self.text.stopped:
-            return "stop"
-        return "length" if self.n_replied >= self.sampling.max_tokens or len(self.tokens) >= n_ctx else None
+            return token, "stop"
+        full = self.n_replied >= self.sampling.max_tokens or len(self.tokens) >= n_ctx
+        return token, "length" if full else None
 
     @property
     def n_replied(self) -> int:
@@ -92,9 +122,24 @@ class Generation:
         return len(self.tokens) - len(self.sequence.tokens)
 
     @property
-    def repeatable(self) -> bool:
-        """Whether it was given a seed: then it is to be computed in the same way every time."""
-        return self.sampling.seed is not None
+    def n_prompt(self) -> int:
+        """Tokens before the reply; what follows of a reply that was broken off was written one by one."""
+        return len(self.prompt.tokens) - self.prompt.n_begun
+
+    @property
+    def borders(self) -> list[int]:
+        """Where other prompts may go another way: about behind the system prompt, and before the last turn."""
+        n_turns, n_dropped = len(self.prompt.turn_tokens), self.prompt.n_dropped
+        sizes = [n for turn, n in enumerate(self.prompt.turn_tokens) if not 0 < turn <= n_dropped]
+        ends = list(accumulate(sizes))
+        return [ends[0], ends[-2]] if n_turns > 1 and len(ends) > 1 else []
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether it is to be computed in the same way every time, whatever runs beside it or was kept from before."""
+        if self.sampling.deterministic is not None:
+            return self.sampling.deterministic
+        return self.sampling.seed is not None or self.sampling.temperature == 0
 
     def stats(self, finish_reason: str) -> GenerationStats:
         now = time.perf_counter()

@@ -18,14 +18,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llama_cpp
-from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.thinking import marks_in
+from localchat_ui.engine.tool_support import support_of
 
 logger = logging.getLogger("localchat_ui.llama_cpp")
 GGML_LOG_LEVEL_ERROR = 4
 CONTROL_ATTRIBUTES = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How weights are loaded, in llama.cpp's terms. None leaves the choice to llama.cpp.
+
+    `tensor_split` is the share of each graphics card. Without `extra_buffers` no copy of the weights is made in
+    a layout that suits this processor (AMX, repacked rows): less memory, slower prompts.
+    """
+
+    n_gpu_layers: int | None = None
+    main_gpu: int | None = None
+    tensor_split: tuple[float, ...] = ()
+    use_mmap: bool | None = None
+    use_mlock: bool = False
+    extra_buffers: bool = True
+
+    def apply(self, parameters: llama_cpp.llama_model_params) -> None:
+        parameters.use_extra_bufts = self.extra_buffers
+        if self.n_gpu_layers is not None:
+            parameters.n_gpu_layers = self.n_gpu_layers
+        if self.main_gpu is not None:
+            parameters.main_gpu = self.main_gpu
+            parameters.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE
+        if self.tensor_split:
+            n_devices = llama_cpp.llama_max_devices()
+            if len(self.tensor_split) > n_devices:
+                raise ModelLoadError(
+                    f"TENSOR_SPLIT has {len(self.tensor_split)} shares; {n_devices} devices are the most."
+                )
+            shares = [*self.tensor_split, *[0.0] * (n_devices - len(self.tensor_split))]
+            parameters.tensor_split = (ctypes.c_float * n_devices)(*shares)
+        if self.use_mmap is not None or self.use_mlock:
+            parameters.load_mode = _LOAD_MODES[self.use_mmap is not False, self.use_mlock]
+
+
+DEFAULT_OPTIONS = ModelOptions()
+_LOAD_MODES = {
+    (True, False): llama_cpp.LLAMA_LOAD_MODE_MMAP,
+    (True, True): llama_cpp.LLAMA_LOAD_MODE_MMAP_MLOCK,
+    (False, False): llama_cpp.LLAMA_LOAD_MODE_NONE,
+    (False, True): llama_cpp.LLAMA_LOAD_MODE_MLOCK,
+}
 
 
 class Model:
@@ -34,8 +77,8 @@ class Model:
     def __init__(
         self,
         path: Path,
+        options: ModelOptions = DEFAULT_OPTIONS,
         *,
-        n_gpu_layers: int | None = None,
         vocab_only: bool = False,
         on_progress: Callable[[float], bool] = lambda share: True,
     ) -> None:
@@ -44,8 +87,7 @@ class Model:
         self.path = path
         parameters = llama_cpp.llama_model_default_params()
         parameters.vocab_only = vocab_only
-        if n_gpu_layers is not None:
-            parameters.n_gpu_layers = n_gpu_layers
+        options.apply(parameters)
         # Kept in a local until the load is over: ctypes does not keep the callback alive.
         callback = llama_cpp.llama_progress_callback(functools.partial(_report, on_progress))
         parameters.progress_callback = callback
@@ -59,7 +101,6 @@ class Model:
         self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
         self.metadata = _metadata(handle)
         self.thinking_marks = marks_in(self.chat_template)
-        self._shown = self._tokens_of_marks()
         self.piece = functools.lru_cache(maxsize=None)(self._piece)
 
     def close(self) -> None:
@@ -73,9 +114,19 @@ class Model:
         return int(llama_cpp.llama_model_size(self.handle))
 
     @property
-    def n_bytes_per_token(self) -> int:
-        """Bytes of KV cache for each token of context."""
-        return kv_bytes_per_token(self.metadata)
+    def n_head(self) -> int:
+        """Attention heads of a layer. Needs the weights, as `can_truncate` does."""
+        return int(llama_cpp.llama_model_n_head(self.handle))
+
+    @property
+    def can_truncate(self) -> bool:
+        """Whether its memory can be shortened; a recurrent state is one lump, which can only be dropped or replaced."""
+        return not (llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle))
+
+    def kv_bytes_per_token(self, kv_type: str = "f16") -> int:
+        """Bytes of KV cache for each token of context. `q8_0` takes 34 bytes for 32 numbers, `f16` 64."""
+        n_bytes = kv_bytes_per_token(self.metadata)
+        return n_bytes * 34 // 64 if kv_type == "q8_0" else n_bytes
 
     @property
     def chat_template(self) -> str | None:
@@ -123,10 +174,13 @@ class Model:
         """The bytes a token stands for; none for control tokens. May end in the middle of a character."""
         return self._to_bytes(token, special=token in self._shown)
 
-    def _tokens_of_marks(self) -> frozenset[int]:
-        """Control tokens that the marks around thinking are made of: those have to be seen to be told apart."""
-        marks = self.thinking_marks
-        return frozenset(token for mark in marks.all for token in self.tokenize(mark)) if marks else frozenset()
+    @functools.cached_property
+    def _shown(self) -> frozenset[int]:
+        """Control tokens in the marks around thinking and calls: those have to be seen to be told apart."""
+        marks = [*(self.thinking_marks.all if self.thinking_marks else ())]
+        if self.chat_template:
+            marks += support_of(self.chat_template, self.bos, self.eos).format.marks
+        return frozenset(token for mark in marks for token in self.tokenize(mark))
 
     def _to_bytes(self, token: int, *, special: bool) -> bytes:
         room = 64
@@ -168,10 +222,14 @@ def read_metadata(path: Path) -> GgufMetadata:
             quantisation=_quantisation(int(file_type)) if file_type.isdecimal() else "",
             context_length=int(values.get(f"{values.get('general.architecture')}.context_length", 0)),
             has_chat_template=model.chat_template is not None,
-            n_bytes_per_token=model.n_bytes_per_token,
+            n_bytes_per_token=model.kv_bytes_per_token(),
         )
     finally:
         model.close()
+
+
+def llama_cpp_version() -> str:
+    return str(llama_cpp.__version__)
 
 
 def supports_gpu() -> bool:
@@ -194,18 +252,6 @@ def kv_bytes_per_token(metadata: Mapping[str, str]) -> int:
     heads = numbers("attention.head_count_kv", n_heads)
     n_kv_heads = sum(heads) if len(heads) == n_layers else n_layers * heads[0]
     return n_kv_heads * (keys + values) * 2
-
-
-def render_chat(
-    template: str, messages: Sequence[Mapping[str, object]], *, bos: str, eos: str, arguments: Mapping[str, object]
-) -> str:
-    """A conversation in the words of a chat template (Jinja, sandboxed). Raises what the template raises."""
-    return str(_formatter(template, bos, eos)(messages=list(messages), **arguments).prompt)  # type: ignore[arg-type]
-
-
-@functools.lru_cache(maxsize=8)
-def _formatter(template: str, bos: str, eos: str) -> Jinja2ChatFormatter:
-    return Jinja2ChatFormatter(template=template, bos_token=bos, eos_token=eos)
 
 
 def _quantisation(file_type: int) -> str:

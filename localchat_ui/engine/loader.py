@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import psutil
 
 from localchat_ui.engine.base import LoadedModel, ModelLoadError, NoModelError
-from localchat_ui.engine.context import Context
-from localchat_ui.engine.llama import Model
-from localchat_ui.engine.residents import Resident, Residents, stamp_of
+from localchat_ui.engine.context import Context, ContextOptions, KvType
+from localchat_ui.engine.kv_disk_cache import KvDiskCache, fingerprint
+from localchat_ui.engine.llama import DEFAULT_OPTIONS, Model, ModelOptions, llama_cpp_version
+from localchat_ui.engine.model_pool import ModelPool, PooledModel, Stamp, stamp_of
 from localchat_ui.engine.scheduler import Scheduler
-from localchat_ui.engine.threads import ThreadTuner
 
 SHUTTING_DOWN = "The program is shutting down."
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,15 +33,19 @@ class LoadOptions:
     parallel: int = 4
     n_batch: int = 512
     n_threads: int | None = None
-    n_gpu_layers: int | None = None
+    kv_type: KvType = "f16"
+    flash_attention: bool | None = None
+    model: ModelOptions = DEFAULT_OPTIONS
+    kv_disk_folder: Path | None = None
+    kv_disk_bytes: int = 0
 
 
 class Loader:
     """Every method may be called from any thread. `on_released` is called whenever somebody no longer needs a model."""
 
-    def __init__(self, options: LoadOptions, residents: Residents, on_released: Callable[[], None]) -> None:
+    def __init__(self, options: LoadOptions, pool: ModelPool, on_released: Callable[[], None]) -> None:
         self._options = options
-        self._residents = residents
+        self._pool = pool
         self._on_released = on_released
         self._loading = threading.Lock()
         self._lock = threading.Lock()
@@ -42,34 +53,34 @@ class Loader:
 
     def lease(
         self, path: Path, on_progress: Callable[[float], None] | None = None, *, unchanged: bool = False
-    ) -> Resident:
+    ) -> PooledModel:
         """The model of this file, loaded now unless it is in memory; it stays there until it is released.
 
         `unchanged`: if the file was changed since, it is loaded again. Raises ModelLoadError, NoModelError at the end.
         """
         if self._closing:
             raise NoModelError(SHUTTING_DOWN)
-        warm = self._residents.lease(path, unchanged=unchanged)
+        warm = self._pool.lease(path, unchanged=unchanged)
         if warm is not None:
             return warm
         with self._loading:
             # Somebody else may just have loaded it.
-            warm = self._residents.lease(path, unchanged=unchanged)
+            warm = self._pool.lease(path, unchanged=unchanged)
             return warm or self._take_in(self._load(path, on_progress or (lambda share: None)))
 
-    def release(self, resident: Resident) -> None:
-        self._residents.release(resident)
+    def release(self, model: PooledModel) -> None:
+        self._pool.release(model)
         self._on_released()
 
     @contextmanager
     def leased(
         self, path: Path, on_progress: Callable[[float], None] | None = None, *, unchanged: bool = False
-    ) -> Iterator[Resident]:
-        resident = self.lease(path, on_progress, unchanged=unchanged)
+    ) -> Iterator[PooledModel]:
+        model = self.lease(path, on_progress, unchanged=unchanged)
         try:
-            yield resident
+            yield model
         finally:
-            self.release(resident)
+            self.release(model)
 
     def close(self) -> None:
         """Load nothing any more; a load under way gives up at its next progress report, and is waited for."""
@@ -78,36 +89,73 @@ class Loader:
         with self._loading:
             pass
 
-    def _take_in(self, resident: Resident) -> Resident:
-        resident.leases = 1
+    def _take_in(self, model: PooledModel) -> PooledModel:
+        model.leases = 1
         with self._lock:
             if not self._closing:
-                self._residents.add(resident)
-                return resident
-        resident.close()
+                self._pool.add(model)
+                return model
+        model.close()
         raise ModelLoadError(SHUTTING_DOWN)
 
-    def _load(self, path: Path, on_progress: Callable[[float], None]) -> Resident:
+    def _load(self, path: Path, on_progress: Callable[[float], None]) -> PooledModel:
         def report(share: float) -> bool:
             on_progress(share)
             return not self._closing
 
-        options = self._options
         stamp = stamp_of(path)
-        for cold in self._residents.take_cold(wanted=stamp.n_bytes):
+        for cold in self._pool.take_cold(wanted=stamp.n_bytes):
             cold.close()
-        model = Model(path, n_gpu_layers=options.n_gpu_layers, on_progress=report)
+        return in_thread_that_ends(lambda: self._open(path, stamp, report))
+
+    def _open(self, path: Path, stamp: Stamp, on_progress: Callable[[float], bool]) -> PooledModel:
+        options = self._options
+        model = Model(path, options.model, on_progress=on_progress)
         try:
             n_ctx = min(options.n_ctx or model.n_ctx_train, model.n_ctx_train or options.n_ctx)
-            n_cells = n_ctx * options.parallel
-            # Replies must never fill a batch: prompts are read in the room they leave.
-            n_batch = max(options.n_batch, 2 * options.parallel)
-            context = Context(model, n_cells=n_cells, n_sequences=options.parallel, n_batch=n_batch)
+            context = Context(
+                model,
+                ContextOptions(
+                    n_ctx=n_ctx,
+                    n_sequences=options.parallel,
+                    # Replies must never fill a batch, whatever they guess.
+                    n_batch=max(options.n_batch, 2 * options.parallel),
+                    n_threads=options.n_threads or usable_cores(),
+                    kv_type=options.kv_type,
+                    flash_attention=options.flash_attention,
+                    on_gpu=options.model.n_gpu_layers != 0,
+                ),
+            )
         except BaseException:
             model.close()
             raise
         info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None)
-        threads = ThreadTuner(options.n_threads)
-        scheduler = Scheduler(model, context, threads, n_ctx=n_ctx, n_sequences=options.parallel)
-        n_bytes = model.n_bytes + n_cells * model.n_bytes_per_token
-        return Resident(info, model, context, scheduler, n_bytes, stamp)
+        disk = self._disk_cache(path, model)
+        scheduler = Scheduler(model, context, n_ctx=n_ctx, n_sequences=options.parallel, disk=disk)
+        n_bytes = model.n_bytes + n_ctx * options.parallel * model.kv_bytes_per_token(options.kv_type)
+        return PooledModel(info, model, context, scheduler, n_bytes, stamp)
+
+    def _disk_cache(self, path: Path, model: Model) -> KvDiskCache | None:
+        options = self._options
+        # Of a state that cannot be truncated only the very end could be used again.
+        if not options.kv_disk_bytes or options.kv_disk_folder is None or not model.can_truncate:
+            return None
+        name = fingerprint(path, llama_cpp_version(), options.kv_type, options.flash_attention, options.model)
+        return KvDiskCache(options.kv_disk_folder / name, options.kv_disk_bytes)
+
+
+def in_thread_that_ends(work: Callable[[], T]) -> T:
+    """Run something that may compute with llama.cpp beside the engine's thread.
+
+    OpenMP gives every thread that computes a team of its own, for as long as the thread lives. Once the threads of all
+    teams exceed the cores, none of them spins at its barriers any more, and decoding loses a third of its speed. Some
+    weights are rearranged while they are loaded: that computes, too.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="llama load") as executor:
+        return executor.submit(work).result()
+
+
+def usable_cores() -> int:
+    """Physical cores this process may use: hyper-threads only compete for the same arithmetic."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or usable, usable))

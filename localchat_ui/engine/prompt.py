@@ -9,9 +9,19 @@ from itertools import accumulate
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineError, PromptTooLongError, Turn
 from localchat_ui.engine.llama import Model
-from localchat_ui.engine.template import FALLBACK_STOP, quoted, quoted_value, render, tokenize, unquoted
+from localchat_ui.engine.roles import merged
+from localchat_ui.engine.template import (
+    FALLBACK_STOP,
+    quoted,
+    quoted_value,
+    render,
+    support_of_model,
+    tokenize,
+    unquoted,
+)
 from localchat_ui.engine.text import Phase
 from localchat_ui.engine.thinking import ThinkingMarks
+from localchat_ui.engine.tool_format import HERMES, ToolFormat
 
 # Room for a reply is kept free: its limit, but no more than this share of the context; and never less than so many.
 REPLY_SHARE = 4
@@ -24,7 +34,9 @@ class Prompt:
 
     `turn_tokens` are the tokens of each turn as it was given, template words included; those of the `n_dropped` oldest
     turns behind the system turn are left out of `tokens`. `text` is the same for people to read. `phase` is where
-    between the thinking `marks` the reply begins, or goes on if `continued`.
+    between the thinking `marks` the reply begins, or goes on if `continued`; the last `n_begun` tokens are those of a
+    reply that was broken off. `notes` tell people what was done to the
+    roles, and what the template leaves out; `tool_format` is how the model writes calls.
     """
 
     tokens: list[int]
@@ -35,6 +47,9 @@ class Prompt:
     marks: ThinkingMarks | None = None
     phase: Phase = Phase.START
     continued: bool = False
+    n_begun: int = 0
+    notes: tuple[str, ...] = ()
+    tool_format: ToolFormat = HERMES
 
 
 def build_prompt(
@@ -53,26 +68,35 @@ def build_prompt(
     when what has to stay is too long.
     """
     turns = [quoted(model, turn) for turn in turns]
-    partial = turns.pop() if turns and turns[-1].role is Role.ASSISTANT and not turns[-1].tool_calls else None
+    partial: Turn | None = None
+    n_partial = 0
+    while turns and turns[-1].role is Role.ASSISTANT and not turns[-1].tool_calls:
+        last = turns.pop()
+        partial = last if partial is None else merged(last, partial)
+        n_partial += 1
+    begins = partial is not None and all(turn.role is Role.SYSTEM for turn in turns)
+    if begins:
+        turns.append(Turn(Role.USER, ""))
     if not turns:
         raise EngineError("There is no message to answer.")
     arguments = {name: quoted_value(model, value) for name, value in (template_arguments or {}).items()}
-    text = render(model, turns, arguments)
+    text, notes = render(model, turns, arguments)
     tokens = tokenize(model, text)
     sizes = _turn_tokens(model, text, turns, len(tokens))
     begun, phase = _begun(model, text, partial)
     begun_tokens = tokenize(model, begun, whole=False)
     if partial is not None:
-        sizes = (*sizes, len(begun_tokens))
+        n_added = sizes[-1] if begins else 0
+        sizes = (*sizes[: len(sizes) - begins], *(0,) * (n_partial - 1), len(begun_tokens) + n_added)
     room = n_ctx - max(LEAST_REPLY_TOKENS, min(max_tokens, n_ctx // REPLY_SHARE)) - len(begun_tokens)
     n_dropped = 0
-    n_system = int(turns[0].role is Role.SYSTEM)
+    n_system = next((n for n, turn in enumerate(turns) if turn.role is not Role.SYSTEM), len(turns))
     droppable = sizes[n_system : len(turns)]
     # Once is enough, unless the template writes more for what is left than it did before.
     while may_drop and len(tokens) > room and n_dropped < len(droppable) - 1:
         excess = sum(droppable[:n_dropped]) + len(tokens) - room
         n_dropped = _n_to_drop(turns[n_system:], droppable, excess, n_ctx // REPLY_SHARE)
-        text = render(model, [*turns[:n_system], *turns[n_system + n_dropped :]], arguments)
+        text, notes = render(model, [*turns[:n_system], *turns[n_system + n_dropped :]], arguments)
         tokens = tokenize(model, text)
     tokens += begun_tokens
     if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
@@ -92,6 +116,9 @@ def build_prompt(
         marks=model.thinking_marks,
         phase=phase,
         continued=bool(begun),
+        n_begun=len(begun_tokens),
+        notes=notes,
+        tool_format=support_of_model(model).format,
     )
 
 

@@ -8,14 +8,18 @@ from collections.abc import Iterator, Sequence
 
 import llama_cpp
 import numpy as np
+import numpy.typing as npt
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, TokenLogprob
-from localchat_ui.engine.context import Context
 from localchat_ui.engine.llama import Model
 
 PENALTY_WINDOW = 64
 DRY_BREAKERS = (b"\n", b":", b'"', b"*")
+NO_PENALTIES = (1, 0, 0)
+# Tokens this much below the likeliest one, in logits, are looked at only when there are too few others.
+NEAR = 8.0
+Scores = npt.NDArray[np.float32]
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -28,6 +32,9 @@ class Sampler:
         A JSON schema has to be a grammar by now.
         """
         self._options = options
+        leaves_scores = not options.logit_bias and _penalties(options) == NO_PENALTIES and not options.dry_multiplier
+        self._is_greedy = leaves_scores and options.temperature == 0
+        self._n_likeliest = options.top_k if leaves_scores and options.mirostat_tau == 0 else 0
         self._grammar = _grammar(model, options.grammar) if options.grammar else None
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         try:
@@ -50,23 +57,28 @@ class Sampler:
         self.close()
         return changed
 
-    def sample(self, context: Context, row: int) -> int:
-        """The next token after that row of the batch decoded last."""
-        if self._grammar is None:
-            token: int = llama_cpp.llama_sampler_sample(self._chain, context.handle, row)
+    def sample(self, scores: Scores) -> int:
+        """The next token, from the scores of all of them."""
+        token = self._choose(scores)
+        if self._grammar is not None:
+            llama_cpp.llama_sampler_accept(self._grammar, token)
+        llama_cpp.llama_sampler_accept(self._chain, token)
+        return token
+
+    def _choose(self, scores: Scores) -> int:
+        if self._is_greedy:
+            token = int(scores.argmax())
+        else:
+            token = _Candidates.likeliest(scores, self._n_likeliest).apply(self._chain)
+        if self._grammar is None or self._allows(token):
             return token
-        candidates = _Candidates(context, row)
+        # Asking the grammar about every token is slow, so it is only done when the free choice was not allowed.
+        candidates = _Candidates(np.arange(len(scores)), scores)
+        candidates.restrict(self._grammar)
         token = candidates.apply(self._chain)
         if not self._allows(token):
-            # Asking the grammar about every token is slow, so it is only done when the free choice was not allowed.
-            candidates = _Candidates(context, row)
-            candidates.restrict(self._grammar)
-            token = candidates.apply(self._chain)
-            if not self._allows(token):
-                # Given to the grammar, it would end the program.
-                raise EngineError("There is no token left that the grammar allows.")
-        llama_cpp.llama_sampler_accept(self._grammar, token)
-        llama_cpp.llama_sampler_accept(self._chain, token)
+            # Given to the grammar, it would end the program.
+            raise EngineError("There is no token left that the grammar allows.")
         return token
 
     def close(self) -> None:
@@ -76,17 +88,14 @@ class Sampler:
         self._chain = self._grammar = None
 
     def _allows(self, token: int) -> bool:
-        alone = _Candidates.of([token])
+        alone = _Candidates(np.array([token]), np.zeros(1, np.float32))
         assert self._grammar is not None
         alone.restrict(self._grammar)
         return bool(np.isfinite(alone.data["logit"][0]))
 
 
-def log_probabilities(
-    model: Model, context: Context, row: int, token: int, n_top: int
-) -> tuple[float, tuple[TokenLogprob, ...]]:
+def log_probabilities(model: Model, scores: Scores, token: int, n_top: int) -> tuple[float, tuple[TokenLogprob, ...]]:
     """Log-probability of a token and of the likeliest ones, before sampling changed anything."""
-    scores = context.logits(row)
     peak = float(scores.max())
     normaliser = peak + float(np.log(np.exp(scores - peak).sum()))
     likeliest = np.argpartition(scores, -n_top)[-n_top:] if n_top else np.empty(0, np.int64)
@@ -96,23 +105,25 @@ def log_probabilities(
 
 
 class _Candidates:
-    """All tokens with their scores, as llama.cpp's samplers take them."""
+    """Tokens with their scores, as llama.cpp's samplers take them."""
 
-    def __init__(self, context: Context, row: int) -> None:
-        scores = context.logits(row)
-        self._fill(np.arange(len(scores)), scores)
-
-    @classmethod
-    def of(cls, tokens: Sequence[int]) -> _Candidates:
-        candidates = cls.__new__(cls)
-        candidates._fill(np.asarray(tokens), np.zeros(len(tokens)))
-        return candidates
-
-    def _fill(self, ids: np.ndarray, scores: np.ndarray) -> None:
+    def __init__(self, ids: npt.NDArray[np.intp], scores: Scores) -> None:
         self.data = np.empty(len(ids), CANDIDATE)
         self.data["id"], self.data["logit"], self.data["p"] = ids, scores, 0
         pointer = self.data.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token_data))
         self._array = llama_cpp.llama_token_data_array(pointer, len(ids), -1, False)
+
+    @classmethod
+    def likeliest(cls, scores: Scores, n: int) -> _Candidates:
+        """The `n` likeliest tokens and perhaps some more; all if `n` is 0.
+
+        A sampler that looks at every token of a large vocabulary takes longer than a small model does for the token.
+        """
+        if n:
+            ids = np.flatnonzero(scores > scores.max() - NEAR)
+            if len(ids) >= n:
+                return cls(ids, scores[ids])
+        return cls(np.arange(len(scores)), scores)
 
     def restrict(self, sampler: llama_cpp.llama_sampler_p) -> None:
         """Let a sampler change the scores."""
@@ -128,14 +139,8 @@ def _samplers(model: Model, options: RequestOptions) -> Iterator[llama_cpp.llama
     seed = llama_cpp.LLAMA_DEFAULT_SEED if options.seed is None else options.seed
     if options.logit_bias:
         yield _logit_bias(model, options)
-    if (options.repeat_penalty, options.frequency_penalty, options.presence_penalty) != (1, 0, 0):
-        yield llama_cpp.llama_sampler_init_penalties(
-            model.n_vocab,
-            PENALTY_WINDOW,
-            options.repeat_penalty,
-            options.frequency_penalty,
-            options.presence_penalty,
-        )
+    if (penalties := _penalties(options)) != NO_PENALTIES:
+        yield llama_cpp.llama_sampler_init_penalties(model.n_vocab, PENALTY_WINDOW, *penalties)
     if options.dry_multiplier > 0:
         yield _dry(model, options)
     if options.temperature == 0:
@@ -157,6 +162,10 @@ def _samplers(model: Model, options: RequestOptions) -> Iterator[llama_cpp.llama
         yield llama_cpp.llama_sampler_init_xtc(options.xtc_probability, options.xtc_threshold, 1, seed)
     yield llama_cpp.llama_sampler_init_temp(options.temperature)
     yield llama_cpp.llama_sampler_init_dist(seed)
+
+
+def _penalties(options: RequestOptions) -> tuple[float, float, float]:
+    return options.repeat_penalty, options.frequency_penalty, options.presence_penalty
 
 
 def _logit_bias(model: Model, options: RequestOptions) -> llama_cpp.llama_sampler_p:

@@ -1,7 +1,7 @@
 """Continuous batching over one context: requests join and leave at any step.
 
 A generation is a growing list of tokens, of which the KV cache holds the first so many. Each step decodes what is
-missing: one token for a reply being written, a chunk for a prompt being read. There is no other difference.
+missing: one token for every reply being written (and what may follow it), then a piece of the prompts being read.
 """
 
 from __future__ import annotations
@@ -9,55 +9,64 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import TypeVar
+
+import numpy as np
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationDone, GenerationFailed, PromptBuilt, Queued
-from localchat_ui.engine.context import NO_KV_SLOT, Context
+from localchat_ui.engine.context import Context
 from localchat_ui.engine.generation import Generation
+from localchat_ui.engine.kv_disk_cache import KvDiskCache
 from localchat_ui.engine.llama import Model
-from localchat_ui.engine.pace import BLOCK, ReadingPace, piece_of
+from localchat_ui.engine.prefill_budget import PrefillBudget
 from localchat_ui.engine.prompt import Prompt
-from localchat_ui.engine.sequences import SequencePool
-from localchat_ui.engine.threads import ThreadTuner
+from localchat_ui.engine.sequences import SequencePool, common_prefix
 
 logger = logging.getLogger(__name__)
 
-NO_ROOM = "The context has no room left for this reply. Try again when others are finished."
 NOT_COMPUTED = "The model failed while computing this reply. Try again, or choose another."
 NOT_SAMPLED = "Choosing the next token failed. Try again, or reset the settings."
 NOT_APPLIED = "These sampling settings could not be applied. Reset them and try again."
+# So many steps a gap between the running sequences is borne before one is moved into it.
+STEPS_WITH_GAP = 8
+# A request waits for a prompt that somebody else reads if they share so many tokens.
+WORTH_WAITING = 64
 
 T = TypeVar("T")
-# Parts of the lists of tokens that one step decodes: whose, and how many.
-Plan = list[tuple[Generation, int]]
+# What one decode takes: whose tokens, and how many.
+Decode = list[tuple[Generation, int]]
 
 
 class Scheduler:
     """Runs the requests of one model. Belongs to the engine's thread, all of it."""
 
-    def __init__(self, model: Model, context: Context, threads: ThreadTuner, *, n_ctx: int, n_sequences: int) -> None:
-        assert context.n_batch > n_sequences, "prompts are read in the room that replies leave"
+    def __init__(
+        self, model: Model, context: Context, *, n_ctx: int, n_sequences: int, disk: KvDiskCache | None = None
+    ) -> None:
         self._model = model
         self._context = context
-        self._threads = threads
         self._n_ctx = n_ctx
-        self._pool = SequencePool(context, n_sequences)
-        self._pace = ReadingPace()
+        self._pool = SequencePool(context, n_sequences, disk)
+        self._budget = PrefillBudget(context.block, context.n_batch)
         self._waiting: deque[Generation] = deque()
         self._running: list[Generation] = []
+        self._steps_with_gap = 0
+        self._independent: dict[tuple[int, ...], bool] = {}
         self.batch_fill = 0.0
 
     def step(self) -> None:
-        """Admit who waits, decode one batch, hand out a token for every reply, retire who is finished."""
+        """Admit who waits, decode, hand out tokens, retire who is finished."""
         self._drop_cancelled()
         self._admit()
-        plan = self._plan()
-        if self._decode(plan):
-            for generation, _ in plan:
-                self._advance(generation)
+        self._begin_at_once()
+        for decode in (*self._writing(), *self._reading()):
+            if self._decode(decode):
+                for generation, _ in decode:
+                    self._advance(generation)
 
     @property
     def busy(self) -> bool:
@@ -73,7 +82,7 @@ class Scheduler:
 
     @property
     def n_cells_used(self) -> int:
-        """Tokens in the KV cache, idle sequences included; what two sequences share counts for each."""
+        """Tokens in the KV cache, idle sequences included."""
         return self._pool.n_tokens
 
     def add(self, generation: Generation) -> None:
@@ -93,6 +102,10 @@ class Scheduler:
         for generation in self._all():
             self._fail(generation, message)
 
+    def close(self) -> None:
+        """Keep on disk what the cache holds, where that is wanted."""
+        self._pool.close()
+
     def _called(self, request_id: str) -> list[Generation]:
         return [generation for generation in self._all() if generation.request.id == request_id]
 
@@ -106,88 +119,195 @@ class Scheduler:
 
     def _admit(self) -> None:
         """First come, first served; those who have to wait are told their place when it changes."""
-        while self._waiting:
-            generation = self._waiting[0]
-            sequence = self._pool.acquire(generation.tokens, block=BLOCK if generation.repeatable else 1)
-            if sequence is None:
+        for generation in list(self._waiting):
+            if not self._pool.has_idle:
                 break
-            self._running.append(self._waiting.popleft())
+            if self._is_read_by_another(generation):
+                continue
+            sequence = self._pool.acquire(
+                generation.tokens,
+                n_prompt=generation.n_prompt,
+                canonical=generation.deterministic,
+                seconds_per_token=self._budget.seconds_per_token,
+            )
+            self._waiting.remove(generation)
+            self._running.append(generation)
             self._try(generation, partial(generation.begin, self._model, sequence), otherwise=NOT_APPLIED)
         for place, generation in enumerate(self._waiting, start=1):
             if generation.place != place:
                 generation.place = place
                 generation.emit(Queued(place))
 
-    def _plan(self) -> Plan:
-        """One token of every running reply first, then prompts, each its share of the room that is left."""
-        writing = [(generation, 1) for generation in self._running if generation.n_missing == 1]
-        if len(writing) == len(self._running):
-            return writing
-        return writing + self._shares(self._context.n_batch - len(writing))
+    def _begin_at_once(self) -> None:
+        """Choose the first token of replies whose whole prompt was read before, scores and all."""
+        for generation in [each for each in self._running if each.n_missing == 0]:
+            assert generation.sequence is not None
+            end = generation.sequence.prompt_end
+            assert end is not None
+            take = partial(generation.take, self._model, end.scores, self._n_ctx)
+            taken = self._try(generation, take, otherwise=NOT_SAMPLED)
+            if taken and taken[1]:
+                self._finish(generation, taken[1])
 
-    def _shares(self, room: int) -> Plan:
-        """A short prompt does not wait for a long one, and leaves what it does not need of its share to the others."""
+    def _is_read_by_another(self, generation: Generation) -> bool:
+        """Whether a good part of its prompt is just being read for somebody else, and can be copied soon."""
+        if not self._context.can_truncate:
+            return False
+        for other in self._running:
+            if other.sequence is None or other.n_missing <= 1 or (generation.deterministic and not other.deterministic):
+                continue
+            n_shared = common_prefix(other.prompt.tokens, generation.tokens)
+            if n_shared >= WORTH_WAITING and n_shared > len(other.sequence.tokens):
+                return True
+        return False
+
+    def _writing(self) -> Iterator[Decode]:
+        """The next token of every reply: together, but for drafts, and for what has to be computed alone."""
+        together: list[Generation] = []
+        for generation in [each for each in self._running if each.n_missing == 1]:
+            if self._context.can_truncate:
+                generation.guess(self._n_ctx)
+            if generation.draft:
+                yield [(generation, 1)]
+            else:
+                together.append(generation)
+        self._watch_gap(together)
+        alone = [each for each in together if each.deterministic] if not self._are_independent(together) else []
+        for generation in alone:
+            yield [(generation, 1)]
+        if rest := [each for each in together if each not in alone]:
+            yield [(each, 1) for each in rest]
+
+    def _reading(self) -> Iterator[Decode]:
+        """A piece of every prompt, each its share of the budget, the shortest first."""
         reading = sorted((g for g in self._running if g.n_missing > 1), key=lambda generation: generation.n_missing)
-        n_tokens = self._pace.n_tokens(alone=len(reading) == len(self._running))
-        room = min(room, max(n_tokens, len(reading)))
-        shares = []
+        room = self._budget.n_tokens(alone=len(reading) == len(self._running))
+        together: Decode = []
         for n_before, generation in enumerate(reading):
-            share = piece_of(generation.n_missing, room // (len(reading) - n_before))
-            room -= share
-            shares.append((generation, share))
-        return shares
+            size = self._piece(generation, max(self._context.block, room // (len(reading) - n_before)))
+            room -= size
+            if generation.deterministic:
+                yield [(generation, size)]
+                continue
+            if sum(n for _, n in together) + size > self._context.n_batch:
+                yield together
+                together = []
+            together.append((generation, size))
+        if together:
+            yield together
 
-    def _decode(self, plan: Plan) -> bool:
-        """Fill a batch and run it; False when that failed."""
-        for generation, size in plan:
+    def _piece(self, generation: Generation, share: int) -> int:
+        """How many tokens to read of a prompt: whole blocks, and at last what is left.
+
+        That comes alone where every rounding counts, and a reply that was broken off one by one, as it was written.
+        """
+        assert generation.sequence is not None
+        missing, block, position = generation.n_missing, self._context.block, len(generation.sequence.tokens)
+        if generation.deterministic:
+            missing = generation.n_prompt - position
+            if missing <= 0:
+                return 1
+        if not self._context.can_truncate:
+            # The states behind these are kept, for whoever asks the same or goes another way.
+            ends = [(end - 1) // block * block - position for end in (*generation.borders, generation.n_prompt)]
+            share = min([share, *[end for end in ends if end > 0]])
+        if missing > share:
+            return share // block * block or share
+        return missing // block * block or missing if generation.deterministic else missing
+
+    def _are_independent(self, generations: Sequence[Generation]) -> bool:
+        """Whether a reply's next token comes out the same beside these others as it would alone.
+
+        llama.cpp may take another kernel for a batch of another width, and that rounds differently. So it is tried:
+        once for every width, with the replies that are there.
+        """
+        asks = next((each for each in generations if each.deterministic), None)
+        if asks is None or len(generations) == 1:
+            return True
+        if not self._context.rows_are_independent or not self._context.can_truncate:
+            return False
+        widths = _runs(sorted(map(_sequence_id, generations)))
+        if widths not in self._independent:
+            alone = self._try_decode([asks], asks)
+            beside = self._try_decode(generations, asks)
+            same = alone is not None and beside is not None and np.array_equal(alone, beside)
+            logger.debug("replies are independent of one another at widths %s: %s", widths, same)
+            self._independent[widths] = same
+        return self._independent[widths]
+
+    def _try_decode(self, generations: Sequence[Generation], asks: Generation) -> np.ndarray | None:
+        """The scores behind the next token of a reply, decoded with these others; none of it stays."""
+        for generation in sorted(generations, key=_sequence_id):
+            self._add(generation, 1)
+        row = asks.row
+        scores = self._context.logits(row).copy() if self._context.decode() == 0 and row is not None else None
+        for generation in generations:
+            assert generation.sequence is not None
+            self._pool.truncate(generation.sequence, len(generation.sequence.tokens) - 1)
+        return scores
+
+    def _watch_gap(self, generations: Sequence[Generation]) -> None:
+        ids = sorted(map(_sequence_id, generations))
+        has_gap = len(ids) > 1 and ids[-1] - ids[0] >= len(ids)
+        self._steps_with_gap = self._steps_with_gap + 1 if has_gap else 0
+        if self._steps_with_gap > STEPS_WITH_GAP:
+            self._steps_with_gap = 0
+            self._pool.close_gap([each.sequence for each in generations if each.sequence is not None])
+
+    def _decode(self, decode: Decode) -> bool:
+        """Fill a batch and run it; False when that failed, which ends the requests that are in it."""
+        for generation, size in sorted(decode, key=lambda each: _sequence_id(each[0])):
             self._add(generation, size)
         n_tokens = self._context.n_pending
         if not n_tokens:
             return False
-        repeatable = any(generation.repeatable for generation, _ in plan)
-        # A step with too few threads takes twice as long: none is tried while a reply waits for a prompt.
-        may_try = len(plan) in (1, n_tokens)
-        n_threads = self._threads.steady if repeatable else self._threads.choose(n_tokens, may_try=may_try)
         started = time.perf_counter()
-        code = self._context.decode(n_threads)
+        code = self._context.decode()
         seconds = time.perf_counter() - started
         self.batch_fill += 0.1 * (n_tokens / self._context.n_batch - self.batch_fill)
         if code != 0:
             logger.error("llama_decode failed with code %d for %d tokens", code, n_tokens)
-            self._recover(plan, code)
+            for generation, _ in decode:
+                self._fail(generation, NOT_COMPUTED)
             return False
-        self._threads.learn(n_tokens, n_threads, seconds)
-        if n_tokens > len(plan):
-            self._pace.learn(n_tokens, seconds)
+        if any(size > 1 for _, size in decode):
+            self._budget.learn(n_tokens, seconds)
+            self._after_reading(decode)
         return True
 
     def _add(self, generation: Generation, size: int) -> None:
         sequence = generation.sequence
         assert sequence is not None
         position = len(sequence.tokens)
-        tokens = generation.tokens[position : position + size]
+        tokens = [*generation.tokens[position : position + size], *generation.draft]
         complete = position + size == len(generation.tokens)
-        row = self._context.add(tokens, position=position, sequence=sequence.id, wants_logits=complete)
+        n_logits = 1 + len(generation.draft) if complete else 0
+        row = self._context.add(tokens, position=position, sequence=sequence.id, n_logits=n_logits)
         generation.row = row if complete else None
         sequence.tokens += tokens
 
-    def _recover(self, plan: Plan, code: int) -> None:
-        """A full cache loses what idle sequences hold, then the youngest request; another failure, all of the batch."""
-        if code != NO_KV_SLOT:
-            for generation, _ in plan:
-                self._fail(generation, NOT_COMPUTED)
-            return
-        for generation, size in plan:
-            # Nothing of the batch is in the cache; it is decoded in the next step.
-            assert generation.sequence is not None
-            self._pool.shorten(generation.sequence, len(generation.sequence.tokens) - size)
-        if not self._pool.free(sum(size for _, size in plan)):
-            self._fail(max(self._running, key=lambda generation: generation.submitted_at), NO_ROOM)
+    def _after_reading(self, decode: Decode) -> None:
+        """Note what was read as everybody would read it, and keep states that cannot be had again."""
+        block = self._context.block
+        for generation, size in decode:
+            sequence = generation.sequence
+            assert sequence is not None
+            length = len(sequence.tokens)
+            if len(decode) == 1 and size % block == 0 and sequence.n_canonical == length - size:
+                sequence.n_canonical = length
+            if generation.deterministic and length == generation.n_prompt:
+                sequence.n_prompt = length
+            if length % block == 0:
+                self._pool.checkpoint(sequence)
 
     def _advance(self, generation: Generation) -> None:
-        """Hand out the next token of a reply, or tell how far its prompt has been read."""
+        """Hand out the next tokens of a reply, or tell how far its prompt has been read."""
+        drafted = bool(generation.draft)
         advance = partial(generation.advance, self._model, self._context, self._n_ctx)
-        if reason := self._try(generation, advance, otherwise=NOT_SAMPLED):
+        reason = self._try(generation, advance, otherwise=NOT_SAMPLED)
+        if drafted and generation.sequence is not None:
+            self._pool.truncate(generation.sequence, common_prefix(generation.sequence.tokens, generation.tokens))
+        if reason:
             self._finish(generation, reason)
 
     def _try(self, generation: Generation, action: Callable[[], T], *, otherwise: str) -> T | None:
@@ -220,4 +340,16 @@ class Scheduler:
 
 
 def built(prompt: Prompt) -> PromptBuilt:
-    return PromptBuilt(len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens, prompt.text)
+    return PromptBuilt(
+        len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens, prompt.text, prompt.notes, prompt.tool_format
+    )
+
+
+def _sequence_id(generation: Generation) -> int:
+    assert generation.sequence is not None
+    return generation.sequence.id
+
+
+def _runs(ids: Sequence[int]) -> tuple[int, ...]:
+    """Lengths of the runs of neighbours in a sorted list: llama.cpp computes each of them as one batch."""
+    return tuple(len(list(run)) for _, run in groupby(enumerate(ids), key=lambda each: each[1] - each[0]))

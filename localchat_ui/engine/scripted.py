@@ -78,7 +78,12 @@ class ScriptedEngine:
         sizes = tuple(len(turn.text.split()) for turn in request.turns)
         return PromptBuilt(sum(sizes), 0, sizes, text)
 
-    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
+    def holds(self, path: Path) -> bool:
+        return self._model is not None and self._model.path == path
+
+    def embed(
+        self, texts: Sequence[str | Sequence[int]], model: Path | None = None, *, request_id: str = ""
+    ) -> Embeddings:
         """A script has no meaning."""
         raise EngineError("The scripted engine gives no embeddings.")
 

@@ -41,7 +41,7 @@ class TextStream:
     ) -> None:
         """`phase` is where the prompt ends; `continued`, that what comes is no beginning and keeps its white space."""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._stop = [text for text in stop if text]
+        self._stop = [text for text in (*stop, marks.close if marks else "") if text]
         self._marks = marks
         self._held = ""
         self._strips = not continued
@@ -87,12 +87,14 @@ class TextStream:
 
     def _leave_start(self, marks: ThinkingMarks, final: bool) -> bool:
         """Whether it is certain what the reply goes on with."""
-        for phase, openings in ((Phase.THINKING, marks.openings), (Phase.ANSWER, (marks.answer,))):
+        # An end without its beginning stands before the answer of models that were told not to think.
+        stray = "" if marks.answer else marks.end
+        for phase, openings in ((Phase.THINKING, marks.openings), (Phase.ANSWER, (marks.answer, stray))):
             for opening in openings:
                 if opening and self._held.startswith(opening):
                     self._enter(phase, self._held[len(opening) :])
                     return True
-        if not final and any(mark.startswith(self._held) for mark in (*marks.openings, marks.answer)):
+        if not final and any(mark.startswith(self._held) for mark in (*marks.openings, marks.answer, stray)):
             return False
         self.phase = Phase.ANSWER
         return True

@@ -10,17 +10,19 @@ class ThinkingMarks:
     """What a model writes before and after its thinking. Everything up to `end` is no part of the answer.
 
     Models that write into channels announce their `answer` as well. They may think more than once before it, and
-    what goes into one of the `asides` is no answer either.
+    what goes into one of the `asides` is no answer either. Where the answer stands between marks, too, it
+    ends at `close`.
     """
 
     begin: str
     end: str
     answer: str = ""
     asides: tuple[str, ...] = ()
+    close: str = ""
 
     @property
     def all(self) -> tuple[str, ...]:
-        return tuple(filter(None, (self.begin, self.end, self.answer, *self.asides)))
+        return tuple(filter(None, (self.begin, self.end, self.answer, self.close, *self.asides)))
 
     @property
     def openings(self) -> tuple[str, ...]:
@@ -55,6 +57,8 @@ KNOWN_MARKS = (
     ThinkingMarks("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
     # EXAONE Deep
     ThinkingMarks("<thought>", "</thought>"),
+    # Granite 3
+    ThinkingMarks("<think>", "</think>", answer="<response>", close="</response>"),
     # Qwen, DeepSeek, GLM, Kimi, MiniMax M2, Nemotron, SmolLM3, Granite and most others
     ThinkingMarks("<think>", "</think>"),
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -24,45 +26,45 @@ from localchat_ui.engine.base import (
     NoModelError,
     PromptBuilt,
 )
-from localchat_ui.engine.embedding import embed
+from localchat_ui.engine.embedding import Embedder
 from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.grammar import with_grammar
-from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions
+from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions, usable_cores
+from localchat_ui.engine.model_pool import ModelPool, PooledModel
 from localchat_ui.engine.prompt import Prompt, build_prompt, plain_prompt
-from localchat_ui.engine.residents import Resident, Residents
 from localchat_ui.engine.scheduler import Scheduler, built
 
 logger = logging.getLogger(__name__)
 
+CANCELLED = "The request was cancelled."
 INTERNAL_ERROR = "The engine had an internal error. Try again."
+
+
+@dataclass(eq=False)
+class EmbeddingJob:
+    """Texts on their way to become vectors, between the steps of the replies."""
+
+    id: str
+    embedder: Embedder
+    done: Future[list[list[float]]] = field(default_factory=Future)
 
 
 class LlamaEngine:
     """Generates with llama.cpp in one thread of its own; see `base.Engine` for what each method promises."""
 
-    def __init__(
-        self,
-        *,
-        n_ctx: int = 4096,
-        parallel: int = 4,
-        n_batch: int = 512,
-        n_threads: int | None = None,
-        n_gpu_layers: int | None = None,
-        memory_budget: int = 0,
-        idle_seconds: float = 0,
-    ) -> None:
+    def __init__(self, options: LoadOptions | None = None, *, memory_budget: int = 0, idle_seconds: float = 0) -> None:
         """`memory_budget` bytes of models stay in memory; the one in use always does, and those still generating.
 
         After `idle_seconds` without use, if not 0, a model leaves memory and comes back with the next request for it.
         """
-        self._options = LoadOptions(n_ctx, parallel, n_batch, n_threads, n_gpu_layers)
+        self._options = options or LoadOptions()
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._residents = Residents(memory_budget, idle_seconds)
-        self._loader = Loader(self._options, self._residents, on_released=self._wake)
+        self._pool = ModelPool(memory_budget, idle_seconds)
+        self._loader = Loader(self._options, self._pool, on_released=self._wake)
         self._model: LoadedModel | None = None
         self._open: dict[str, Emit] = {}
         self._lock = threading.Lock()
-        self._embedding = threading.Lock()
+        self._embeddings: deque[EmbeddingJob] = deque()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -77,20 +79,35 @@ class LlamaEngine:
         self._end_all(SHUTTING_DOWN)
 
     def _turn(self) -> None:
-        """Take messages, and let every model that is busy take a step."""
-        busy = [resident.scheduler for resident in self._residents.all() if resident.scheduler.busy]
-        if not busy or not self._inbox.empty():
-            self._take_messages(wait=not busy)
+        """Take messages, and let every model that is busy take a step, and one of those who want vectors."""
+        busy = [model.scheduler for model in self._pool.all() if model.scheduler.busy]
+        idle = not busy and not self._embeddings
+        if idle or not self._inbox.empty():
+            self._take_messages(wait=idle)
         for scheduler in busy:
             self._step(scheduler)
+        if self._embeddings:
+            self._embed_a_batch(self._embeddings.popleft())
+
+    def _embed_a_batch(self, job: EmbeddingJob) -> None:
+        if job.done.cancelled():
+            job.embedder.close()
+            return
+        try:
+            if job.embedder.step():
+                self._embeddings.append(job)
+            else:
+                job.done.set_result(job.embedder.vectors)
+        except Exception as error:
+            job.done.set_exception(error)
 
     def _take_messages(self, *, wait: bool) -> None:
         """Run what other threads asked for, and close models that are needed no longer."""
         with suppress(Empty):
-            self._inbox.get(timeout=self._residents.seconds_to_idle() if wait else None)()
+            self._inbox.get(timeout=self._pool.seconds_to_idle() if wait else None)()
             while True:
                 self._inbox.get_nowait()()
-        _close(self._residents.take_cold())
+        _close(self._pool.take_cold())
 
     def _step(self, scheduler: Scheduler) -> None:
         try:
@@ -101,15 +118,19 @@ class LlamaEngine:
 
     def _end_all(self, reason: str) -> None:
         """Tell everybody who waits, and give all models up; what is needed again is loaded again."""
-        for resident in self._residents.all():
+        for model in self._pool.all():
             with suppress(Exception):
-                resident.scheduler.fail_all(reason)
+                model.scheduler.fail_all(reason)
         with self._lock:
             forgotten = list(self._open.values())
             self._open.clear()
         for emit in forgotten:
             _tell(emit, GenerationFailed(reason))
-        self._residents.discard_all()
+        while self._embeddings:
+            job = self._embeddings.popleft()
+            job.done.cancel()
+            job.embedder.close()
+        self._pool.discard_all()
 
     @property
     def model(self) -> LoadedModel | None:
@@ -117,63 +138,72 @@ class LlamaEngine:
 
     @property
     def figures(self) -> EngineFigures:
-        residents = self._residents.all()
-        schedulers = [resident.scheduler for resident in residents]
+        models = self._pool.all()
+        schedulers = [model.scheduler for model in models]
         return EngineFigures(
-            running=sum(scheduler.n_running for scheduler in schedulers),
+            running=sum(scheduler.n_running for scheduler in schedulers) + len(self._embeddings),
             waiting=sum(scheduler.n_waiting for scheduler in schedulers),
             kv_cells_used=sum(scheduler.n_cells_used for scheduler in schedulers),
-            kv_cells=sum(self._options.parallel * resident.info.n_ctx for resident in residents),
+            kv_cells=sum(self._options.parallel * model.info.n_ctx for model in models),
             batch_fill=max((scheduler.batch_fill for scheduler in schedulers), default=0.0),
-            models=tuple(resident.info.path for resident in residents),
-            unused_bytes=sum(resident.n_bytes for resident in residents if not resident.leases),
+            models=tuple(model.info.path for model in models),
+            unused_bytes=sum(model.n_bytes for model in models if not model.leases),
         )
 
     def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
-        with self._loader.leased(path, on_progress, unchanged=True) as resident:
-            self._residents.current = path
-            self._model = resident.info
-            return resident.info
+        with self._loader.leased(path, on_progress, unchanged=True) as model:
+            self._pool.current = path
+            self._model = model.info
+            return model.info
+
+    def holds(self, path: Path) -> bool:
+        return self._pool.holds(path)
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         sampling = with_grammar(request.sampling)
-        resident = self._loader.lease(self._path_for(request.model))
+        model = self._loader.lease(self._path_for(request.model))
         try:
-            prompt = self._prompt(resident, request)
+            prompt = self._prompt(model, request)
             with self._lock:
                 if self._closing:
                     raise NoModelError(SHUTTING_DOWN)
                 self._open[request.id] = emit
         except BaseException:
-            self._loader.release(resident)
+            self._loader.release(model)
             raise
         # From here on the lease is the request's own, and ends with its last event.
-        self._inbox.put(partial(self._begin, resident, request, prompt, sampling))
+        self._inbox.put(partial(self._begin, model, request, prompt, sampling))
 
     def preview(self, request: GenerationRequest) -> PromptBuilt:
-        with self._loader.leased(self._path_for(request.model)) as resident:
-            return built(self._prompt(resident, request))
+        with self._loader.leased(self._path_for(request.model)) as model:
+            return built(self._prompt(model, request))
 
-    def embed(self, texts: Sequence[str | Sequence[int]], model: Path | None = None) -> Embeddings:
-        with self._loader.leased(self._path_for(model)) as resident, self._embedding:
-            n_ctx = resident.info.n_ctx
-            inputs = [plain_prompt(resident.model, text, n_ctx=n_ctx).tokens for text in texts]
-            # Replies are computed beside it; threads that wait for one another on busy cores are worse than fewer.
-            n_threads = self._options.n_threads or max(1, (os.cpu_count() or 1) // 2)
-            vectors = embed(resident.model, inputs, n_threads=n_threads, go_on=lambda: not resident.discarded)
-            if len(vectors) < len(inputs):
-                raise NoModelError(SHUTTING_DOWN)
-            return Embeddings(vectors, sum(map(len, inputs)))
+    def embed(
+        self, texts: Sequence[str | Sequence[int]], model: Path | None = None, *, request_id: str = ""
+    ) -> Embeddings:
+        with self._loader.leased(self._path_for(model)) as loaded:
+            n_ctx = loaded.info.n_ctx
+            inputs = [plain_prompt(loaded.model, text, n_ctx=n_ctx).tokens for text in texts]
+            n_threads = self._options.n_threads or usable_cores()
+            job = EmbeddingJob(request_id, Embedder(loaded.model, inputs, n_threads=n_threads))
+            with self._lock:
+                if self._closing:
+                    raise NoModelError(SHUTTING_DOWN)
+                self._inbox.put(partial(self._embeddings.append, job))
+            try:
+                return Embeddings(job.done.result(), sum(map(len, inputs)))
+            except CancelledError:
+                raise NoModelError(SHUTTING_DOWN if self._closing else CANCELLED) from None
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         options = with_grammar(sampling)
         self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, options)))
 
     def cancel(self, request_id: str) -> None:
-        self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.cancel(request_id)))
+        self._inbox.put(partial(self._cancel, request_id))
 
     def make_room(self) -> None:
-        _close(self._residents.take_unused())
+        _close(self._pool.take_unused())
 
     def close(self) -> None:
         with self._lock:
@@ -181,10 +211,8 @@ class LlamaEngine:
         self._wake()
         self._loader.close()
         self._thread.join()
-        with self._embedding:
-            pass
         # One may have been loaded while the thread was ending.
-        self._residents.discard_all()
+        self._pool.discard_all()
 
     def _path_for(self, model: Path | None) -> Path:
         path = model or (self._model.path if self._model else None)
@@ -192,36 +220,42 @@ class LlamaEngine:
             raise NoModelError("No model is loaded. Choose one in the header.")
         return path
 
-    def _prompt(self, resident: Resident, request: GenerationRequest) -> Prompt:
+    def _prompt(self, model: PooledModel, request: GenerationRequest) -> Prompt:
         if request.prompt is not None:
-            return plain_prompt(resident.model, request.prompt, n_ctx=resident.info.n_ctx)
+            return plain_prompt(model.model, request.prompt, n_ctx=model.info.n_ctx)
         return build_prompt(
-            resident.model,
+            model.model,
             request.turns,
-            n_ctx=resident.info.n_ctx,
+            n_ctx=model.info.n_ctx,
             max_tokens=request.sampling.max_tokens,
             template_arguments=request.template_arguments,
             may_drop=request.may_drop,
         )
 
-    def _begin(self, resident: Resident, request: GenerationRequest, prompt: Prompt, sampling: RequestOptions) -> None:
-        if resident.discarded or request.id not in self._open:
-            self._loader.release(resident)
+    def _begin(self, model: PooledModel, request: GenerationRequest, prompt: Prompt, sampling: RequestOptions) -> None:
+        if model.discarded or request.id not in self._open:
+            self._loader.release(model)
             return
-        emit = partial(self._emit, resident, request.id)
-        resident.scheduler.add(Generation(request, prompt, emit, sampling))
+        emit = partial(self._emit, model, request.id)
+        model.scheduler.add(Generation(request, prompt, emit, sampling))
+
+    def _cancel(self, request_id: str) -> None:
+        for job in self._embeddings:
+            if job.id == request_id:
+                job.done.cancel()
+        self._for_all(lambda scheduler: scheduler.cancel(request_id))
 
     def _for_all(self, action: Callable[[Scheduler], None]) -> None:
-        for resident in self._residents.all():
-            action(resident.scheduler)
+        for model in self._pool.all():
+            action(model.scheduler)
 
-    def _emit(self, resident: Resident, request_id: str, event: Event) -> None:
+    def _emit(self, model: PooledModel, request_id: str, event: Event) -> None:
         emit = self._open.get(request_id)
         if emit is None:
             return  # it has ended before
         if isinstance(event, (GenerationDone, GenerationFailed)):
             del self._open[request_id]
-            self._loader.release(resident)
+            self._loader.release(model)
         _tell(emit, event)
 
     def _wake(self) -> None:
@@ -235,6 +269,6 @@ def _tell(emit: Emit, event: Event) -> None:
         logger.exception("nobody could take an event of the engine")
 
 
-def _close(residents: Iterable[Resident]) -> None:
-    for resident in residents:
-        resident.close()
+def _close(models: Iterable[PooledModel]) -> None:
+    for model in models:
+        model.close()

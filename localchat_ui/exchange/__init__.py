@@ -1,1 +1,17 @@
-"""Conversations as files: written to take away, read from elsewhere. `transfer` is the way in."""
+"""Conversations as files: exported to take away, imported from elsewhere, in the formats of `formats/`."""
+
+from localchat_ui.exchange.files import MAX_BYTES, ImportReport, export_file, import_file, read_file
+from localchat_ui.exchange.formats import EXPORTS, FORMATS
+from localchat_ui.exchange.trees import Format, ImportRefusedError
+
+__all__ = [
+    "EXPORTS",
+    "FORMATS",
+    "MAX_BYTES",
+    "Format",
+    "ImportRefusedError",
+    "ImportReport",
+    "export_file",
+    "import_file",
+    "read_file",
+]

@@ -1,9 +1,9 @@
-"""What every format is read into, and the checks that hold whatever wrote the file."""
+"""What every format reads and writes: conversations as trees of messages. And the checks that all formats share."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Annotated, Any
@@ -18,19 +18,46 @@ MAX_MESSAGES = 200_000
 
 @dataclass
 class Tree:
-    """A conversation with all its branches; a message comes after the one it hangs on."""
+    """A conversation with all its branches; every message comes after its parent."""
 
     conversation: Conversation
     messages: list[Message]
 
+    @property
+    def branch(self) -> list[Message]:
+        """The messages shown, from the first to the head."""
+        by_id = {message.id: message for message in self.messages}
+        branch = []
+        message = by_id.get(self.conversation.head_id or "")
+        while message is not None:
+            branch.append(message)
+            message = by_id.get(message.parent_id or "")
+        return branch[::-1]
+
 
 @dataclass
 class Reading:
-    """What a file holds: the trees, why others were skipped, and how much of which kind was left out of the trees."""
+    """What a file contains: trees, why conversations were skipped, and how much of which kind is left out of trees."""
 
     trees: list[Tree] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that files are written in, read from, or both.
+
+    `read` gets the parsed JSON of a file and returns None when it is of another format. `description` completes the
+    sentence "This is neither … nor …".
+    """
+
+    description: str = ""
+    read: Callable[[Any], Reading | None] | None = None
+    label: str = ""
+    extension: str = ""
+    media_type: str = ""
+    write: Callable[[Sequence[Tree]], str] | None = None
 
 
 class ImportRefusedError(Exception):
@@ -42,7 +69,7 @@ class SkippedError(Exception):
 
 
 def parents_first(parents: Mapping[str, str | None]) -> list[str]:
-    """The ids of `parents`, each after its parent; raises SkippedError where they form no trees."""
+    """The ids, each after its parent. Raises SkippedError when they do not form trees."""
     if len(parents) > MAX_MESSAGES:
         raise SkippedError(f"it has more than {MAX_MESSAGES:,} messages")
     children: dict[str | None, list[str]] = defaultdict(list)
@@ -63,21 +90,23 @@ def parents_first(parents: Mapping[str, str | None]) -> list[str]:
 
 
 def explain(error: ValidationError) -> SkippedError:
-    """The first complaint of pydantic's, without its jargon of types and links."""
+    """The first error of pydantic's, in words for people."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part)[:40] for part in first["loc"][-3:])
+    if not place and first["type"] == "model_type":
+        return SkippedError("it is no conversation")
     reason = first["msg"][:1].lower() + first["msg"][1:]
     return SkippedError(f"{place}: {reason}" if place else reason)
 
 
 def name_of(item: Any) -> str:
-    """What a conversation that is skipped is called, whatever it is."""
+    """The title of a conversation in a file, whatever the item is."""
     title = item.get("title") if isinstance(item, dict) else None
     return f"“{whole(title[:60])}”" if isinstance(title, str) and title.strip() else "one without a title"
 
 
 def whole(text: str) -> str:
-    """JSON can hold halves of surrogate pairs, which are no text."""
+    """The text with U+FFFD for unpaired surrogates, which JSON can contain and text cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

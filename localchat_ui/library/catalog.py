@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from localchat_ui.library.child import PROBE
-from localchat_ui.library.metadata import Metadata, read_metadata, try_load
+from localchat_ui.library.metadata import PROBE, Metadata, read_metadata, try_load
 from localchat_ui.library.model_file import ModelFile, displayable
 from localchat_ui.library.scan import FoundFile, find_files
 
@@ -24,12 +23,15 @@ logger = logging.getLogger(__name__)
 class Catalog:
     """The models of one folder and the starter model. Belongs to one event loop."""
 
-    def __init__(self, models_dir: Path, cache_file: Path, *, probe: Sequence[str] = PROBE) -> None:
+    def __init__(self, models_dir: Path, cache_file: Path, *, n_ctx: int = 0, probe: Sequence[str] = PROBE) -> None:
+        """`n_ctx` is the context that models are run with, in tokens; 0 is what each was trained for."""
         self.models_dir = models_dir
         self.models: list[ModelFile] = []
         self._cache_file = cache_file
+        self._n_ctx = n_ctx
         self._probe = probe
         self._others: list[Path] = []
+        self._files: dict[Path, FoundFile] = {}
         self._known: dict[FoundFile, Metadata] | None = None
         self._refreshing = asyncio.Lock()
 
@@ -44,20 +46,27 @@ class Catalog:
                 known = self._known | {file: read[file.path] for file in new}
                 self._known = {file: known[file] for file in found}
                 await asyncio.to_thread(_save, self._cache_file, self._known)
-            self.models = [_model_file(file, self._known[file]) for file in found]
+            self._files = {file.path: file for file in found}
+            self.models = [self._model_file(file, self._known[file]) for file in found]
             return self.models
 
     async def try_load(self, model: ModelFile, on_share: Callable[[float], None]) -> str | None:
         """Load a file for the first time where a crash does no harm: why it cannot be loaded, or None when it can.
 
-        A file that was tried before, or came with the starter package, is taken at its word.
+        One that was tried before and has not changed since, or came with the starter package, is taken at its word.
         """
-        file = next((file for file in self._known or {} if file.path == model.path), None)
-        known = (self._known or {}).get(file) if file else None
-        if model.is_starter or (known is not None and known.loads):
+        if model.is_starter:
             return None
+        # It may be another file by now than the one that was listed.
+        await self.refresh()
+        file = self._files.get(model.path)
+        if file is None or self._known is None:
+            return f"{displayable(model.path.name)} is not there any more."
+        known = self._known[file]
+        if known.loads or known.error:
+            return known.error
         error = await try_load(model.path, on_share, self._probe)
-        if error is None and file is not None and known is not None and self._known is not None:
+        if error is None and file in self._known:
             self._known[file] = replace(known, loads=True)
             await asyncio.to_thread(_save, self._cache_file, dict(self._known))
         return error
@@ -83,31 +92,31 @@ class Catalog:
         with suppress(OSError, RuntimeError, ValueError):
             path = _normal(wanted.expanduser())
             if path.is_file():
-                model = _model_file(FoundFile(path, path.stat().st_size, 0), Metadata())
+                model = self._model_file(FoundFile(path, path.stat().st_size, 0), Metadata())
                 self._others.append(path)
                 self.models = [*self.models, model]
                 return model
         return None
 
+    def _model_file(self, file: FoundFile, metadata: Metadata) -> ModelFile:
+        return ModelFile(
+            path=file.path,
+            name=displayable(_name(file.stem, metadata.quantisation)),
+            parameters=metadata.parameters,
+            quantisation=metadata.quantisation,
+            size_bytes=file.size,
+            context_length=metadata.context_length,
+            error=displayable(metadata.error) if metadata.error else None,
+            is_starter=file.is_starter,
+            shape=metadata.shape,
+            kind=metadata.kind,
+            n_ctx=min(self._n_ctx or metadata.context_length, metadata.context_length or self._n_ctx),
+        )
+
 
 def _normal(path: Path) -> Path:
     # Not resolved: the names that people see are those of links, not of what they point to.
     return Path(os.path.normpath(path.absolute()))
-
-
-def _model_file(file: FoundFile, metadata: Metadata) -> ModelFile:
-    return ModelFile(
-        path=file.path,
-        name=displayable(_name(file.stem, metadata.quantisation)),
-        parameters=metadata.parameters,
-        quantisation=metadata.quantisation,
-        size_bytes=file.size,
-        context_length=metadata.context_length,
-        has_chat_template=metadata.has_chat_template,
-        error=displayable(metadata.error) if metadata.error else None,
-        is_starter=file.is_starter,
-        context_bytes=metadata.context_bytes,
-    )
 
 
 def _name(stem: str, quantisation: str) -> str:
@@ -121,13 +130,14 @@ class _Entry:
     path: str
     size: int
     mtime_ns: int
+    inodes: tuple[int, ...]
     metadata: Metadata
 
 
 @dataclass(frozen=True)
 class _Cache:
     entries: list[_Entry]
-    version: int = 2
+    version: int = 3
 
 
 _CACHE = TypeAdapter(_Cache)
@@ -140,13 +150,17 @@ def _load(cache_file: Path) -> dict[FoundFile, Metadata]:
         return {}
     if cache.version != _Cache.version:
         return {}
-    return {FoundFile(Path(entry.path), entry.size, entry.mtime_ns): entry.metadata for entry in cache.entries}
+    return {_found(entry): entry.metadata for entry in cache.entries}
+
+
+def _found(entry: _Entry) -> FoundFile:
+    return FoundFile(Path(entry.path), entry.size, entry.mtime_ns, entry.inodes)
 
 
 def _save(cache_file: Path, known: dict[FoundFile, Metadata]) -> None:
     # Errors are remembered only while the app runs: a newer llama.cpp may read what this one cannot.
     entries = [
-        _Entry(str(file.path), file.size, file.mtime_ns, metadata)
+        _Entry(str(file.path), file.size, file.mtime_ns, file.inodes, metadata)
         for file, metadata in known.items()
         if metadata.error is None
     ]

@@ -1,17 +1,20 @@
-"""A child process that opens GGUF files and says a line at a time: a hostile file may abort whoever opens it."""
+"""A child process that says a line at a time, and its end of the pipe.
+
+A hostile file may abort whoever opens it, a download may have to end while it waits: both are done by children.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sys
+import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-PROBE = (sys.executable, "-m", "localchat_ui.library.probe", "--end-with-stdin")
+END_WITH_STDIN = "--end-with-stdin"
 SECONDS_TO_START = 60.0
 
 
@@ -20,7 +23,7 @@ class ChildError(Exception):
 
 
 class Child:
-    """A running probe. Its first line, which says that it is ready, has been read."""
+    """A running child. Its first line, which says that it is ready, has been read."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -45,11 +48,11 @@ class Child:
 
 
 @asynccontextmanager
-async def running(probe: Sequence[str], *arguments: str | Path) -> AsyncIterator[Child]:
+async def running(command: Sequence[str], *arguments: str | Path) -> AsyncIterator[Child]:
     """A child process, gone when the block ends, however it does. Raises ChildError when it does not start."""
     try:
         process = await asyncio.create_subprocess_exec(
-            *probe, *(os.fspath(argument) for argument in arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+            *command, *(os.fspath(argument) for argument in arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
     except OSError as error:
         raise ChildError(str(error)) from error
@@ -62,3 +65,31 @@ async def running(probe: Sequence[str], *arguments: str | Path) -> AsyncIterator
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+@contextmanager
+def speaking(arguments: Sequence[str]) -> Iterator[tuple[Callable[[str], None], list[str]]]:
+    """In the child: says a line to the parent, and the arguments that are the child's own. The first line is said.
+
+    With --end-with-stdin as first argument the child ends when its standard input does: it cannot outlive the app.
+    """
+    own = list(arguments)
+    if own[:1] == [END_WITH_STDIN]:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+        del own[0]
+    # Libraries may print; only our lines may reach the parent.
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as lines:
+        os.dup2(2, 1)
+
+        def say(line: str) -> None:
+            lines.write(line + "\n")
+            lines.flush()
+
+        say("")
+        yield say, own
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)

@@ -9,26 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from localchat_ui.library.estimate import KvType, Memory, memory
 from localchat_ui.library.model_file import ModelFile, readable_size
 
-# Beside weights and context llama.cpp takes buffers to compute in. Measured: 45 MB for a model of 98 MB, 86 MB for one
-# of 253 MB, each with four contexts of 4,096 tokens.
-BUFFER_BYTES = 64 * 10**6
-BUFFER_SHARE = 0.05
 SMALLEST_CONTEXT = 512
 CGROUP = Path("/sys/fs/cgroup")
-
-
-@dataclass(frozen=True)
-class Need:
-    """Bytes that a model takes: its weights, its context for all conversations at once, room to compute."""
-
-    weights: int
-    context: int
-
-    @property
-    def total(self) -> int:
-        return round((self.weights + self.context) * (1 + BUFFER_SHARE)) + BUFFER_BYTES
 
 
 @dataclass(frozen=True)
@@ -37,6 +22,7 @@ class MemoryCheck:
 
     n_ctx: int
     parallel: int
+    kv_type: KvType = "f16"
 
     def refusal(self, model: ModelFile, others: Sequence[ModelFile] = (), reclaimable: int = 0) -> str | None:
         """Why it would not fit, with the numbers and what would fit instead; None when it fits.
@@ -54,9 +40,14 @@ class MemoryCheck:
             f" {self._advice(model, others, free)}"
         )
 
-    def need(self, model: ModelFile, n_ctx: int | None = None) -> Need:
-        tokens = self.parallel * (n_ctx or self._context_of(model))
-        return Need(model.size_bytes, tokens * model.context_bytes)
+    def need(self, model: ModelFile, n_ctx: int | None = None) -> Memory:
+        return memory(
+            model.size_bytes,
+            model.shape,
+            n_ctx=n_ctx or self._context_of(model),
+            parallel=self.parallel,
+            kv_type=self.kv_type,
+        )
 
     def _context_of(self, model: ModelFile) -> int:
         own = model.context_length
@@ -68,7 +59,7 @@ class MemoryCheck:
             n_ctx = n_ctx // 2 // SMALLEST_CONTEXT * SMALLEST_CONTEXT
             if self.need(model, n_ctx).total <= free:
                 return f"It would fit with N_CTX={n_ctx}."
-        fitting = [other for other in others if not other.error and self.need(other).total <= free]
+        fitting = [other for other in others if other.refusal is None and self.need(other).total <= free]
         if fitting:
             largest = max(fitting, key=lambda other: other.size_bytes)
             return f"{largest.name} ({readable_size(largest.size_bytes)}) would fit."

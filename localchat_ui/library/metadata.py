@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from localchat_ui.library.child import PROBE, Child, ChildError, running
+from localchat_ui.library.child import END_WITH_STDIN, Child, ChildError, running
+from localchat_ui.library.estimate import UNKNOWN, Shape
+from localchat_ui.library.kind import Kind
 
+PROBE = (sys.executable, "-m", "localchat_ui.library.probe", END_WITH_STDIN)
 FILES_PER_CHILD = 100
 SECONDS_PER_FILE = 20.0
 # Between two signs of progress of a load; a slow disk may need minutes for the whole.
@@ -20,16 +24,16 @@ SECONDS_WITHOUT_PROGRESS = 120.0
 class Metadata:
     """What a file says of itself, or why it cannot be loaded. Counts are exact; the context length is in tokens.
 
-    `context_bytes` is what each token of context takes in memory; `loads` is true once the file was loaded for a trial.
+    `loads` is true once the file was loaded for a trial.
     """
 
     name: str = ""
+    kind: Kind = Kind.CHAT
     parameters: int | None = None
     quantisation: str = ""
     context_length: int = 0
-    has_chat_template: bool = False
     error: str | None = None
-    context_bytes: int = 0
+    shape: Shape = UNKNOWN
     loads: bool = False
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from localchat_ui.library.estimate import UNKNOWN, Shape
+from localchat_ui.library.kind import Kind
+
 
 @dataclass(frozen=True)
 class ModelFile:
     """A GGUF file. With `error` set it cannot be loaded, and what it would have said of itself is empty or 0.
 
-    `parameters` is exact, `size_bytes` counts all parts of a split file, `context_length` is in tokens (0: unknown),
-    `context_bytes` what each token of context takes in memory (0: unknown).
+    `parameters` is exact, `size_bytes` counts all parts of a split file. `context_length` is what it was trained for,
+    `n_ctx` what it runs with, in tokens; 0 is unknown.
     """
 
     path: Path
@@ -20,21 +23,37 @@ class ModelFile:
     quantisation: str
     size_bytes: int
     context_length: int
-    has_chat_template: bool
     error: str | None
     is_starter: bool
-    context_bytes: int = 0
+    shape: Shape = UNKNOWN
+    kind: Kind = Kind.CHAT
+    n_ctx: int = 0
+
+    @property
+    def is_loadable(self) -> bool:
+        """Whether llama.cpp may open it, to chat or to embed."""
+        return not self.error and self.kind.is_model
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot answer in a chat; None when it may."""
+        if self.error or self.kind.can_chat:
+            return self.error
+        article = "an" if self.kind.words[0] in "aeiou" else "a"
+        return f"{self.path.name} is {article} {self.kind.words}, and cannot chat. Choose another file."
 
     @property
     def details(self) -> str:
-        """One line to tell it from others: `135M · Q4_1 · 98 MB · 8k context`, or its size and what is wrong."""
+        """One line to tell it from others: `135M · Q4_1 · 98 MB · 4k of 8k context`, or its size and what is wrong."""
         if self.error:
             return f"{readable_size(self.size_bytes)} · {self.error}"
+        context = " of ".join(dict.fromkeys(map(readable_context, filter(None, (self.n_ctx, self.context_length)))))
         parts = [
+            self.kind.words if self.kind is not Kind.CHAT else "",
             readable_count(self.parameters) if self.parameters else "",
             self.quantisation,
             readable_size(self.size_bytes),
-            f"{readable_context(self.context_length)} context" if self.context_length else "",
+            f"{context} context" if context else "",
         ]
         return " · ".join(part for part in parts if part)
 

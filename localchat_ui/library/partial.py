@@ -7,14 +7,17 @@ import hashlib
 import os
 import re
 import shutil
-import threading
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from localchat_ui.library.download import DownloadError
 from localchat_ui.library.model_file import readable_size
-from localchat_ui.library.transfer import DownloadError
+
+if sys.platform != "win32":
+    import fcntl
 
 HASH_BLOCK = 1 << 20
 
@@ -34,31 +37,36 @@ class PartialFile:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The part, to be appended to. Raises DownloadError when the disk has no room for the rest."""
+        """The part, to be appended to, by one process at a time. Raises DownloadError when there is no room for it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._remove_older_versions()
         self._check_room()
         with self.part.open("ab") as file:
+            self._lock(file)
             yield file
             file.flush()
             # The rename to come must not survive a power failure that the bytes do not.
             os.fsync(file.fileno())
 
-    def finish(self, check_cancelled: Callable[[], None]) -> None:
+    def finish(self, on_block: Callable[[int], None]) -> None:
         """Verify the part and give it its name. A wrong one is removed; raises DownloadError then."""
-        if problem := self._problem(self.part, check_cancelled):
-            self.part.unlink()
-            raise DownloadError(
-                f"{self.path.name} arrived damaged ({problem}) and was removed. Download it again; if that does not"
-                " help, the file on the hub or a proxy in between is broken."
-            )
+        if problem := self._problem(self.part, on_block):
+            raise self.damaged(problem)
         self.part.replace(self.path)
 
-    def accept_existing(self, check_cancelled: Callable[[], None]) -> bool:
+    def damaged(self, problem: str) -> DownloadError:
+        """Remove the part; the error to raise about it."""
+        self.part.unlink()
+        return DownloadError(
+            f"{self.path.name} arrived damaged ({problem}) and was removed. Download it again; if that does not"
+            " help, the file on the hub or a proxy in between is broken."
+        )
+
+    def accept_existing(self, on_block: Callable[[int], None]) -> bool:
         """Whether the complete file is there already. Raises DownloadError when another file has its name."""
         if not self.path.exists():
             return False
-        if self._problem(self.path, check_cancelled):
+        if self._problem(self.path, on_block):
             raise DownloadError(f"{self.path} exists and is another file. Rename or delete it, then download again.")
         return True
 
@@ -77,42 +85,31 @@ class PartialFile:
                 f" {readable_size(free)} left. Make room, or set MODELS_DIR to another disk."
             )
 
-    def _problem(self, path: Path, check_cancelled: Callable[[], None]) -> str:
+    def _lock(self, file: BinaryIO) -> None:
+        # The lock goes with the process, however it ends. On Windows the checksum alone tells of a second writer.
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DownloadError(f"{self.path.name} is being downloaded already.") from None
+
+    def _problem(self, path: Path, on_block: Callable[[int], None]) -> str:
         """How a file differs from what the hub says of it; empty when it does not."""
         size = path.stat().st_size
         if size != self.size:
             return f"{size} bytes instead of {self.size}"
-        if self.sha256 and self.sha256 != _sha256(path, check_cancelled):
+        if self.sha256 and self.sha256 != _sha256(path, on_block):
             return "wrong checksum"
         return ""
 
 
-def _sha256(path: Path, check_cancelled: Callable[[], None]) -> str:
+def _sha256(path: Path, on_block: Callable[[int], None]) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(HASH_BLOCK):
-            check_cancelled()
             digest.update(block)
+            on_block(file.tell())
     return digest.hexdigest()
-
-
-_growing: set[Path] = set()
-_growing_lock = threading.Lock()
-
-
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Let one download at a time write this file. Raises DownloadError for the second."""
-    path = path.absolute()
-    with _growing_lock:
-        if path in _growing:
-            raise DownloadError(f"{path.name} is being downloaded already.")
-        _growing.add(path)
-    try:
-        yield
-    finally:
-        with _growing_lock:
-            _growing.discard(path)
 
 
 def explain_disk_error(error: OSError, path: Path) -> str:

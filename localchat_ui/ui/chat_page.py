@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from nicegui import ui
 
-from localchat_ui.access import current_owner
-from localchat_ui.access.guard import Guard
+from localchat_ui.access import AccessControl, current_owner
 from localchat_ui.chat import ChatError, ChatService, PromptView, Reply
 from localchat_ui.conversation import Conversation, Message, Version
 from localchat_ui.history.errors import HistoryError
@@ -60,7 +59,7 @@ class ChatPage:
         chat: ChatService,
         models: ModelManager,
         presets: Presets,
-        guard: Guard,
+        access: AccessControl,
         *,
         conversation: Conversation | None,
         recent: Sequence[Conversation],
@@ -68,7 +67,7 @@ class ChatPage:
         self.is_stored = conversation is not None
         self.chat = chat
         self.models = models
-        self.guard = guard
+        self.access = access
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
         self._wanted: str | None = None
@@ -185,7 +184,7 @@ class ChatPage:
             # Only there while the list, which has one too, is not.
             icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")
             HelpDialog()
-            AccountButton(self.guard)
+            AccountButton(self.access)
             icon_button(icons.SETTINGS, "Settings", controls="settings")
 
     @contextmanager
@@ -267,7 +266,7 @@ class ChatPage:
         await self.open(page.removeprefix("/c/") if page.startswith("/c/") else None, remember=False)
 
 
-def register(chat: ChatService, models: ModelManager, presets: Presets, guard: Guard) -> None:
+def register(chat: ChatService, models: ModelManager, presets: Presets, access: AccessControl) -> None:
     """The routes `/` and `/c/{conversation_id}`."""
 
     async def open_page(conversation_id: str | None) -> ChatPage:
@@ -276,7 +275,7 @@ def register(chat: ChatService, models: ModelManager, presets: Presets, guard: G
         recent = await chat.conversations(LIST_PAGE_SIZE + 1)
         conversation = await chat.open(conversation_id) if conversation_id else None
         branch = await read_branch(chat, conversation.id, PAGE_SIZE) if conversation else Branch([], {}, None)
-        page = ChatPage(chat, models, presets, guard, conversation=conversation, recent=recent)
+        page = ChatPage(chat, models, presets, access, conversation=conversation, recent=recent)
         page.show(branch)
         return page
 

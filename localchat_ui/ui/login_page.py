@@ -1,4 +1,4 @@
-"""The page at the door: a name and a password, or the access token. Plain HTML, so that it needs nothing but itself."""
+"""The login page: name and password, or the access token. Plain HTML without scripts or NiceGUI."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from nicegui import App
 from pydantic import BaseModel
 
-from localchat_ui.access.cookies import CSRF, SESSION, cookie_of, set_cookie
-from localchat_ui.access.entrance import safe_path
-from localchat_ui.access.forwarded import address_of
-from localchat_ui.access.guard import Guard
-from localchat_ui.access.refusal import Refusal
+from localchat_ui.access import AccessControl, AccessError
+from localchat_ui.access.accounts import CSRF, SESSION, cookie_of, safe_redirect_path, set_cookie
+from localchat_ui.access.hardening import address_of
 from localchat_ui.access.visitor import visitor_of_scope
 from localchat_ui.ui.design import DARK, LIGHT, SCALE
 
 FORM_SECONDS = 90 * 86400
-# No script at all. And with no referrer policy of "no-referrer" a browser would not say where the form came from.
+# No scripts. With the referrer policy "no-referrer" browsers would send `Origin: null` with the form.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -53,7 +51,7 @@ p { margin: 0 0 1.25rem; font-size: 0.9rem; color: var(--muted); }
   main { padding: 1.5rem; }
 }
 """
-# The focus goes to the first thing that has to be written.
+# The focus goes to the first empty field.
 PERSON_FIELDS = """
 <label>Name <input name="name" required {name_first} autocomplete="username" autocapitalize="none" spellcheck="false"
   maxlength="200" value="{name}"></label>
@@ -73,57 +71,57 @@ class LoginForm(BaseModel):
     token: str = ""
 
 
-def register(app: App, guard: Guard) -> None:
+def register(app: App, access: AccessControl) -> None:
     """The routes /login and /logout."""
-    door = guard.doorkeeper
+    authenticator = access.authenticator
 
     @app.get("/login", include_in_schema=False)
     async def show(request: Request, next: str = "/") -> Response:  # noqa: A002 - it is in the URL
         visitor = visitor_of_scope(request.scope)
-        if visitor and visitor.way != "nobody":
+        if visitor and visitor.auth_method != "anonymous":
             return _redirect(request, next)
-        return await _page(request, guard, next)
+        return await _page(request, access, next)
 
     @app.post("/login", include_in_schema=False)
     async def log_in(request: Request, form: Annotated[LoginForm, Form()]) -> Response:
         expected = cookie_of(request.scope, CSRF)
         if not expected or not compare_digest(expected.encode(), form.csrf.encode("utf-8", "surrogatepass")):
             return await _page(
-                request, guard, form.next, "This form was too old. Try once more.", status=403, name=form.name
+                request, access, form.next, "This form was too old. Try once more.", status=403, name=form.name
             )
         try:
-            if await guard.accounts.exist():
-                found = await door.log_in(form.name, form.password, request.scope)
+            if await access.accounts.users.exist():
+                found = await authenticator.log_in(form.name, form.password, request.scope)
                 cookie = found[1] if found else None
             else:
-                cookie = await door.redeem(form.token, address_of(request.scope))
-        except Refusal as refusal:
-            page = await _page(request, guard, form.next, refusal.message, status=refusal.status, name=form.name)
-            page.headers.update(refusal.headers)
+                cookie = await authenticator.log_in_with_token(form.token, address_of(request.scope))
+        except AccessError as error:
+            page = await _page(request, access, form.next, error.message, status=error.status, name=form.name)
+            page.headers.update(error.headers)
             return page
         if cookie is None:
             wrong = "This name and password do not go together." if form.name else "This is not the access token."
-            return await _page(request, guard, form.next, wrong, status=401, name=form.name)
+            return await _page(request, access, form.next, wrong, status=401, name=form.name)
         response = _redirect(request, form.next)
-        set_cookie(response, request.scope, SESSION, cookie, door.session_seconds)
+        set_cookie(response, request.scope, SESSION, cookie, authenticator.session_seconds)
         return response
 
     @app.post("/logout", include_in_schema=False)
     async def log_out(request: Request) -> Response:
         visitor = visitor_of_scope(request.scope)
-        if visitor and visitor.way in ("session", "token"):
-            await guard.log_out(visitor)
+        if visitor and visitor.auth_method in ("session", "token"):
+            await access.log_out(visitor)
         response = _redirect(request, "/login")
         set_cookie(response, request.scope, SESSION, "", 0)
         return response
 
 
 async def _page(
-    request: Request, guard: Guard, there: str, alert: str = "", *, status: int = 200, name: str = ""
+    request: Request, access: AccessControl, target: str, alert: str = "", *, status: int = 200, name: str = ""
 ) -> HTMLResponse:
     csrf = cookie_of(request.scope, CSRF) or secrets.token_urlsafe(16)
     fields, invitation = VISITOR_FIELDS, VISITOR_INVITATION
-    if await guard.accounts.exist():
+    if await access.accounts.users.exist():
         first = {"name_first": "" if name else "autofocus", "password_first": "autofocus" if name else ""}
         fields, invitation = PERSON_FIELDS.format(name=escape(name), **first), PERSON_INVITATION
     said = f'<p role="alert">{escape(alert)}</p>' if alert else f"<p>{invitation}</p>"
@@ -131,7 +129,7 @@ async def _page(
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <style>{_variables()}{STYLE}</style></head><body><main><h1>LocalChat</h1>{said}
 <form method="post" action="{escape(request.scope.get("root_path", ""))}/login">
-<input type="hidden" name="csrf" value="{escape(csrf)}"><input type="hidden" name="next" value="{escape(there)}">
+<input type="hidden" name="csrf" value="{escape(csrf)}"><input type="hidden" name="next" value="{escape(target)}">
 {fields}<button type="submit">Log in</button></form></main></body></html>"""
     response = HTMLResponse(body, status, HEADERS)
     # Long: two tabs that are logged out at once would otherwise each get a form of their own, and the cookie of one.
@@ -139,8 +137,8 @@ async def _page(
     return response
 
 
-def _redirect(request: Request, there: str) -> RedirectResponse:
-    path = request.scope.get("root_path", "") + safe_path(there)
+def _redirect(request: Request, target: str) -> RedirectResponse:
+    path = request.scope.get("root_path", "") + safe_redirect_path(target)
     return RedirectResponse(path, 303, {"Cache-Control": "no-store"})
 
 

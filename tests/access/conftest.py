@@ -15,9 +15,8 @@ from argon2.profiles import CHEAPEST
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from localchat_ui import access
+from localchat_ui.access import AccessControl, AccessDatabase, current_owner, current_user, current_visitor
 from localchat_ui.access.accounts import Accounts
-from localchat_ui.access.guard import Guard
 from localchat_ui.settings import Settings
 from localchat_ui.ui import login_page
 from tests.browser.server import Server
@@ -28,15 +27,15 @@ TOKEN = "a-token-of-thirty-two-characters"
 
 
 class Door:
-    """A guard, and an app behind it that tells who came. Nothing is real but the checks."""
+    """The access control, and an app behind it that tells who came. Nothing is real but the checks."""
 
-    def __init__(self, guard: Guard) -> None:
-        self.guard = guard
-        self.accounts = guard.accounts
+    def __init__(self, access: AccessControl) -> None:
+        self.access = access
+        self.accounts = access.accounts
         self.app = FastAPI()
         self.writing = asyncio.Event()
         self.may_finish = asyncio.Event()
-        login_page.register(self.app, guard)  # type: ignore[arg-type]
+        login_page.register(self.app, access)  # type: ignore[arg-type]
         self.app.get("/")(self._who)
         self.app.get("/secret")(self._who)
         self.app.get("/headers")(self._headers)
@@ -44,7 +43,7 @@ class Door:
         self.app.post("/v1/chat/completions")(self._generate)
         self.app.get("/v1/models")(self._who)
         self.app.post("/_nicegui/client/1/upload/2")(self._echo)
-        self.asgi = guard.layers(self.app)
+        self.asgi = access.middleware(self.app)
 
     def browser(self, base_url: str = HERE, address: str = "127.0.0.1") -> httpx.AsyncClient:
         """Somebody with cookies of their own."""
@@ -52,13 +51,13 @@ class Door:
         return httpx.AsyncClient(transport=transport, base_url=base_url)
 
     async def _who(self) -> dict[str, Any]:
-        visitor, user = access.current_visitor(), access.current_user()
+        visitor, user = current_visitor(), current_user()
         assert visitor
         return {
-            "way": visitor.way,
+            "way": visitor.auth_method,
             "address": visitor.address,
             "user": user.name if user else None,
-            "owner": access.current_owner(),
+            "owner": current_owner(),
         }
 
     async def _headers(self, request: Request) -> list[str]:
@@ -92,15 +91,15 @@ async def open_door(database_url: str) -> AsyncIterator[OpenDoor]:
     doors: list[Door] = []
 
     async def open_one(**settings: Any) -> Door:
-        guard = Guard(Settings(_env_file=None, database_url=database_url, **settings))
-        guard.accounts._hasher = PasswordHasher.from_parameters(CHEAPEST)
-        await guard.open()
-        doors.append(Door(guard))
+        access = AccessControl(Settings(_env_file=None, database_url=database_url, **settings))
+        access.accounts.passwords._hasher = PasswordHasher.from_parameters(CHEAPEST)
+        await access.open()
+        doors.append(Door(access))
         return doors[-1]
 
     yield open_one
     for door in doors:
-        await door.guard.close()
+        await door.access.close()
 
 
 @pytest.fixture
@@ -112,9 +111,10 @@ async def door(open_door: OpenDoor) -> Door:
 @pytest.fixture
 async def accounts(database_url: str) -> AsyncIterator[Accounts]:
     cheap = PasswordHasher.from_parameters(CHEAPEST)
-    opened = await Accounts(database_url, hasher=cheap).open()
-    yield opened
-    await opened.close()
+    async with AccessDatabase(database_url) as database:
+        accounts = Accounts(database, hasher=cheap)
+        yield accounts
+        accounts.passwords.close()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from localchat_ui.access.headers import HEADERS
+from localchat_ui.access.hardening import HEADERS
 from localchat_ui.ui import login_page
 from tests.browser.server import Server
 

@@ -275,7 +275,7 @@ def test_open_streams_end_with_the_key_or_the_user_who_began_them(tmp_path: Path
             "/chat/stream": {"user_input": LONG[0]["content"], **endless},
             "/v1/chat/completions": {"messages": LONG, "stream": True, **endless},
         }
-        [key] = with_accounts(server, lambda accounts: accounts.keys("alice"))
+        [key] = with_accounts(server, lambda accounts: accounts.api_keys.of("alice"))
         begun = threading.Barrier(5)
         last: dict[tuple[str, str], Any] = {}
 
@@ -291,8 +291,8 @@ def test_open_streams_end_with_the_key_or_the_user_who_began_them(tmp_path: Path
         for thread in threads:
             thread.start()
         begun.wait(60)
-        with_accounts(server, lambda accounts: accounts.revoke_key("alice", key.id))
-        with_accounts(server, lambda accounts: accounts.remove("bob", erase=True))
+        with_accounts(server, lambda accounts: accounts.api_keys.revoke("alice", key.id))
+        with_accounts(server, lambda accounts: accounts.users.remove("bob", erase=True))
         for thread in threads:
             thread.join()
         # Bob's conversation is gone as well, and that may be noticed first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from tests.ui.conftest import Program, until
 CHAT = "/v1/chat/completions"
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "How are you?"}]}
 TOOL = {"type": "function", "function": {"name": "time", "parameters": {"type": "object", "properties": {}}}}
+FULL_TOOL = {
+    "type": "function",
+    "function": {"name": "time", "description": "", "parameters": {"type": "object", "properties": {}}},
+}
 
 
 async def asked(client: httpx.AsyncClient, **more: Any) -> Any:
@@ -99,7 +104,7 @@ async def test_a_stream_ends_with_usage_and_done(client: httpx.AsyncClient, runn
 
 
 async def test_several_choices_have_seeds_of_their_own(client: httpx.AsyncClient, running: Program):
-    reply = await asked(client, n=3, seed=-1, max_completion_tokens=1)
+    reply = await asked(client, n=3, seed=-2, max_completion_tokens=1)
     assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
     assert {choice["finish_reason"] for choice in reply["choices"]} == {"length"}
     assert len({request.sampling.seed for request in running.engine.requests}) == 3
@@ -123,12 +128,59 @@ async def test_history_with_tools_reaches_the_engine(client: httpx.AsyncClient, 
     await asked(client, messages=messages, tools=[TOOL], chat_template_kwargs={"enable_thinking": False})
     [request] = running.engine.requests
     assert request.turns == [
-        Turn(Role.SYSTEM, "Be brief.\n\nBe kind."),
+        Turn(Role.SYSTEM, "Be brief."),
+        Turn(Role.SYSTEM, "Be kind."),
         Turn(Role.USER, "What time is it?"),
         Turn(Role.ASSISTANT, "", tool_calls=(ToolCall("time", {"zone": 1}, "c1"),)),
         Turn(Role.TOOL, "noon", tool_call_id="c1"),
     ]
-    assert request.template_arguments == {"tools": [TOOL], "enable_thinking": False}
+    assert request.template_arguments == {"tools": [FULL_TOOL], "enable_thinking": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        ({"seed": -1}, "seed", None),
+        ({"max_tokens": -1}, "max_tokens", 32768),
+        ({"max_tokens": 0}, "max_tokens", 32768),
+        ({"max_completion_tokens": -1}, "max_tokens", 32768),
+        ({"n_predict": -1}, "max_tokens", 32768),
+        ({"top_k": -1}, "top_k", 0),
+        ({"repetition_penalty": 1.5}, "repeat_penalty", 1.5),
+        ({"cache_prompt": True}, "seed", None),
+    ],
+)
+async def test_values_are_taken_as_clients_of_other_servers_mean_them(
+    client: httpx.AsyncClient, running: Program, given: dict[str, Any], name: str, value: object
+):
+    await asked(client, **given)
+    assert getattr(running.engine.requests[-1].sampling, name) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [
+        ("", {}),
+        ("null", {}),
+        ({"zone": 1}, {"zone": 1}),
+        ("{broken", {"input": "{broken"}),
+        ("[1]", {"input": [1]}),
+        ('"noon"', {"input": "noon"}),
+    ],
+)
+async def test_arguments_of_the_history_are_objects(
+    client: httpx.AsyncClient, running: Program, arguments: object, read: object
+):
+    call = {"id": "c1", "type": "function", "function": {"name": "time", "arguments": arguments}}
+    messages = [*QUESTION["messages"], {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "content": "noon"}]
+    await asked(client, messages=messages)
+    assert running.engine.requests[-1].turns[1].tool_calls[0].arguments == read
+
+
+async def test_a_tool_needs_nothing_but_a_name(client: httpx.AsyncClient, running: Program):
+    await asked(client, tools=[{"type": "function", "function": {"name": "time"}}])
+    [tool] = running.engine.requests[-1].template_arguments["tools"]  # type: ignore[misc]
+    assert tool["function"] == {"name": "time", "description": "", "parameters": {"type": "object", "properties": {}}}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -138,14 +190,17 @@ async def test_tool_calls_come_apart_from_the_text(client: httpx.AsyncClient, ru
         response = await client.post(CHAT, json={**QUESTION, "tools": [TOOL], "stream": True})
         choices = [event.data["choices"][0] for event in events_of(response.text)[:-1]]
         text = "".join(choice["delta"].get("content", "") for choice in choices)
-        [call] = [call for choice in choices for call in choice["delta"].get("tool_calls", [])]
+        [call, *more] = [call for choice in choices for call in choice["delta"].get("tool_calls", [])]
+        for piece in more:
+            assert "id" not in piece
+            call["function"]["arguments"] += piece["function"]["arguments"]
         assert call.pop("index") == 0
         reason = choices[-1]["finish_reason"]
     else:
         [choice] = (await asked(client, tools=[TOOL]))["choices"]
         text, [call], reason = choice["message"]["content"], choice["message"]["tool_calls"], choice["finish_reason"]
     assert (text, reason) == ("Let me see.", "tool_calls")
-    assert call.pop("id").startswith("call_")
+    assert re.fullmatch("[A-Za-z0-9]{9}", call.pop("id"))
     assert call == {"type": "function", "function": {"name": "time", "arguments": '{"zone": 1}'}}
 
 
@@ -204,7 +259,10 @@ WRONG: list[tuple[dict[str, Any], str | None, str]] = [
     ),
     ({"temperature": 3}, "temperature", "invalid_value"),
     ({"temperature": "hot"}, "temperature", "invalid_value"),
-    ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content", "missing_required_parameter"),
+    ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "missing_required_parameter"),
+    ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "missing_required_parameter"),
+    ({"max_tokens": -2}, "max_tokens", "invalid_value"),
     ({"n": 99}, "n", "invalid_value"),
     ({"seed": 10**30}, "seed", "invalid_value"),
     ({"logit_bias": {"5": 1000}}, "logit_bias.5", "invalid_value"),

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from playwright.sync_api import Browser, BrowserContext, expect
 
+from localchat_ui.access import AccessDatabase
 from localchat_ui.access.accounts import Accounts
 from tests.access.live import user
 from tests.browser.conftest import DESKTOP, Complaints
@@ -45,7 +46,7 @@ class People:
         visitor = self.stranger(**options)
         # Whoever has logged in before has the cookie of the form.
         visitor.page.context.request.get(f"{self.server.url}/login")
-        secret = with_accounts(self.server, lambda accounts: accounts.log_in(name, PASSWORD))
+        secret = with_accounts(self.server, lambda accounts: accounts.sessions.log_in(name, PASSWORD))
         assert secret
         cookie = {"name": f"localchat_{self.server.port}", "value": secret[1], "url": self.server.url}
         visitor.page.context.add_cookies([cookie])  # type: ignore[list-item]
@@ -53,7 +54,7 @@ class People:
 
     def key(self, name: str) -> dict[str, str]:
         """The headers of a program that acts for somebody."""
-        key = with_accounts(self.server, lambda accounts: accounts.make_key(name))
+        key = with_accounts(self.server, lambda accounts: accounts.api_keys.create(name))
         return {"Authorization": f"Bearer {key}"}
 
     @property
@@ -71,11 +72,8 @@ def with_accounts(server: Server, use: Callable[[Accounts], Awaitable[T]]) -> T:
     """Read or write the accounts from outside, while the program runs."""
 
     async def with_open() -> T:
-        accounts = await Accounts(server.database_url).open()
-        try:
-            return await use(accounts)
-        finally:
-            await accounts.close()
+        async with AccessDatabase(server.database_url) as database:
+            return await use(Accounts(database))
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, with_open()).result()

@@ -145,7 +145,7 @@ class Server:
         """What is stored of a conversation now."""
         return self.stored(lambda store: store.branch(conversation_id))
 
-    def _wait_until_it_answers(self, path: str = "/") -> None:
+    def _wait_until_it_answers(self, path: str = "/favicon.ico") -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             assert self.process is not None

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from localchat_ui.conversation import MessageState
+from tests.library.tiny import write_kind
 
 from .conftest import STEADY, Visit
 from .server import Server, starter
@@ -23,6 +24,9 @@ GEMMA = "gemma-3-270m"
 def server(tmp_path_factory: pytest.TempPathFactory, gemma: Path) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"), *STEADY, "--max-tokens", "100", "--model", starter().name)
     (server.models / gemma.name).symlink_to(gemma)
+    (server.models / "zz-again.gguf").symlink_to(gemma)
+    for name in ("embedding model", "LoRA", "mmproj", "vocabulary"):
+        write_kind(server.models / f"{name}.gguf", name)
     with server:
         yield server
         print(server.output())  # noqa: T201 - shown by pytest when a test fails
@@ -42,7 +46,7 @@ def test_the_dropdown_tells_models_apart(anna: Visitor) -> None:
     anna.model.click()
 
     expect(anna.page.get_by_role("option")).to_have_count(2)
-    for name, details in ((SMOLLM, "135M · Q4_1 · 98 MB · 8k context"), (GEMMA, "Q4_K_M")):
+    for name, details in ((SMOLLM, "135M · Q4_1 · 98 MB · 4k of 8k context"), (GEMMA, "Q4_K_M")):
         option = anna.page.get_by_role("option", name=name)
         expect(option).to_contain_text(details)
     expect(anna.page.get_by_role("option", selected=True)).to_contain_text(SMOLLM)
@@ -107,8 +111,7 @@ def broken(request: pytest.FixtureRequest, server: Server) -> Iterator[Path]:
 def test_a_broken_file_says_why_and_the_old_model_stays(anna: Visitor, server: Server, broken: Path) -> None:
     anna.choose_model(broken.stem)
 
-    expect(anna.alert).to_contain_text(f"{broken.name} could not be loaded: ")
-    expect(anna.alert).not_to_contain_text("gave no reason")
+    expect(anna.alert).to_contain_text(re.compile(rf"{broken.name} is (not a GGUF file|incomplete: it ends)"))
     anna.see_model(SMOLLM)
     anna.ask(SHORT)
     assert anna.reply()

@@ -24,7 +24,7 @@ from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager
 
-MODEL = ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, True, None, is_starter=True)
+MODEL = ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, None, is_starter=True)
 OPTIONS = ChatOptions(system_prompt="Be brief.", temperature=0.3)
 STORY = [f"word{n} " for n in range(300)]
 

@@ -12,22 +12,21 @@ from nicegui.page import page
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
-from localchat_ui.access import User, Visitor, acting_as
-from localchat_ui.access.accounts import Accounts
+from localchat_ui.access import AccessDatabase, User, Visitor, acting_as
 from localchat_ui.access.quotas import Quotas
 from localchat_ui.api.errors import api_error
 from localchat_ui.chat import MAX_WAITING, RefusedError
 from localchat_ui.conversation import ChatOptions, MessageState
 from localchat_ui.engine.base import EngineFigures
 from localchat_ui.engine.scripted import ScriptedEngine
-from localchat_ui.history.belongings import erase
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.user_data import erase
 from localchat_ui.settings import Settings
 
 from .house import MODEL, STORY, House, finished, shown, until
 
 ANNA = Visitor("session", "10.0.0.1", "one", User("anna", "anna"))
-HER_KEY = replace(ANNA, way="key", session_id="two")
+HER_KEY = replace(ANNA, auth_method="key", session_id="two")
 BEN = Visitor("session", "10.0.0.1", "three", User("ben", "ben"))
 
 
@@ -51,10 +50,10 @@ def engine() -> BusyEngine:
 @pytest.fixture
 async def house(tmp_path: Path, engine: BusyEngine) -> AsyncIterator[House]:
     """Each person may have one reply at a time."""
-    accounts = await Accounts(f"sqlite:///{tmp_path / 'chat.sqlite3'}").open()
-    async with House(tmp_path, engine, Quotas(Settings(_env_file=None, generations_per_user=1), accounts)) as house:
-        yield house
-    await accounts.close()
+    async with AccessDatabase(f"sqlite:///{tmp_path / 'chat.sqlite3'}") as database:
+        quotas = Quotas(Settings(_env_file=None, generations_per_user=1), database)
+        async with House(tmp_path, engine, quotas) as house:
+            yield house
 
 
 async def test_a_reply_whose_conversation_is_erased_with_the_account_ends_and_leaves_nothing(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.chat import ChatError, ChatService
-from localchat_ui.conversation import Conversation, Message, MessageState, Role
+from localchat_ui.conversation import Conversation, Message, MessageState, RequestOptions, Role
 from localchat_ui.engine.base import PromptTooLongError
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history import rows
@@ -43,6 +43,37 @@ async def test_stop_keeps_what_was_written(chat: ChatService, engine: ScriptedEn
     assert text
     assert "".join(STORY).startswith(text)
     assert len(text) < len("".join(STORY))
+
+
+async def test_settings_that_are_changed_act_on_the_reply_being_written(
+    chat: ChatService, engine: ScriptedEngine
+) -> None:
+    conversation, reply = await begin_story(chat, engine)
+    options = conversation.options.model_copy(update={"temperature": 1.5, "top_k": 7})
+    await chat.set_options(conversation, options)
+    [(request_id, sampling)] = engine.changes
+    assert request_id == reply.request_id
+    assert (sampling.temperature, sampling.top_k) == (1.5, 7)
+    chat.stop(conversation.id)
+    await finished(reply)
+    assert reply.message.stats is not None
+    assert reply.message.stats.sampling is not None
+    assert reply.message.stats.sampling.temperature == 1.5
+    await chat.set_options(conversation, conversation.options)
+    assert len(engine.changes) == 1, "nothing is being written any more"
+
+
+async def test_settings_leave_a_reply_alone_that_has_its_own(chat: ChatService, engine: ScriptedEngine) -> None:
+    engine.enqueue(*STORY)
+    engine.seconds_per_token = 0.005
+    conversation = chat.new_conversation()
+    reply = await chat.send(conversation, "A story", sampling=RequestOptions(temperature=0))
+    assert reply is not None
+    await until(lambda: reply.message.text)
+    await chat.set_options(conversation, conversation.options.model_copy(update={"temperature": 1.5}))
+    assert not engine.changes
+    chat.stop(conversation.id)
+    await finished(reply)
 
 
 async def test_stop_takes_effect_while_the_model_is_still_loading(empty_house: House) -> None:

@@ -128,7 +128,7 @@ async def test_a_system_prompt_changed_while_the_model_loads_is_for_the_next_rep
     empty_house.engine.may_load.set()  # type: ignore[attr-defined]
     await finished(reply)
     assert turns(empty_house.engine)[0] == ("system", "Be brief.")
-    assert empty_house.engine.requests[0].sampling.temperature == 0.3
+    assert empty_house.engine.requests[0].sampling.temperature == 1.5, "it acts from the next token on"
 
 
 async def test_settings_and_a_first_message_may_arrive_at_once(chat: ChatService) -> None:

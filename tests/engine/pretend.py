@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+import numpy as np
+
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import GenerationRequest
 from localchat_ui.engine.generation import Generation
@@ -42,39 +44,45 @@ class Clock:
 class PretendContext:
     """A KV cache in plain lists. `code_of` may look at the batch, sequence by sequence, and let it fail."""
 
-    can_cut = True
+    can_truncate = True
+    rows_are_independent = True
+    block = 8
 
     def __init__(self, n_batch: int) -> None:
         self.n_batch = n_batch
         self.clock = Clock()
         self.seconds_per_token = 0.001
         self.code_of: Callable[[dict[int, int]], int] = lambda batch: 0
+        # Whether a reply comes out otherwise when others are decoded with it.
+        self.rounds_otherwise_beside_others = False
         self.cache: dict[int, list[int]] = {}
         self.decoded: list[dict[int, int]] = []
         self._batch: list[tuple[int, int]] = []
-        self._rows: dict[int, int] = {}
+        self._logits: dict[int, tuple[int, int]] = {}
+        self._noise = 0
 
-    def add(self, tokens: Sequence[int], *, position: int, sequence: int, wants_logits: bool) -> int:
+    def add(self, tokens: Sequence[int], *, position: int, sequence: int, n_logits: int) -> int:
         held = len(self.cache.setdefault(sequence, [])) + sum(1 for owner, _ in self._batch if owner == sequence)
         assert position == held, f"sequence {sequence} holds {held} tokens and gets one for position {position}"
         assert tokens
         if not self._batch:
-            self._rows.clear()
+            self._logits.clear()
         self._batch += [(sequence, token) for token in tokens]
         assert len(self._batch) <= self.n_batch, "the batch is too large"
-        row = len(self._batch) - 1
-        if wants_logits:
-            self._rows[row] = sequence
-        return row
+        last = len(self._batch) - 1
+        for n in range(n_logits):
+            self._logits[last - n] = sequence, position + len(tokens) - n
+        return last
 
     @property
     def n_pending(self) -> int:
         return len(self._batch)
 
-    def decode(self, n_threads: int) -> int:
+    def decode(self) -> int:
         sizes = {sequence: sum(1 for owner, _ in self._batch if owner == sequence) for sequence, _ in self._batch}
         code = self.code_of(sizes)
         self.clock.now += self.seconds_per_token * self.n_pending
+        self._noise = int(self.rounds_otherwise_beside_others and len(sizes) > 1)
         if code == 0:
             self.decoded.append(sizes)
             for sequence, token in self._batch:
@@ -82,18 +90,38 @@ class PretendContext:
         self._batch.clear()
         return code
 
-    def cut(self, sequence: int, length: int) -> bool:
-        assert self.can_cut or length == 0, "the state of a recurrent model is one lump"
-        del self.cache.setdefault(sequence, [])[length:]
+    def logits(self, row: int) -> np.ndarray:
+        return np.array([self.next_token(row)])
+
+    def truncate(self, sequence: int, length: int) -> bool:
+        held = self.cache.setdefault(sequence, [])
+        if not self.can_truncate and 0 < length < len(held):
+            return False
+        del held[length:]
         return True
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        assert self.can_cut
-        assert not self.cache[target]
-        self.cache[target] = self.cache[source][:length]
+    def save(self, sequence: int, *, checkpoint: bool = False) -> np.ndarray:
+        return np.array(self.cache[sequence])
+
+    def restore(self, sequence: int, state: np.ndarray, *, checkpoint: bool = False) -> bool:
+        self.cache[sequence] = [int(token) for token in state]
+        return True
 
     def next_token(self, row: int) -> int:
-        return next_token(self.cache[self._rows[row]])
+        sequence, length = self._logits[row]
+        return next_token(self.cache[sequence][:length]) + self._noise
+
+
+class PretendLookup:
+    """Guesses right for a while, then wrong; how long follows from the conversation."""
+
+    def guess(self, tokens: Sequence[int], at_most: int) -> list[int]:
+        n_guessed, n_right = sum(tokens) % 5, sum(tokens) % 3
+        guessed = list(islice(tokens_after(tokens), n_guessed))
+        return [token if n < n_right else token + 1 for n, token in enumerate(guessed)][:at_most]
+
+    def learn(self, n_guessed: int, n_right: int, n_tokens: int) -> None:
+        assert 0 <= n_right <= n_guessed
 
 
 class PretendSampler:
@@ -116,11 +144,11 @@ class PretendSampler:
         self.close()
         return changed
 
-    def sample(self, context: PretendContext, row: int) -> int:
+    def sample(self, scores: np.ndarray) -> int:
         assert not self._closed
         if self._fails:
             raise RuntimeError("the sampler broke")
-        return context.next_token(row) + self._bias
+        return int(scores[0]) + self._bias
 
     def close(self) -> None:
         assert not self._closed
@@ -135,8 +163,16 @@ class Request(Collected):
         return getattr(self.wait().events[-1], "message", "")
 
 
-def ask(scheduler: Scheduler, prompt: list[int], *, max_tokens: int = 40, stop: tuple[str, ...] = ()) -> Request:
-    request = Request(GenerationRequest((), RequestOptions(max_tokens=max_tokens), stop))
+def ask(
+    scheduler: Scheduler,
+    prompt: list[int],
+    *,
+    max_tokens: int = 40,
+    stop: tuple[str, ...] = (),
+    deterministic: bool = False,
+) -> Request:
+    options = RequestOptions(max_tokens=max_tokens, deterministic=deterministic)
+    request = Request(GenerationRequest((), options, stop))
     scheduler.add(Generation(request.request, Prompt(prompt, ()), request.emit, request.request.sampling))
     return request
 

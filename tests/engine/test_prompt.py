@@ -347,7 +347,7 @@ def test_when_a_long_conversation_goes_on_its_last_question_and_the_begun_reply_
 
 def test_without_a_message_there_is_nothing_to_answer(plain: FakeModel):
     with pytest.raises(EngineError, match="no message"):
-        build_prompt(plain, [Turn(Role.ASSISTANT, "Hello")], n_ctx=100)
+        build_prompt(plain, [], n_ctx=100)
 
 
 def talk(n: int) -> list[Turn]:

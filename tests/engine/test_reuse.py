@@ -10,18 +10,11 @@ from typing import Any
 import pytest
 
 from localchat_ui.conversation import RequestOptions
-from localchat_ui.engine.base import GenerationFailed, GenerationRequest
-from localchat_ui.engine.context import Context
-from localchat_ui.engine.generation import Generation
-from localchat_ui.engine.llama import Model
-from localchat_ui.engine.prompt import plain_prompt
-from localchat_ui.engine.scheduler import NO_ROOM, Scheduler
-from localchat_ui.engine.threads import ThreadTuner
+from localchat_ui.engine.base import GenerationRequest
+from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
 from tests.engine.tiny import write_mamba
-
-pytestmark = pytest.mark.usefixtures("any_pace")
 
 SYSTEM = "You answer in one short sentence, as an old sailor would."
 LONG = "Read this: " + ", ".join(f"ship {n} has {n * n} sails" for n in range(60)) + ". How many ships are there?"
@@ -39,7 +32,7 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 @contextmanager
 def running(path: Path, *, n_ctx: int = 4096, parallel: int = 2) -> Iterator[LlamaEngine]:
-    engine = LlamaEngine(n_ctx=n_ctx, parallel=parallel, n_threads=1)
+    engine = LlamaEngine(LoadOptions(n_ctx=n_ctx, parallel=parallel, n_threads=1))
     try:
         engine.load(path, lambda share: None)
         yield engine
@@ -55,15 +48,6 @@ def cold(path: Path, *texts: str, **options: Any) -> Collected:
     return reply
 
 
-def begins_like(reply: Collected, other: Collected) -> bool:
-    ids = [token.id for token in other.tokens]
-    return len(ids) > 3 and [token.id for token in reply.tokens][: len(ids)] == ids
-
-
-def reuses(path: Path) -> bool:
-    return path.name != "mamba.gguf"
-
-
 def test_turn_by_turn_with_an_edited_message_and_a_shared_system_prompt(path: Path):
     talks = [
         ("What is a lighthouse?",),
@@ -74,31 +58,33 @@ def test_turn_by_turn_with_an_edited_message_and_a_shared_system_prompt(path: Pa
     ]
     with running(path) as engine:
         warm = [ask(engine, *talk, system=SYSTEM, max_tokens=24).wait() for talk in talks]
-    if reuses(path):
-        assert all(reply.stats.reused_tokens > 10 for reply in warm[1:])
+    assert all(reply.stats.reused_tokens >= 16 for reply in warm[1:])
     for talk, reply in zip(talks, warm, strict=True):
         assert reply.text == cold(path, *talk, system=SYSTEM, max_tokens=24).text
 
 
-def test_a_state_that_cannot_be_cut_is_used_whole(mamba: Path):
-    """A reply that goes on begins with all that the sequence holds; another answer to the same question does not."""
+def test_a_state_that_cannot_be_truncated_is_used_whole_or_from_a_checkpoint(mamba: Path):
+    """A reply that goes on begins with all that the sequence holds, another answer with the state before the end."""
+    options = RequestOptions(temperature=0, max_tokens=5, deterministic=False)
     with running(mamba, parallel=1) as engine:
-        first = ask(engine, "Ahoy", max_tokens=20).wait()
-        [resident] = engine._residents.all()
-        assert not resident.context.can_cut, "llama.cpp said so"
-        held = len(resident.scheduler._pool._sequences[0].tokens)
-        tokens = [*resident.scheduler._pool._sequences[0].tokens, first.tokens[-1].id]
-        further = Collected(GenerationRequest((), RequestOptions(temperature=0, max_tokens=5), prompt=tokens))
+        first = ask(engine, "Ahoy, you there in the rigging", max_tokens=20).wait()
+        [pooled] = engine._pool.all()
+        assert not pooled.context.can_truncate, "llama.cpp said so"
+        [sequence] = pooled.scheduler._pool._sequences
+        held = len(sequence.tokens)
+        tokens = [*sequence.tokens, first.tokens[-1].id]
+        further = Collected(GenerationRequest((), options, prompt=tokens))
         engine.submit(further.request, further.emit)
         assert further.stats.reused_tokens == held
-        assert ask(engine, "Ahoy", max_tokens=20).stats.reused_tokens == 0
+        again = ask(engine, "Ahoy, you there in the rigging", max_tokens=20)
+        assert 0 < again.stats.prompt_tokens - again.stats.reused_tokens <= 16
+        assert again.text == first.text
 
 
 def test_the_same_question_again(path: Path):
     with running(path) as engine:
         first, again = (ask(engine, LONG, max_tokens=24).wait() for _ in range(2))
-    if reuses(path):
-        assert again.stats.reused_tokens == again.stats.prompt_tokens - 1
+    assert again.stats.prompt_tokens - again.stats.reused_tokens <= 32
     assert first.text == again.text == cold(path, LONG, max_tokens=24).text
 
 
@@ -110,11 +96,9 @@ def test_a_beginning_that_is_being_used_is_copied(path: Path):
         assert busy.first_token.wait(60)
         other = ask(engine, "What is a harbour?", system=SYSTEM, max_tokens=24).wait()
         assert not busy.ended.is_set()
-        if reuses(path):
-            assert other.stats.reused_tokens > 10
+        assert other.stats.reused_tokens >= 16
         engine.cancel(busy.request.id)
-    # Beside another reply sums are rounded in another way: sooner or later two tokens are all but equally likely.
-    assert begins_like(other, cold(path, "What is a harbour?", system=SYSTEM, max_tokens=8))
+    assert other.text == cold(path, "What is a harbour?", system=SYSTEM, max_tokens=24).text
 
 
 def test_after_a_stop_while_the_prompt_was_read(path: Path):
@@ -140,85 +124,12 @@ def test_after_a_stop_in_the_middle_of_a_reply(path: Path):
 
 
 def test_a_reply_that_goes_on_is_the_one_that_was_never_broken_off(path: Path):
-    if not reuses(path):
-        pytest.skip("it writes bytes that are no text, which cannot be given back to it")
+    if path.name == "mamba.gguf":
+        return  # it writes bytes that are no text, which cannot be given back to it
     with running(path) as engine:
         question = "Tell me about the sea."
         whole = ask(engine, question, max_tokens=40).wait().text
-        begun = ask(engine, question, max_tokens=15).wait().text
-        rest = ask(engine, question, begun, max_tokens=25)
+        begun = ask(engine, question, max_tokens=9).wait().text
+        rest = ask(engine, question, begun, max_tokens=31)
         assert begun + rest.wait().text == whole
         assert rest.stats.reused_tokens > rest.stats.prompt_tokens - 4
-
-
-# A cache that is really full
-
-
-@pytest.fixture
-def model(smollm: Path) -> Iterator[Model]:
-    model = Model(smollm)
-    yield model
-    model.close()
-
-
-class House:
-    """A scheduler that was promised more cells than its context has."""
-
-    def __init__(self, model: Model, *, n_cells: int) -> None:
-        self.model = model
-        self.context = Context(model, n_cells=n_cells, n_sequences=3, n_batch=512)
-        self.scheduler = Scheduler(model, self.context, ThreadTuner(1), n_ctx=400, n_sequences=3)
-
-    def ask(self, text: str, max_tokens: int) -> Collected:
-        request = GenerationRequest((), RequestOptions(temperature=0, max_tokens=max_tokens))
-        collected = Collected(request)
-        prompt = plain_prompt(self.model, text, n_ctx=400)
-        self.scheduler.add(Generation(request, prompt, collected.emit, request.sampling))
-        return collected
-
-    def run(self) -> None:
-        while self.scheduler.busy:
-            self.scheduler.step()
-
-
-@pytest.fixture
-def house(model: Model) -> Iterator[House]:
-    house = House(model, n_cells=512)
-    yield house
-    house.scheduler.fail_all("the end")
-    house.context.close()
-
-
-def alone(model: Model, text: str, max_tokens: int) -> Collected:
-    house = House(model, n_cells=2048)
-    reply = house.ask(text, max_tokens)
-    house.run()
-    house.context.close()
-    return reply
-
-
-def test_a_full_cache_first_loses_what_was_used_least_recently(house: House, model: Model):
-    texts = [f"{n} ships sailed out to sea. " * 25 for n in (11, 12, 13)]
-    for text in texts[:2]:
-        house.ask(text, 4)
-        house.run()
-    last = house.ask(texts[2], 4)
-    house.run()
-    assert last.text == alone(model, texts[2], 4).text
-    kept = house.ask(texts[1], 4)
-    house.run()
-    assert kept.stats.reused_tokens > 100, "only the oldest had to leave"
-    assert kept.text == alone(model, texts[1], 4).text
-
-
-def test_a_full_cache_ends_the_youngest_and_the_others_go_on(house: House, model: Model):
-    texts = [f"{n} ships sailed out to sea. " * 16 for n in (11, 12, 13)]
-    replies = [house.ask(text, 100) for text in texts]
-    house.run()
-    assert replies[2].events[-1] == GenerationFailed(NO_ROOM)
-    assert [reply.stats.reply_tokens for reply in replies[:2]] == [100, 100]
-    for text, reply in zip(texts[:2], replies[:2], strict=True):
-        assert begins_like(reply, alone(model, text, 10))
-    afterwards = house.ask(texts[2], 10)
-    house.run()
-    assert afterwards.text == alone(model, texts[2], 10).text

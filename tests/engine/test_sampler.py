@@ -6,22 +6,24 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationFailed
-from localchat_ui.engine.context import Context
+from localchat_ui.engine.context import Context, ContextOptions
 from localchat_ui.engine.llama import Model
-from localchat_ui.engine.sampler import log_probabilities
+from localchat_ui.engine.loader import LoadOptions
+from localchat_ui.engine.sampler import Sampler, log_probabilities
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
 
 
 @pytest.fixture(scope="module")
 def engine(smollm: Path) -> Iterator[LlamaEngine]:
-    engine = LlamaEngine(n_ctx=512, parallel=2)
+    engine = LlamaEngine(LoadOptions(n_ctx=512, parallel=2))
     engine.load(smollm, lambda share: None)
     yield engine
     engine.close()
@@ -110,7 +112,7 @@ def test_a_schema_that_is_none_is_refused_before_anything_is_read(engine: LlamaE
 
 def test_a_grammar_that_leaves_no_token_ends_its_request_and_not_the_program(engine: LlamaEngine):
     forbidden = ask(engine, "Hi", max_tokens=1, grammar='root ::= "!"').wait().tokens[0].id
-    end = engine._residents.all()[0].model.tokenize("<|im_end|>")[0]
+    end = engine._pool.all()[0].model.tokenize("<|im_end|>")[0]
     other = ask(engine, "Tell me a story.", max_tokens=20)
     failed = ask(engine, "Hi", grammar='root ::= "!"', logit_bias={forbidden: -math.inf, end: -math.inf}).wait()
     assert isinstance(failed.events[-1], GenerationFailed)
@@ -159,19 +161,45 @@ def test_log_probabilities_are_those_of_the_row_just_sampled(engine: LlamaEngine
 @pytest.mark.parametrize("n_top", [0, 1, 20])
 def test_log_probabilities_are_the_softmax_of_their_row(smollm: Path, n_top: int):
     model = Model(smollm)
-    context = Context(model, n_cells=256, n_sequences=1, n_batch=64)
+    context = Context(model, ContextOptions(n_ctx=256, n_sequences=1, n_batch=64, n_threads=1))
     try:
-        row = context.add(model.tokenize("The capital of France is"), position=0, sequence=0, wants_logits=True)
-        assert context.decode(1) == 0
+        row = context.add(model.tokenize("The capital of France is"), position=0, sequence=0, n_logits=1)
+        assert context.decode() == 0
         scores = context.logits(row).astype(np.float64)
         expected = np.log(np.exp(scores) / np.exp(scores).sum())
         token = int(np.argsort(expected)[-3])
-        logprob, top = log_probabilities(model, context, row, token, n_top)
+        logprob, top = log_probabilities(model, context.logits(row), token, n_top)
         assert logprob == pytest.approx(expected[token], abs=1e-4)
         assert [other.id for other in top] == np.argsort(expected)[::-1][:n_top].tolist()
         assert [other.logprob for other in top] == pytest.approx(np.sort(expected)[::-1][:n_top].tolist(), abs=1e-4)
     finally:
         context.close()
+        model.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0},
+        {"temperature": 0.7},
+        {"temperature": 2, "top_k": 200, "min_p": 0, "top_p": 1},
+        {"temperature": 1, "top_k": 0},
+        {"temperature": 1, "top_k": 5, "typical_p": 0.5, "xtc_probability": 0.5},
+    ],
+)
+def test_looking_at_the_likeliest_tokens_alone_changes_no_choice(smollm: Path, options: dict[str, Any]):
+    """llama.cpp's own way looks at every token of the vocabulary."""
+    model = Model(smollm)
+    random = np.random.default_rng(1)
+    ours, whole = (Sampler(model, RequestOptions(seed=3, **options), [1, 2, 3]) for _ in range(2))
+    try:
+        whole._is_greedy, whole._n_likeliest = False, 0
+        for spread in np.linspace(0.1, 6, 60):
+            scores = (spread * random.standard_normal(model.n_vocab)).astype(np.float32)
+            assert ours.sample(scores) == whole.sample(scores)
+    finally:
+        ours.close()
+        whole.close()
         model.close()
 
 

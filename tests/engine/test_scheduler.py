@@ -9,12 +9,11 @@ import pytest
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine import generation as generation_module
 from localchat_ui.engine import scheduler as scheduler_module
-from localchat_ui.engine.context import NO_KV_SLOT
 from localchat_ui.engine.scheduler import Scheduler
-from localchat_ui.engine.threads import ThreadTuner
 from tests.engine.pretend import (
     N_CTX,
     PretendContext,
+    PretendLookup,
     PretendModel,
     PretendSampler,
     ask,
@@ -48,7 +47,7 @@ def model() -> PretendModel:
 
 @pytest.fixture
 def scheduler(model: PretendModel, context: PretendContext) -> Scheduler:
-    return Scheduler(model, context, ThreadTuner(1), n_ctx=N_CTX, n_sequences=3)
+    return Scheduler(model, context, n_ctx=N_CTX, n_sequences=3)
 
 
 def test_replies_written_together_are_what_they_would_be_alone(scheduler: Scheduler):
@@ -71,92 +70,8 @@ def test_the_end_token_ends_a_reply_and_is_not_shown(scheduler: Scheduler, model
     assert collected.stats.reply_tokens == length
 
 
-def test_a_full_cache_ends_the_youngest_and_the_others_go_on(scheduler: Scheduler, context: PretendContext):
-    requests = [ask(scheduler, [n, 2, 3], max_tokens=30) for n in (10, 11, 12)]
-    fail_once(context, NO_KV_SLOT, when=lambda batch: len(context.decoded) == 10)
-    run(scheduler)
-    assert requests[2].failure.startswith("The context has no room left for this reply.")
-    assert [collected.text for collected in requests[:2]] == [expected([10, 2, 3], 30), expected([11, 2, 3], 30)]
-
-
-def test_a_full_cache_ends_who_still_reads_its_prompt_before_who_writes(scheduler: Scheduler, context: PretendContext):
-    writing = ask(scheduler, [10, 2, 3], max_tokens=30)
-    scheduler.step()
-    reading = ask(scheduler, [11, *range(2, 200)])
-    scheduler.step()
-    fail_once(context, NO_KV_SLOT)
-    run(scheduler)
-    assert reading.failure.startswith("The context has no room left")
-    assert writing.text == expected([10, 2, 3], 30)
-
-
-def test_a_full_cache_spares_the_oldest_even_while_it_reads(scheduler: Scheduler, context: PretendContext):
-    ask(scheduler, [11, 2, 3], max_tokens=5)
-    run(scheduler)
-    long_prompt = [10, *range(2, 900)]
-    older = ask(scheduler, long_prompt, max_tokens=5)
-    scheduler.step()
-    younger = ask(scheduler, [11, 2, 3], max_tokens=30)
-    run(scheduler, until=lambda: len(younger.tokens) == 5)
-    assert not older.tokens, "the younger had read its prompt before and writes already"
-    scheduler._pool.free(N_CTX)
-    fail_once(context, NO_KV_SLOT)
-    run(scheduler)
-    assert older.text == expected(long_prompt, 5)
-    assert younger.failure.startswith("The context has no room left")
-
-
-def test_after_a_full_cache_only_the_batch_that_failed_is_decoded_again(scheduler: Scheduler, context: PretendContext):
-    prompt = [10, *range(2, 400)]
-    older = ask(scheduler, prompt, max_tokens=50)
-    run(scheduler, until=lambda: len(older.tokens) == 10)
-    younger = ask(scheduler, [11, 2, 3], max_tokens=50)
-    scheduler.step()
-    fail_once(context, NO_KV_SLOT)
-    run(scheduler)
-    assert younger.failure
-    assert older.text == expected(prompt, 50)
-    assert sum(sum(sizes.values()) for sizes in context.decoded) < len(prompt) + 50 + 10
-    assert all(progress.read <= progress.total for progress in older.progress)
-
-
-def test_a_recurrent_model_reads_again_after_a_full_cache(scheduler: Scheduler, context: PretendContext):
-    context.can_cut = False
-    prompt = [10, *range(2, 40)]
-    older = ask(scheduler, prompt, max_tokens=100)
-    run(scheduler, until=lambda: len(older.tokens) == 60)
-    younger = ask(scheduler, [11, 2, 3], max_tokens=50)
-    fail_once(context, NO_KV_SLOT)
-    run(scheduler)
-    assert younger.failure
-    assert older.text == expected(prompt, 100)
-    assert all(progress.read <= progress.total for progress in older.progress)
-    again = ask(scheduler, [*prompt, *reply_of(prompt, 100), 7], max_tokens=10)
-    run(scheduler)
-    assert again.text == expected([*prompt, *reply_of(prompt, 100), 7], 10)
-
-
-def test_a_full_cache_first_loses_what_nobody_needs(scheduler: Scheduler, context: PretendContext):
-    ask(scheduler, [9, *range(2, 200)], max_tokens=5)
-    run(scheduler)
-    requests = [ask(scheduler, [n, 2, 3], max_tokens=30) for n in (10, 11)]
-    fail_once(context, NO_KV_SLOT, when=lambda batch: len(batch) == 2)
-    run(scheduler)
-    assert [collected.text for collected in requests] == [expected([n, 2, 3], 30) for n in (10, 11)]
-    again = ask(scheduler, [9, *range(2, 200)], max_tokens=5)
-    run(scheduler)
-    assert again.stats.reused_tokens == 0
-
-
-def test_a_cache_that_stays_full_ends_one_reply_after_the_other(scheduler: Scheduler, context: PretendContext):
-    requests = [ask(scheduler, [n, 2, 3], max_tokens=30) for n in (10, 11, 12)]
-    context.code_of = lambda batch: NO_KV_SLOT
-    run(scheduler)
-    assert all(collected.failure for collected in requests)
-
-
-@pytest.mark.parametrize("code", [2, -1, -3])
-def test_another_failure_ends_all_that_took_part_and_nobody_else(
+@pytest.mark.parametrize("code", [1, 2, -1, -3])
+def test_a_decode_that_fails_ends_all_that_took_part_and_nobody_else(
     code: int, scheduler: Scheduler, context: PretendContext
 ):
     requests = [ask(scheduler, [n, 2, 3], max_tokens=30) for n in (10, 11, 12, 13)]
@@ -206,34 +121,22 @@ def test_a_long_prompt_is_read_beside_running_replies_not_instead_of_them(
     long_prompt = [12, *range(2, 600)]
     reading = ask(scheduler, long_prompt, max_tokens=5)
     run(scheduler, until=lambda: reading.tokens)
-    steps = context.decoded[before:]
-    reader = max(steps[0], key=lambda sequence: steps[0][sequence])
-    for sizes in steps:
-        assert [size for sequence, size in sizes.items() if sequence != reader] == [1, 1]
-        assert sum(sizes.values()) <= context.n_batch
-    assert len(steps) > 15
-    assert max(sizes[reader] for sizes in steps) == 24, "the room that is left is used, in multiples of 8"
+    turns, pieces = context.decoded[before::2], context.decoded[before + 1 :: 2]
+    assert all(list(sizes.values()) == [1, 1] for sizes in turns), "a token for each reply, then a piece of the prompt"
+    assert [sum(sizes.values()) for sizes in pieces[:-1]] == [32] * (len(pieces) - 1)
     run(scheduler)
     assert reading.text == expected(long_prompt, 5)
     assert [collected.text for collected in writing] == [expected([n, 2, 3], 200) for n in (10, 11)]
 
 
-@pytest.mark.parametrize(
-    ("tokens_per_second", "chunk"),
-    [(50, 16), (400, 64), (1000, 128), (2000, 192), (100_000, 512)],
-)
-def test_prompt_chunks_are_as_large_as_a_fraction_of_a_second_allows(
-    tokens_per_second: int, chunk: int, model: PretendModel, context: PretendContext
+def test_two_that_read_beside_more_replies_than_fit_into_a_batch_all_get_on(
+    model: PretendModel, context: PretendContext
 ):
-    context.n_batch = 512
-    context.seconds_per_token = 1 / tokens_per_second
-    scheduler = Scheduler(model, context, ThreadTuner(1), n_ctx=100_000, n_sequences=1)
-    ask(scheduler, list(range(20_000)), max_tokens=1)
-    for _ in range(20):
-        scheduler.step()
-    [size] = context.decoded[-1].values()
-    assert size == chunk
-    scheduler.fail_all("enough")
+    context.seconds_per_token = 1.0
+    scheduler = Scheduler(model, context, n_ctx=N_CTX, n_sequences=20)
+    requests = [ask(scheduler, [n, *range(2, 30)], max_tokens=2) for n in range(20)]
+    run(scheduler)
+    assert [collected.text for collected in requests] == [expected([n, *range(2, 30)], 2) for n in range(20)]
 
 
 def test_two_long_prompts_share_the_batches_without_mixing_up(scheduler: Scheduler):
@@ -247,20 +150,103 @@ def test_a_short_prompt_does_not_wait_for_a_long_one(scheduler: Scheduler, conte
     long = ask(scheduler, [10, *range(2, 900)], max_tokens=5)
     scheduler.step()
     short = ask(scheduler, [11, 2, 3, 4, 5], max_tokens=5)
-    before = len(context.decoded)
-    run(scheduler, until=lambda: short.tokens)
-    assert len(context.decoded) - before == 1
-    assert sum(context.decoded[-1].values()) > context.n_batch - 8, "the long one has the rest"
+    scheduler.step()
+    assert short.tokens
     run(scheduler)
     assert long.text == expected([10, *range(2, 900)], 5)
 
 
-def test_more_readers_than_a_chunk_has_tokens_all_get_on(model: PretendModel, context: PretendContext):
-    context.seconds_per_token = 1.0
-    scheduler = Scheduler(model, context, ThreadTuner(1), n_ctx=N_CTX, n_sequences=20)
-    requests = [ask(scheduler, [n, *range(2, 30)], max_tokens=2) for n in range(20)]
+def test_a_prompt_that_somebody_else_reads_is_read_once(scheduler: Scheduler, context: PretendContext):
+    prompt = [10, *range(2, 500)]
+    first = ask(scheduler, [*prompt, 1], max_tokens=5)
+    scheduler.step()
+    second, other = ask(scheduler, [*prompt, 2], max_tokens=5), ask(scheduler, [7, 8, 9], max_tokens=2)
     run(scheduler)
-    assert [collected.text for collected in requests] == [expected([n, *range(2, 30)], 2) for n in range(20)]
+    assert second.stats.reused_tokens == len(prompt)
+    assert other.stats.reused_tokens == 0
+    assert sum(sum(sizes.values()) for sizes in context.decoded) < len(prompt) + 30
+    assert (first.text, second.text) == (expected([*prompt, 1], 5), expected([*prompt, 2], 5))
+
+
+def test_a_deterministic_prompt_is_read_in_whole_blocks_and_then_the_rest_alone(
+    scheduler: Scheduler, context: PretendContext
+):
+    others = [ask(scheduler, [n, *range(2, 45)], max_tokens=3) for n in (10, 11)]
+    asked = ask(scheduler, [12, *range(2, 45)], max_tokens=3, deterministic=True)
+    run(scheduler)
+    [sequence] = [s for s, held in context.cache.items() if held[0] == 12]
+    pieces = [sizes for sizes in context.decoded if sizes.get(sequence, 1) > 1]
+    assert all(set(sizes) == {sequence} for sizes in pieces), "nobody else is in its batches"
+    *whole, rest = [sizes[sequence] for sizes in pieces]
+    assert rest == 44 % context.block
+    assert all(size % context.block == 0 for size in whole)
+    assert asked.text == expected([12, *range(2, 45)], 3)
+    assert [other.text for other in others] == [expected([n, *range(2, 45)], 3) for n in (10, 11)]
+
+
+def test_a_deterministic_request_reads_again_what_was_written_one_by_one(scheduler: Scheduler):
+    prompt = [10, *range(2, 45)]
+    ask(scheduler, prompt, max_tokens=30, deterministic=True)
+    run(scheduler)
+    next_turn = [*prompt, *reply_of(prompt, 29), 7, 7]
+    exact = ask(scheduler, next_turn, max_tokens=5, deterministic=True)
+    run(scheduler)
+    assert exact.stats.reused_tokens == 40
+    anyhow = ask(scheduler, [*next_turn, 8], max_tokens=5)
+    run(scheduler)
+    assert anyhow.stats.reused_tokens >= len(next_turn)
+
+
+@pytest.mark.parametrize("rounds_otherwise", [True, False])
+def test_a_deterministic_reply_is_computed_alone_only_where_company_changes_it(
+    rounds_otherwise: bool, scheduler: Scheduler, context: PretendContext
+):
+    context.rounds_otherwise_beside_others = rounds_otherwise
+    exact = ask(scheduler, [10, 2, 3], max_tokens=20, deterministic=True)
+    beside = [ask(scheduler, [n, 2, 3], max_tokens=20) for n in (11, 12)]
+    run(scheduler)
+    assert exact.text == expected([10, 2, 3], 20)
+    assert (beside[0].text == expected([11, 2, 3], 20)) is not rounds_otherwise
+    [sequence] = [s for s, held in context.cache.items() if held[0] == 10]
+    alone = [sizes for sizes in context.decoded if sizes == {sequence: 1}]
+    assert (len(alone) > 15) is rounds_otherwise
+
+
+def test_a_gap_between_the_running_is_closed(scheduler: Scheduler, context: PretendContext):
+    first, second, third = (ask(scheduler, [n, 2, 3], max_tokens=m) for n, m in ((10, 100), (11, 5), (12, 100)))
+    run(scheduler, until=lambda: len(first.tokens) == 50)
+    assert set(context.decoded[-1]) == {0, 1}
+    again = ask(scheduler, [11, 2, 3, *reply_of([11, 2, 3], 4), 9], max_tokens=5)
+    run(scheduler)
+    assert again.stats.reused_tokens == 7, "what was in the gap is not lost"
+    assert (first.text, third.text) == (expected([10, 2, 3], 100), expected([12, 2, 3], 100))
+    assert second.stats.reply_tokens == 5
+
+
+def test_guesses_change_nothing_but_the_number_of_decodes(
+    scheduler: Scheduler, context: PretendContext, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(generation_module, "PromptLookup", PretendLookup)
+    asked = [ask(scheduler, [n, 2, 3], max_tokens=60) for n in (10, 11)]
+    run(scheduler)
+    assert [each.text for each in asked] == [expected([n, 2, 3], 60) for n in (10, 11)]
+    assert len(context.decoded) < 110
+    assert any(size > 1 for sizes in context.decoded for size in sizes.values())
+
+
+def test_a_state_that_cannot_be_truncated_is_rolled_back_to_a_checkpoint(scheduler: Scheduler, context: PretendContext):
+    context.can_truncate = False
+    prompt = [10, *range(2, 145)]
+    ask(scheduler, prompt, max_tokens=20)
+    run(scheduler)
+    again = ask(scheduler, prompt, max_tokens=20)
+    run(scheduler)
+    assert again.stats.reused_tokens == len(prompt) - context.block
+    assert again.text == expected(prompt, 20)
+    edited = ask(scheduler, [*prompt[:143], 77, 78], max_tokens=20)
+    run(scheduler)
+    assert edited.stats.reused_tokens >= 96
+    assert edited.text == expected([*prompt[:143], 77, 78], 20)
 
 
 def test_a_prompt_tells_how_far_it_was_read(scheduler: Scheduler):
@@ -282,7 +268,7 @@ def test_a_cancelled_prompt_is_not_read_to_its_end_and_its_place_is_taken(
         scheduler.cancel(collected.request.id)
     run(scheduler)
     assert {collected.stats.finish_reason for collected in requests} == {"cancelled"}
-    assert sum(sum(sizes.values()) for sizes in context.decoded) < 50
+    assert sum(sum(sizes.values()) for sizes in context.decoded) < 150
     assert waiting.text == expected([13, 2], 3)
 
 
@@ -294,8 +280,33 @@ def test_what_a_cancelled_reply_has_read_is_used_again(scheduler: Scheduler):
     run(scheduler)
     again = ask(scheduler, prompt, max_tokens=50)
     run(scheduler)
-    assert again.stats.reused_tokens == len(prompt) - 1
+    assert again.stats.reused_tokens == len(prompt)
     assert again.text == expected(prompt, 50)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_prompt_that_was_read_before_needs_no_decode_for_its_first_token(
+    deterministic: bool, scheduler: Scheduler, context: PretendContext
+):
+    prompt = [10, *range(2, 100)]
+    ask(scheduler, prompt, max_tokens=5, deterministic=deterministic)
+    run(scheduler)
+    n_decoded = len(context.decoded)
+    again = ask(scheduler, prompt, max_tokens=5, deterministic=deterministic)
+    scheduler.step()
+    assert [token.id for token in again.tokens][:1] == reply_of(prompt, 1)
+    run(scheduler)
+    assert again.text == expected(prompt, 5)
+    assert all(sum(sizes.values()) <= 5 for sizes in context.decoded[n_decoded:]), "nothing was read again"
+
+
+def test_a_deterministic_request_trusts_no_scores_that_were_computed_in_company(scheduler: Scheduler):
+    prompt = [10, *range(2, 100)]
+    ask(scheduler, prompt, max_tokens=5)
+    run(scheduler)
+    again = ask(scheduler, prompt, max_tokens=5, deterministic=True)
+    run(scheduler)
+    assert again.stats.reused_tokens < len(prompt)
 
 
 def test_a_system_prompt_that_another_conversation_has_read_is_copied(scheduler: Scheduler, context: PretendContext):

@@ -97,6 +97,34 @@ def test_a_template_without_marks_has_models_that_do_not_think():
     assert split(TextStream(), "<think>Hm</think>Yes", 3) == ("", "<think>Hm</think>Yes")
 
 
+@pytest.mark.parametrize("size", [1, 3, 99])
+@pytest.mark.parametrize(
+    ("written", "thinking", "answer"),
+    [
+        ("</think>\n\nYes.", "", "Yes."),
+        ("<think>\n</think>\nYes </think>.", "", "Yes </think>."),
+        ("</thin air", "", "</thin air"),
+    ],
+)
+def test_an_end_without_its_beginning_is_no_part_of_the_answer(written: str, thinking: str, answer: str, size: int):
+    assert split(TextStream((), THINK), written, size) == (thinking, answer)
+
+
+@pytest.mark.parametrize("size", [1, 3, 99])
+@pytest.mark.parametrize(
+    ("written", "thinking"),
+    [
+        ("<think>Hm.</think><response>Yes.</response>", "Hm."),
+        ("<think>Hm.</think>\n\nYes.", "Hm."),
+        ("<response>Yes.</response>", ""),
+        ("Yes.", ""),
+    ],
+)
+def test_an_answer_may_stand_between_marks_of_its_own(written: str, thinking: str, size: int):
+    marks = marks_in("{{ '<think></think><response></response>' }}")
+    assert split(TextStream((), marks), written, size) == (thinking, "Yes.")
+
+
 def test_a_prompt_may_have_opened_the_marks():
     assert split(TextStream((), THINK, Phase.THINKING), "Hm.</think>\nYes.", 2) == ("Hm.", "Yes.")
 

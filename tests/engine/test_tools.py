@@ -10,6 +10,7 @@ import pytest
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineError, GenerationRequest, NoModelError, PromptTooLongError, ToolCall, Turn
 from localchat_ui.engine.llama import Model
+from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.prompt import build_prompt, plain_prompt
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.test_prompt import FakeModel
@@ -38,7 +39,7 @@ def model(smollm: Path) -> Iterator[Model]:
 
 @pytest.fixture(scope="module")
 def engine(smollm: Path) -> Iterator[LlamaEngine]:
-    engine = LlamaEngine(n_ctx=512, parallel=2)
+    engine = LlamaEngine(LoadOptions(n_ctx=512, parallel=2))
     engine.load(smollm, lambda share: None)
     yield engine
     engine.close()
@@ -60,7 +61,7 @@ def test_a_template_without_tools_gets_them_in_words(model: Model):
     assert '<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich"}}\n</tool_call>' in text
     # Both answers are one turn: roles alternate.
     assert (
-        "<|im_start|>user\n<tool_response>\n21 °C\n</tool_response>\n<tool_response>\nsunny\n</tool_response>" in text
+        "<|im_start|>user\n<tool_response>\n21 °C\n</tool_response>\n\n<tool_response>\nsunny\n</tool_response>" in text
     )
     assert "<|im_start|>tool" not in text
 
@@ -128,7 +129,7 @@ def test_texts_become_vectors_beside_a_running_reply(engine: LlamaEngine):
 
 
 def test_embedding_after_the_end_is_refused(smollm: Path):
-    engine = LlamaEngine(n_ctx=512, parallel=1)
+    engine = LlamaEngine(LoadOptions(n_ctx=512, parallel=1))
     engine.load(smollm, lambda share: None)
     engine.close()
     with pytest.raises(NoModelError):

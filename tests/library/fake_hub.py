@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
+import struct
 import threading
 import time
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BLOCK = 1 << 16
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What one answer of the storage does wrong: another status at once, or something after so many bytes.
+
+    `end` closes the connection in the middle of the body, `reset` lets the other side see ECONNRESET, `stall` sends
+    nothing more and keeps the connection open.
+    """
+
+    after: int = 0
+    then: Literal["end", "reset", "stall"] = "end"
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Large files are answered with a redirect to another origin, as the hub does with its storage."""
+    """Large files are answered with a redirect to another origin, as the hub does with its storage.
+
+    A commit names the files as they were when somebody asked for `main`, whatever becomes of them.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -20,16 +42,18 @@ class FakeHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
+        self.commits: dict[str, dict[str, bytes]] = {}
         self.sha256: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
         self.refusals: dict[str, tuple[int, str]] = {}
-        self.breaks_after: list[int] = []
+        self.faults: list[Fault] = []
         self.seconds_per_block = 0.0
         self.ignores_range = False
         self.is_login_page = False
         self.silent_after = 1_000
         self.awake = threading.Event()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.bytes_sent = 0
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -39,6 +63,13 @@ class FakeHub(ThreadingHTTPServer):
     def ranges(self) -> list[str]:
         """The ranges asked of the storage, in order."""
         return [headers.get("Range", "") for _, path, headers in self.requests if path.startswith("/storage/")]
+
+    def commit(self) -> str:
+        """The name of the files as they are now."""
+        contents = "".join(f"{name} {hashlib.sha256(data).hexdigest()}" for name, data in sorted(self.files.items()))
+        name = hashlib.sha1(contents.encode()).hexdigest()
+        self.commits[name] = dict(self.files)
+        return name
 
     def close(self) -> None:
         self.awake.set()
@@ -64,7 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.is_login_page:
             self._reply(200, {"Content-Length": "0"})
         elif self.path.startswith("/storage/"):
-            self._send_file(self.server.files[self.path.removeprefix("/storage/")])
+            commit, _, name = self.path.removeprefix("/storage/").partition("/")
+            self._send_file(self.server.commits[commit][name])
         else:
             self._resolve()
 
@@ -72,36 +104,53 @@ class _Handler(BaseHTTPRequestHandler):
         repo, _, rest = self.path[1:].partition("/resolve/")
         revision, _, filename = rest.partition("/")
         name = f"{repo}/{filename}"
+        commit = self.server.commit() if revision == "main" else revision
+        files = self.server.commits.get(commit, {})
         if repo in self.server.refusals:
             status, code = self.server.refusals[repo]
             self._reply(status, {"X-Error-Code": code})
-        elif revision not in ("main", COMMIT) or not any(file.startswith(f"{repo}/") for file in self.server.files):
+        elif not any(file.startswith(f"{repo}/") for file in files):
             self._reply(404, {"X-Error-Code": "RepoNotFound"})
-        elif name not in self.server.files:
-            self._reply(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        elif name not in files:
+            self._reply(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
         else:
-            data = self.server.files[name]
+            data = files[name]
             sha256 = self.server.sha256.get(name, hashlib.sha256(data).hexdigest())
             headers = {
-                "X-Repo-Commit": COMMIT,
+                "X-Repo-Commit": commit,
                 "X-Linked-Etag": f'"{sha256}"',
                 "X-Linked-Size": str(self.server.sizes.get(name, len(data))),
-                "Location": f"http://localhost:{self.server.server_port}/storage/{name}",
+                "Location": f"http://localhost:{self.server.server_port}/storage/{commit}/{name}",
             }
             self._reply(302, headers)
 
     def _send_file(self, data: bytes) -> None:
+        fault = self.server.faults.pop(0) if self.server.faults else Fault(after=len(data))
         wanted = self.headers.get("Range", "bytes=0-")
         start = 0 if self.server.ignores_range else int(wanted.removeprefix("bytes=").removesuffix("-"))
-        headers = {"Content-Length": str(len(data) - start), "Content-Range": f"bytes {start}-/{len(data)}"}
+        if fault.status is not None:
+            self._reply(fault.status, fault.headers)
+            return
+        if start >= len(data):
+            self._reply(416, {"Content-Range": f"bytes */{len(data)}"})
+            return
+        which = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        headers = {"Content-Length": str(len(data) - start), "Content-Range": which}
         self._reply(200 if self.server.ignores_range else 206, headers)
-        end = start + self.server.breaks_after.pop(0) if self.server.breaks_after else len(data)
+        end = min(start + fault.after, len(data))
         for at in range(start, end, BLOCK):
             time.sleep(self.server.seconds_per_block)
             try:
                 self.wfile.write(data[at : min(at + BLOCK, end)])
             except OSError:
                 return
+            self.server.bytes_sent += min(BLOCK, end - at)
+        if end < len(data) and fault.then == "stall":
+            self.server.awake.wait(30)
+        elif end < len(data) and fault.then == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            # Closed here, because the server would first say politely that it has nothing more to send.
+            os.close(self.connection.detach())
 
     def _reply(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -12,6 +12,8 @@ import pytest
 
 from localchat_ui.library import scan
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.estimate import Shape
+from localchat_ui.library.kind import Kind
 from localchat_ui.library.model_file import ModelFile
 from tests.library.test_metadata import Child
 
@@ -60,7 +62,7 @@ async def test_a_user_with_two_models_a_broken_one_and_the_starter(
     (models / "google").mkdir()
     (models / "google" / "gemma.gguf").symlink_to(gemma)
     put_beginning(models / "half.gguf", gemma, 1_000_000)
-    catalog = Catalog(models, cache)
+    catalog = Catalog(models, cache, n_ctx=4096)
     assert catalog.models == []
 
     found = await catalog.refresh()
@@ -73,22 +75,23 @@ async def test_a_user_with_two_models_a_broken_one_and_the_starter(
         quantisation="Q4_K_M",
         size_bytes=253_113_024,
         context_length=32768,
-        has_chat_template=False,
         error=None,
         is_starter=False,
-        context_bytes=18432,
+        shape=Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216),
+        kind=Kind.BASE,
+        n_ctx=4096,
     )
     assert (found[1].name, found[1].size_bytes, found[1].parameters) == ("half", 1_000_000, None)
-    assert "half.gguf could not be loaded" in (found[1].error or "")
+    assert (found[1].error or "").startswith("half.gguf is incomplete: it ends in the middle of its")
     assert (found[2].path, found[2].name, found[2].is_starter) == (smollm, "SmolLM2-135M-Instruct", True)
     assert [model.details for model in (found[0], found[2])] == [
-        "268M · Q4_K_M · 253 MB · 32k context",
-        "135M · Q4_1 · 98 MB · 8k context",
+        "base model · 268M · Q4_K_M · 253 MB · 4k of 32k context",
+        "135M · Q4_1 · 98 MB · 4k of 8k context",
     ]
     assert len(found) == 3
 
     (models / "half.gguf").unlink()
-    assert await Catalog(models, cache, probe=NO_CHILD).refresh() == [found[0], found[2]]
+    assert await Catalog(models, cache, n_ctx=4096, probe=NO_CHILD).refresh() == [found[0], found[2]]
 
 
 async def test_a_second_look_needs_no_child(models: Path, cache: Path, child: Child) -> None:
@@ -248,6 +251,40 @@ async def test_a_file_is_tried_once_and_again_only_when_it_changed(models: Path,
     (model,) = await again.refresh()
     assert await again.try_load(model, lambda share: None) is None
     assert child.runs[2:] == ["a.gguf", "--load a.gguf"]
+
+
+@pytest.mark.parametrize("how", ["size", "time", "inode"])
+async def test_a_file_that_was_replaced_behind_the_list_is_tried_again(
+    models: Path, cache: Path, child: Child, how: str
+) -> None:
+    file = put(models / "a.gguf")
+    os.utime(file, ns=(5, 5))
+    catalog = Catalog(models, cache, probe=child.command)
+    (model,) = await catalog.refresh()
+    assert await catalog.try_load(model, lambda share: None) is None
+    new = put(models / "new", size=2 if how == "size" else 1)
+    os.utime(new, ns=(5, 6 if how == "time" else 5))
+    await asyncio.to_thread(new.replace, file)
+    assert await catalog.try_load(model, lambda share: None) is None
+    assert child.runs == ["a.gguf", "--load a.gguf"] * 2
+
+
+async def test_a_file_that_was_replaced_by_a_broken_one_is_not_loaded(models: Path, cache: Path, child: Child) -> None:
+    put(models / "a.gguf")
+    catalog = Catalog(models, cache, probe=child.command)
+    (model,) = await catalog.refresh()
+    assert await catalog.try_load(model, lambda share: None) is None
+    put(models / "a.gguf", size=100)
+    catalog._probe = NO_CHILD
+    assert "could not be read" in (await catalog.try_load(model, lambda share: None) or "")
+
+
+async def test_a_file_that_vanished_is_told_when_it_shall_be_loaded(models: Path, cache: Path, child: Child) -> None:
+    file = put(models / "a.gguf")
+    catalog = Catalog(models, cache, probe=child.command)
+    (model,) = await catalog.refresh()
+    file.unlink()
+    assert await catalog.try_load(model, lambda share: None) == "a.gguf is not there any more."
 
 
 async def test_a_file_that_fails_its_trial_is_tried_again_next_time(models: Path, cache: Path, child: Child) -> None:

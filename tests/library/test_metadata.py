@@ -15,7 +15,13 @@ import pytest
 
 from localchat_ui.library import child as child_module
 from localchat_ui.library import metadata as metadata_module
+from localchat_ui.library.estimate import Shape
+from localchat_ui.library.kind import Kind
 from localchat_ui.library.metadata import Metadata, read_metadata, try_load
+from tests.library.tiny import KINDS, write_kind, write_llama
+
+SMOLLM_SHAPE = Shape(n_vocab=49152, n_embd=576, n_ff=1536, n_head=9, kv_width=11520)
+GEMMA_SHAPE = Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216)
 
 CHILD = """
 import os, pathlib, resource, sys, time
@@ -30,7 +36,8 @@ for file in sys.argv[1:]:
     if stem == "abort": os.abort()
     if stem == "hang": time.sleep(60)
     if stem == "quit": sys.exit(3)
-    print("rubbish" if stem == "rubbish" else '{{"name": "' + stem + '"}}', flush=True)
+    kind = stem if stem in ("base", "embedding", "adapter", "projector", "vocabulary") else "chat"
+    print("rubbish" if stem == "rubbish" else '{{"name": "%s", "kind": "%s"}}' % (stem, kind), flush=True)
 """
 
 
@@ -77,34 +84,67 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 async def test_two_real_models(smollm: Path, gemma: Path) -> None:
     assert await read_metadata([smollm, gemma]) == {
-        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", 134515008, "Q4_1", 8192, True, None, 23040),
-        gemma: Metadata("Gemma 3 270m", 268098176, "Q4_K_M", 32768, False, None, 18432),
+        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", Kind.CHAT, 134515008, "Q4_1", 8192, None, SMOLLM_SHAPE),
+        gemma: Metadata("Gemma 3 270m", Kind.BASE, 268098176, "Q4_K_M", 32768, None, GEMMA_SHAPE),
     }
 
 
 async def test_broken_files_say_what_is_wrong_and_do_not_stop_the_others(tmp_path: Path, smollm: Path) -> None:
     with smollm.open("rb") as file:
-        head = file.read(5_000_000)
+        whole = file.read()
+    head = whole[:5_000_000]
     broken = {
-        "empty.gguf": (b"", "not a GGUF file"),
-        "text.gguf": (b"# Not a model\n" * 100, "not a GGUF file"),
-        "random.gguf": (os.urandom(100_000), "not a GGUF file"),
-        "header-only.gguf": (head[:1000], "header-only.gguf could not be loaded"),
-        "truncated.gguf": (head, "not within the file bounds"),
+        "empty.gguf": (b"", "is empty. Download it again."),
+        "text.gguf": (b"# Not a model\n" * 100, "is not a GGUF file."),
+        "random.gguf": (b"x" + os.urandom(100_000), "is not a GGUF file."),
+        "header-only.gguf": (
+            head[:1000],
+            "is incomplete: it ends in the middle of its description. Download it again.",
+        ),
+        "truncated.gguf": (head, "is incomplete: it ends in the middle of its weights. Download it again."),
+        "last-byte.gguf": (whole[:-1], "is incomplete: it ends in the middle of its weights."),
         "version.gguf": (head[:4] + b"\x63\0\0\0" + head[8:], "version 99"),
-        "größe 模型 🦙.gguf": (b"GGUF", "größe 模型 🦙.gguf could not be loaded"),
-        os.fsdecode(b"caf\xe9.gguf"): (head, "caf?.gguf could not be"),
+        "größe 模型 🦙.gguf": (b"GGUF", "größe 模型 🦙.gguf is incomplete"),
+        os.fsdecode(b"caf\xe9.gguf"): (head, "caf?.gguf is incomplete"),
     }
     for name, (data, _) in broken.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "folder.gguf").mkdir()
-    broken["folder.gguf"] = (b"", "there is no such file")
+    broken["folder.gguf"] = (b"", "folder.gguf could not be read: Is a directory.")
 
     read = await read_metadata([*(tmp_path / name for name in broken), smollm])
 
     for name, (_, message) in broken.items():
         assert message in (read[tmp_path / name].error or ""), name
     assert read[smollm].error is None
+
+
+async def test_every_kind_of_file_is_told_by_what_is_in_it(tmp_path: Path) -> None:
+    files = {write_kind(tmp_path / f"{number}.gguf", name): name for number, name in enumerate(KINDS)}
+    read = await read_metadata(list(files))
+    assert {name: read[file].kind for file, name in files.items()} == {name: kind for name, (_, kind) in KINDS.items()}
+    assert {read[file].error for file in files} == {None}
+
+
+async def test_what_llama_cpp_does_not_know_is_told_in_plain_words(tmp_path: Path) -> None:
+    strange = write_llama(tmp_path / "strange.gguf", architecture="llama99")
+    lacking = write_llama(tmp_path / "lacking.gguf", n_layer=2, more={"{arch}.block_count": 3})
+    read = await read_metadata([strange, lacking])
+    assert "strange.gguf is of a family (“llama99”) that this version of llama.cpp does not know" in (
+        read[strange].error or ""
+    )
+    assert read[lacking].error is None
+    assert (await try_load(lacking, lambda share: None) or "").startswith(
+        "lacking.gguf does not hold what its family of models needs. It is damaged, or made for another version"
+    )
+
+
+async def test_a_split_model_names_the_parts_that_are_missing(tmp_path: Path) -> None:
+    first = write_llama(tmp_path / "big-00001-of-00003.gguf", more={"split.count": 3, "split.no": 0})
+    (tmp_path / "big-00003-of-00003.gguf").touch()
+    assert (await read_metadata([first]))[first].error == (
+        "big-00001-of-00003.gguf is the first of 3 files, and these are not there: big-00002-of-00003.gguf."
+    )
 
 
 async def test_a_model_with_an_unusual_name_is_read(tmp_path: Path, smollm: Path) -> None:
@@ -166,15 +206,14 @@ async def test_a_child_that_does_not_start_is_tried_once(
     assert time.monotonic() - began < 5
 
 
-async def test_what_llama_cpp_prints_is_not_taken_for_an_answer() -> None:
+async def test_what_llama_cpp_prints_is_not_taken_for_an_answer(smollm: Path) -> None:
     noisy = (
         "import os, sys; from localchat_ui.library import probe; read = probe.read_metadata;"
-        "probe.read_metadata = lambda path: [os.write(1, b'noise'), print('noise', flush=True), read(path)];"
+        "probe.read_metadata = lambda path: [os.write(1, b'noise'), print('noise', flush=True), read(path)][2];"
         "probe.main(sys.argv[1:])"
     )
-    path = Path("/absent.gguf")
-    read = await read_metadata([path], (sys.executable, "-c", noisy))
-    assert "there is no such file" in (read[path].error or "")
+    read = await read_metadata([smollm], (sys.executable, "-c", noisy))
+    assert read[smollm].quantisation == "Q4_1"
 
 
 async def test_many_files_are_shared_out_among_children(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +277,7 @@ def short(tmp_path: Path, smollm: Path) -> Path:
 
 async def test_a_file_that_is_cut_off_fails_its_trial(short: Path) -> None:
     error = await try_load(short, lambda share: None)
-    assert "short.gguf could not be loaded: " in (error or "")
+    assert error == "short.gguf is incomplete: it ends in the middle of its weights. Download it again."
 
 
 @pytest.mark.parametrize(

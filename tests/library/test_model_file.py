@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from localchat_ui.library.kind import Kind
 from localchat_ui.library.model_file import ModelFile, readable_context, readable_count, readable_size
 
 
@@ -15,7 +16,6 @@ def model(**changes: object) -> ModelFile:
         "quantisation": "Q4_1",
         "size_bytes": 98_362_432,
         "context_length": 8192,
-        "has_chat_template": True,
         "error": None,
         "is_starter": False,
     }
@@ -24,6 +24,30 @@ def model(**changes: object) -> ModelFile:
 
 def test_details_tell_models_apart() -> None:
     assert model().details == "135M · Q4_1 · 98 MB · 8k context"
+    assert model(kind=Kind.BASE).details == "base model · 135M · Q4_1 · 98 MB · 8k context"
+    assert model(kind=Kind.EMBEDDING).details == "embedding model · 135M · Q4_1 · 98 MB · 8k context"
+
+
+@pytest.mark.parametrize(("n_ctx", "said"), [(4096, "4k of 8k context"), (8192, "8k context"), (0, "8k context")])
+def test_the_context_is_said_as_it_runs(n_ctx: int, said: str) -> None:
+    assert model(n_ctx=n_ctx).details.endswith(f" · {said}")
+
+
+def test_what_cannot_chat_says_what_it_is() -> None:
+    assert model().refusal is None
+    assert model(kind=Kind.BASE).refusal is None
+    assert model(error="smol.gguf is empty.").refusal == "smol.gguf is empty."
+    assert model(kind=Kind.EMBEDDING).refusal == (
+        "smol.gguf is an embedding model, and cannot chat. Choose another file."
+    )
+    for kind in set(Kind) - {Kind.CHAT, Kind.BASE}:
+        assert kind.words in (model(kind=kind).refusal or "")
+
+
+def test_only_models_are_opened_by_llama_cpp() -> None:
+    loadable = {kind for kind in Kind if model(kind=kind).is_loadable}
+    assert loadable == {Kind.CHAT, Kind.BASE, Kind.EMBEDDING, Kind.RERANKER}
+    assert not model(error="it is broken").is_loadable
 
 
 def test_what_is_not_known_is_not_said() -> None:

@@ -41,8 +41,6 @@ def test_what_is_no_model_is_left_out(models: Path) -> None:
         ".cache/huggingface/download/a.gguf",
         "a.gguf.0123456789ab.part",
         "a.gguf.incomplete",
-        "mmproj-model-f16.gguf",
-        "llava-mmproj-f16.gguf",
         "x.gguf/README.md",
     ):
         put(models / name)
@@ -79,8 +77,31 @@ def test_a_split_model_is_one_model(models: Path) -> None:
     put(models / "orphan-00002-of-00003.gguf")
     os.utime(models / "big-00002-of-00003.gguf", ns=(0, 2**62))
     [found] = find_files(models)
-    assert found == FoundFile(models / "big-00001-of-00003.gguf", 60, 2**62)
+    assert (found.path, found.size, found.mtime_ns) == (models / "big-00001-of-00003.gguf", 60, 2**62)
+    assert len(set(found.inodes)) == 3
     assert found.stem == "big"
+
+
+def test_a_file_with_two_names_is_one_model(models: Path, tmp_path: Path) -> None:
+    first = put(models / "a.gguf")
+    (models / "b").mkdir()
+    (models / "b" / "hard.gguf").hardlink_to(first)
+    (models / "soft.gguf").symlink_to(first)
+    outside = put(tmp_path / "outside.gguf")
+    (models / "z.gguf").hardlink_to(outside)
+    assert names(find_files(models, [outside]), models) == ["a.gguf", "z.gguf"]
+
+
+@pytest.mark.parametrize("which", ["00001", "00002"])
+def test_a_file_that_was_replaced_by_one_of_the_same_size_and_time_is_another(models: Path, which: str) -> None:
+    for number in ("00001", "00002"):
+        os.utime(put(models / f"big-{number}-of-00002.gguf"), ns=(5, 5))
+    [before] = find_files(models)
+    os.utime(put(models / "new"), ns=(5, 5))
+    (models / "new").replace(models / f"big-{which}-of-00002.gguf")
+    [after] = find_files(models)
+    assert (before.path, before.size, before.mtime_ns) == (after.path, after.size, after.mtime_ns)
+    assert before != after
 
 
 def test_other_files_come_after_the_folder_and_once(models: Path, tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from tests.access import test_accounts, test_administration, test_belongings, test_quotas
+from tests.access.accounts import test_accounts, test_administration, test_user_data
+from tests.access.accounts.test_administration import access
+from tests.access.accounts.test_user_data import house
 from tests.access.conftest import accounts, door, open_door
-from tests.access.test_administration import guard
-from tests.access.test_belongings import house
-from tests.access.test_quotas import office
+from tests.access.quotas import test_quotas
+from tests.access.quotas.test_quotas import office
 
 from .conftest import collected
 
-__all__ = ["accounts", "door", "guard", "house", "office", "open_door"]
+__all__ = ["access", "accounts", "door", "house", "office", "open_door"]
 
-globals().update(collected(test_accounts, test_administration, test_belongings, test_quotas))
+globals().update(collected(test_accounts, test_administration, test_user_data, test_quotas))

@@ -15,7 +15,7 @@ from nicegui.testing import UserInteraction
 
 from localchat_ui.chat import ChatService
 from localchat_ui.conversation import Conversation
-from localchat_ui.exchange.transfer import MAX_BYTES
+from localchat_ui.exchange import MAX_BYTES
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.search import SearchHit
 from localchat_ui.ui.components import conversation_list

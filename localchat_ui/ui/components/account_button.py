@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from localchat_ui.access import current_visitor
-from localchat_ui.access.guard import Guard
+from localchat_ui.access import AccessControl, current_visitor
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button
-from localchat_ui.ui.desk import path_to
+from localchat_ui.ui.page_layout import path_to
 
 
 class AccountButton:
     """Nothing at all for whoever needed neither an account nor a token to come in."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, access: AccessControl) -> None:
+        self._access = access
         visitor = current_visitor()
-        if visitor is not None and visitor.way == "session":
+        if visitor is not None and visitor.auth_method == "session":
             icon_button(icons.ACCOUNT, "Account").props["href"] = path_to("/account")
-        elif visitor is not None and visitor.way == "token":
+        elif visitor is not None and visitor.auth_method == "token":
             icon_button(icons.LOG_OUT, "Log out", self._log_out)
 
     async def _log_out(self) -> None:
         visitor = current_visitor()
         if visitor is not None:
-            await self._guard.log_out(visitor)
+            await self._access.log_out(visitor)

@@ -7,13 +7,12 @@ from functools import partial
 
 from nicegui import ui
 
-from localchat_ui.access.accounts import LONGEST_LABEL, ApiKey
-from localchat_ui.access.own_account import OwnAccount
+from localchat_ui.access.accounts import MAX_LABEL_LENGTH, ApiKey, OwnAccount
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import icon_button, text_button
 from localchat_ui.ui.dates import day_of
-from localchat_ui.ui.desk import Outcome, copy_button, field, section
+from localchat_ui.ui.page_layout import Outcome, copy_button, field, section
 
 HINT = "For programs that act for you. They send it as “Authorization: Bearer …”."
 
@@ -25,13 +24,13 @@ class ApiKeys:
             self._table = ui.element("div")
             with ui.element("form").classes("fields inline") as form:
                 self._label = field("Label of the new key", autocomplete="off")
-                self._label.props["maxlength"] = LONGEST_LABEL
+                self._label.props["maxlength"] = MAX_LABEL_LENGTH
                 self._label.props["placeholder"] = "laptop, notebook, editor …"
                 text_button("Make a key", primary=True).props("type=submit")
             form.on("submit", self._make, js_handler="(event) => { event.preventDefault(); emit(); }")
             with ui.element("div").classes("new-key").props("role=status") as self._shown:
                 ui.label("This is the new key. Copy it now: it is never shown again.")
-                with ui.element("div").classes("desk-row"):
+                with ui.element("div").classes("page-row"):
                     self._key = ui.html(sanitize=False, tag="code")
                     copy_button(self._key)
                     icon_button(icons.CLOSE, "Dismiss", self._forget)
@@ -44,9 +43,9 @@ class ApiKeys:
         self._table.clear()
         if not keys:
             with self._table:
-                ui.label("You have none yet.").classes("desk-text")
+                ui.label("You have none yet.").classes("page-text")
             return
-        with self._table, ui.element("table").classes("desk-table"):
+        with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
                 for name in ("Label", "Made", "Last used"):
                     ui.html(name, sanitize=False, tag="th")
@@ -71,7 +70,7 @@ class ApiKeys:
     async def _make(self) -> None:
         with self._outcome.telling():
             self._key.set_content("")
-            self._key.set_content(await self._account.make_key(self._label.value or ""))
+            self._key.set_content(await self._account.create_key(self._label.value or ""))
             self._shown.set_visibility(True)
             self._label.set_value("")
             self._draw(await self._account.keys())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from localchat_ui.library.hub import Progress
+from localchat_ui.library.download import Progress
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.model_manager import HOW_TO_ADD, ModelManager, Phase
 from localchat_ui.ui.components.element import text_button
@@ -45,7 +45,7 @@ class DownloadCard:
             self._download.set_text("Retry" if status.error else "Download")
 
     def _has_usable(self) -> bool:
-        return any(not model.error for model in self._models.models)
+        return any(model.refusal is None for model in self._models.models)
 
 
 def progress_text(progress: Progress) -> str:
@@ -54,6 +54,8 @@ def progress_text(progress: Progress) -> str:
         return "Connecting to the hub…"
     if progress.stage == "verifying":
         return "Checking what arrived…"
+    if progress.stage == "waiting":
+        return f"{readable_size(progress.done)} of {readable_size(progress.total)} · connection lost, trying again…"
     parts = [f"{readable_size(progress.done)} of {readable_size(progress.total)}"]
     if progress.speed:
         parts.append(f"{readable_size(progress.speed)}/s")

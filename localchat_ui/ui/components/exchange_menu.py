@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from nicegui import ui
 from nicegui.events import UploadEventArguments
 
 from localchat_ui.chat import ChatService
-from localchat_ui.exchange.transfer import MAX_BYTES
-from localchat_ui.exchange.trees import ImportRefusedError
+from localchat_ui.exchange import EXPORTS, MAX_BYTES, ImportRefusedError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button
 
-MEDIA_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json"}
 TOO_LARGE = f"The file is larger than {MAX_BYTES // 2**20} MB, or not a JSON file. Nothing was imported."
 
 
@@ -56,8 +56,8 @@ class ExchangeMenu:
         self._upload.props("accept=.json").classes("file-chooser")
         self._button = icon_button(icons.EXCHANGE, "Export and import")
         with self._button, ui.menu().props("auto-close anchor='bottom end' self='top end'").classes("exchange"):
-            ui.menu_item("Export all as Markdown", lambda: self.export("md"))
-            ui.menu_item("Export all as JSON", lambda: self.export("json"))
+            for extension, kind in EXPORTS.items():
+                ui.menu_item(f"Export all as {kind.label}", partial(self.export, extension))
             ui.separator()
             # The browser only opens its dialog within the press itself.
             choose = f"() => getElement({self._upload.id}).$refs.qRef.pickFiles()"
@@ -73,7 +73,7 @@ class ExchangeMenu:
             except HistoryError as error:
                 self.notes.complain(str(error))
                 return
-            ui.download.content(text, name, MEDIA_TYPES[extension])
+            ui.download.content(text, name, EXPORTS[extension].media_type)
 
     async def _import(self, event: UploadEventArguments) -> None:
         self._upload.reset()

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from nicegui import ui
 
 from localchat_ui.access import User
-from localchat_ui.access.administration import Administration
+from localchat_ui.access.accounts import Administration
 from localchat_ui.access.quotas import EVERYBODY, Quota
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_button
-from localchat_ui.ui.desk import Outcome, section
+from localchat_ui.ui.page_layout import Outcome, section
 
 HINT = (
     "What stands here outranks the settings file, and holds at once. An empty box leaves it to the next wider rule: "
@@ -27,8 +27,8 @@ MOST = 10**12
 
 
 class LimitsForm:
-    def __init__(self, office: Administration, users: Sequence[User], quotas: Mapping[str, Quota]) -> None:
-        self._office = office
+    def __init__(self, administration: Administration, users: Sequence[User], quotas: Mapping[str, Quota]) -> None:
+        self._administration = administration
         with section("Limits", HINT):
             with ui.element("form").classes("fields") as form:
                 with ui.element("div").classes("field"):
@@ -46,7 +46,7 @@ class LimitsForm:
 
     async def refresh(self) -> None:
         """Others may log in now, or may not any more."""
-        self._take(await self._office.users(), await self._office.quotas())
+        self._take(await self._administration.users(), await self._administration.quotas())
 
     def _take(self, users: Sequence[User], quotas: Mapping[str, Quota]) -> None:
         self._users, self._quotas = {user.id: user for user in users}, quotas
@@ -59,9 +59,9 @@ class LimitsForm:
     def _show(self) -> None:
         """What is set for whom was chosen, and behind it what holds when nothing is."""
         chosen: str = self._who.value
-        wider = self._office.otherwise
+        wider = self._administration.default_quota
         if chosen != EVERYBODY:
-            wider = self._quotas.get(EVERYBODY, Quota()).over(wider)
+            wider = self._quotas.get(EVERYBODY, Quota()).with_defaults(wider)
         for name, value in asdict(self._quotas.get(chosen, Quota())).items():
             box, otherwise = self._boxes[name], asdict(wider)[name]
             box.set_value(value)
@@ -76,7 +76,7 @@ class LimitsForm:
             self._outcome.complain("A limit is a whole number from 0 on.")
             return
         with self._outcome.telling(f"Saved for {user.name if user else 'everybody'}."):
-            await self._office.set_quota(Quota(**values), user)
+            await self._administration.set_quota(Quota(**values), user)
             await self.refresh()
 
 

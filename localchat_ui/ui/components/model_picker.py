@@ -74,7 +74,8 @@ class ModelPicker:
     def _listed(self) -> list[ModelFile]:
         """What was found, and what is in use even if its file has gone."""
         shown = self._models.status.target or self._models.status.model
-        found = sorted(self._models.models, key=lambda model: model.error is not None)
+        found = [model for model in self._models.models if model.error or model.kind.can_chat]
+        found.sort(key=lambda model: model.error is not None)
         return found if shown is None or shown in found else [shown, *found]
 
     def _shown(self) -> str | None:

@@ -8,19 +8,19 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from localchat_ui.access.administration import Administration
+from localchat_ui.access.accounts import Administration
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.model_manager import ModelManager, Phase
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.desk import Outcome, section
+from localchat_ui.ui.page_layout import Outcome, section
 
 LOOK_SECONDS = 2.0
 HINT = "One model answers everybody in the page. Programs may name another, which is loaded beside it."
 
 
 class ModelsTable:
-    def __init__(self, office: Administration, models: ModelManager) -> None:
-        self._office = office
+    def __init__(self, administration: Administration, models: ModelManager) -> None:
+        self._administration = administration
         self._models = models
         self._drawn: object = None
         with section("Models", HINT):
@@ -28,7 +28,7 @@ class ModelsTable:
             self._only_admins = ui.checkbox(
                 "Only administrators change the model in use", value=models.only_admins_choose, on_change=self._restrict
             )
-            with ui.element("div").classes("desk-row"):
+            with ui.element("div").classes("page-row"):
                 text_button("Free memory", self._free)
             self._outcome = Outcome()
         self._draw()
@@ -43,7 +43,7 @@ class ModelsTable:
             return
         self._drawn = shown
         self._table.clear()
-        with self._table, ui.element("table").classes("desk-table"):
+        with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
                 for name in ("Model", "State"):
                     ui.html(name, sanitize=False, tag="th")
@@ -61,7 +61,7 @@ class ModelsTable:
             with ui.element("td"):
                 ui.label(state)
             with ui.element("td").classes("actions-cell"):
-                if not model.error and model != self._in_use:
+                if model.refusal is None and model != self._in_use:
                     button = text_button("Use", partial(self._choose, model))
                     button.props["aria-label"] = f"Use {model.name}"
 
@@ -72,6 +72,8 @@ class ModelsTable:
     def _state(self, model: ModelFile) -> str:
         if model.error:
             return "Cannot be loaded"
+        if not model.kind.can_chat:
+            return "For programs" if model.kind.is_model else "Not for chats"
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:
             return "Loading"
@@ -82,7 +84,7 @@ class ModelsTable:
 
     async def _choose(self, model: ModelFile) -> None:
         with self._outcome.telling():
-            async with self._office.acting("model chosen", model=model.name):
+            async with self._administration.audited("model chosen", model=model.name):
                 self._models.choose(model)
 
     async def _restrict(self, event: ValueChangeEventArguments[Any]) -> None:
@@ -90,10 +92,10 @@ class ModelsTable:
         if only_admins == self._models.only_admins_choose:
             return
         with self._outcome.telling("Saved."):
-            async with self._office.acting("model choice set", only_admins=only_admins):
+            async with self._administration.audited("model choice set", only_admins=only_admins):
                 await self._models.let_only_admins_choose(only_admins)
 
     async def _free(self) -> None:
         with self._outcome.telling("What nobody needs at this moment has left memory."):
-            async with self._office.acting("memory freed"):
+            async with self._administration.audited("memory freed"):
                 await self._models.free_memory()

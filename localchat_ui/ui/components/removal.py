@@ -8,31 +8,31 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from localchat_ui.access import User
-from localchat_ui.access.administration import Administration
+from localchat_ui.access.accounts import Administration
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.desk import Outcome
+from localchat_ui.ui.page_layout import Outcome
 
 ERASE = "erase"
 CHOSEN = "(event) => emit(event.target.value)"
 GONE = "{name} cannot log in any more, and the API keys are worth nothing."
-CHOICE = "There are {belongings}. Choose what becomes of them: what is erased cannot be brought back."
+CHOICE = "There are {user_data}. Choose what becomes of them: what is erased cannot be brought back."
 
 
 class Removal:
     """Stands where it is made; one dialog at a time."""
 
-    def __init__(self, office: Administration, removed: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, administration: Administration, removed: Callable[[str], Awaitable[None]]) -> None:
         """`removed` is called with what came of it, in words."""
-        self._office = office
+        self._administration = administration
         self._removed = removed
         self._place = ui.element("div")
 
     async def ask(self, user: User) -> None:
         """Raises what Administration raises."""
-        belongings = await self._office.belongings(user.name)
-        others = [other.name for other in await self._office.users() if other.id != user.id]
-        choice = "" if belongings else ERASE
+        user_data = await self._administration.user_data(user.name)
+        others = [other.name for other in await self._administration.users() if other.id != user.id]
+        choice = "" if user_data else ERASE
 
         def choose(event: GenericEventArguments) -> None:
             nonlocal choice
@@ -41,7 +41,7 @@ class Removal:
         async def remove() -> None:
             with self._place, outcome.telling():
                 heir = choice.removeprefix("to ") if choice.startswith("to ") else None
-                went = await self._office.remove_user(user.name, give_to=heir, erase=choice == ERASE)
+                went = await self._administration.remove_user(user.name, give_to=heir, erase=choice == ERASE)
                 dialog.close()
                 became = (f"erased: {went}" if heir is None else f"{heir} has {went} more") if went else ""
                 await self._removed(f"{user.name} is gone; {became}." if became else f"{user.name} is gone.")
@@ -51,8 +51,8 @@ class Removal:
             dialog = Dialog(f"Remove {user.name}?", close="Close")
             with dialog.body:
                 ui.label(GONE.format(name=user.name)).classes("dialog-text")
-                if belongings:
-                    ui.label(CHOICE.format(belongings=belongings)).classes("dialog-text")
+                if user_data:
+                    ui.label(CHOICE.format(user_data=user_data)).classes("dialog-text")
                     with ui.element("select").classes("plain-select") as select:
                         select.props["aria-label"] = "What becomes of them"
                         _option("", "Choose…")

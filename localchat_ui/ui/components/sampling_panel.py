@@ -1,4 +1,4 @@
-"""The settings of a conversation: sampling and system prompt. They are kept, and apply from the next reply on."""
+"""The settings of a conversation: sampling, which applies from the next token on, and the system prompt."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class SamplingPanel:
                 for dial in DIALS:
                     self._dial(dial)
                 self._seed()
-                ui.label("Kept with this conversation. Changes apply from the next reply on.").classes("hint")
+                ui.label(
+                    "Kept with this conversation. A reply that is being written follows with its next token."
+                ).classes("hint")
             self._defaults = Defaults(chat.defaults, options=self._options, on_reset=self._reset, on_error=notices.show)
 
     def show(self, conversation: Conversation) -> None:

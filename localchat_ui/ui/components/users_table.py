@@ -8,12 +8,11 @@ from functools import partial
 from nicegui import Event, ui
 
 from localchat_ui.access import User, current_user
-from localchat_ui.access.accounts import SHORTEST_PASSWORD
-from localchat_ui.access.administration import Administration
+from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, Administration
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.removal import Removal
-from localchat_ui.ui.desk import Outcome, field, section
+from localchat_ui.ui.page_layout import Outcome, field, section
 
 HINT = "Nobody sees the conversations of anybody else, administrators neither, until they are given to somebody."
 
@@ -21,26 +20,26 @@ HINT = "Nobody sees the conversations of anybody else, administrators neither, u
 class UsersTable:
     """`changed` fires when there are others than before."""
 
-    def __init__(self, office: Administration, users: Sequence[User]) -> None:
-        self._office = office
+    def __init__(self, administration: Administration, users: Sequence[User]) -> None:
+        self._administration = administration
         self.changed: Event[[]] = Event()
         with section("People", HINT):
             self._table = ui.element("div")
             with ui.element("form").classes("fields inline") as form:
                 self._name = field("Name", autocomplete="off")
-                least = f"At least {SHORTEST_PASSWORD} characters."
+                least = f"At least {MIN_PASSWORD_LENGTH} characters."
                 self._password = field("Password", autocomplete="new-password", secret=True, hint=least)
                 self._is_admin = ui.checkbox("Administrator")
                 text_button("Add", primary=True).props("type=submit")
             form.on("submit", self._add, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
-            self._removal = Removal(office, self._removed)
+            self._removal = Removal(administration, self._removed)
             self._dialog_place = ui.element("div")
         self._draw(users)
 
     def _draw(self, users: Sequence[User]) -> None:
         self._table.clear()
-        with self._table, ui.element("table").classes("desk-table"):
+        with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
                 for name in ("Name", "Role"):
                     ui.html(name, sanitize=False, tag="th")
@@ -71,13 +70,13 @@ class UsersTable:
         return button
 
     async def _refresh(self) -> None:
-        self._draw(await self._office.users())
+        self._draw(await self._administration.users())
         self.changed.emit()
 
     async def _add(self) -> None:
         name = self._name.value or ""
         with self._outcome.telling(f"{name} can log in now."):
-            await self._office.add_user(name, self._password.value or "", is_admin=self._is_admin.value)
+            await self._administration.add_user(name, self._password.value or "", is_admin=self._is_admin.value)
             self._name.set_value("")
             self._password.set_value("")
             self._is_admin.set_value(False)
@@ -86,13 +85,13 @@ class UsersTable:
     async def _switch_role(self, user: User) -> None:
         role = "a plain user" if user.is_admin else "an administrator"
         with self._outcome.telling(f"{user.name} is {role} now."):
-            await self._office.set_admin(user.name, not user.is_admin)
+            await self._administration.set_admin(user.name, not user.is_admin)
             await self._refresh()
 
     def _ask_password(self, user: User) -> None:
         async def save() -> None:
             with outcome.telling():
-                await self._office.set_password(user.name, box.value or "")
+                await self._administration.set_password(user.name, box.value or "")
                 dialog.close()
                 self._outcome.say(f"{user.name} has the new password, and all sessions of {user.name} have ended.")
 

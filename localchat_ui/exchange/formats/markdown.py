@@ -1,0 +1,62 @@
+"""Markdown for people: the branch that is shown of each conversation, with a heading for each message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from localchat_ui.conversation import DEFAULT_SYSTEM_PROMPT, Message, MessageState, Role
+from localchat_ui.exchange.trees import Format, Tree
+
+_STATES = {
+    MessageState.WRITING: "still being written",
+    MessageState.STOPPED: "stopped",
+    MessageState.INTERRUPTED: "interrupted",
+    MessageState.FAILED: "failed",
+}
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^`]*)$")
+
+
+def write(trees: Sequence[Tree]) -> str:
+    return "\n---\n\n".join(_conversation(tree) for tree in trees)
+
+
+def _conversation(tree: Tree) -> str:
+    conversation = tree.conversation
+    title = " ".join(conversation.title.split()) or "Conversation"
+    blocks = [f"# {title}", f"*{conversation.created_at:%Y-%m-%d %H:%M} UTC*"]
+    system_prompt = conversation.options.system_prompt.strip()
+    if system_prompt and system_prompt != DEFAULT_SYSTEM_PROMPT:
+        blocks += ["## System prompt", _closed(system_prompt)]
+    for message in tree.branch:
+        blocks.append(f"## {_name_of(message)}")
+        if message.thinking:
+            thinking = re.sub(r"<(/?(?:details|summary))", r"&lt;\1", _closed(message.thinking), flags=re.IGNORECASE)
+            blocks += ["<details>\n<summary>Thinking</summary>", thinking, "</details>"]
+        if message.text:
+            blocks.append(_closed(message.text))
+        if message.state in _STATES:
+            reason = f": {message.error}" if message.error else ""
+            blocks.append(f"*({_STATES[message.state]}{reason})*")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _name_of(message: Message) -> str:
+    if message.role is Role.USER:
+        return "You"
+    return " ".join((message.model or "").split()) or message.role.value.capitalize()
+
+
+def _closed(text: str) -> str:
+    """The text with its last code block closed, which would otherwise contain all that follows."""
+    fence = ""
+    for line in text.splitlines():
+        found = _FENCE.match(line)
+        if found and not fence:
+            fence = found[1]
+        elif found and found[1].startswith(fence) and not found[2].strip():
+            fence = ""
+    return f"{text.strip(chr(10))}\n{fence}" if fence else text.strip("\n")
+
+
+FORMAT = Format(label="Markdown", extension="md", media_type="text/markdown; charset=utf-8", write=write)

@@ -1,0 +1,72 @@
+"""All that one person has written: when an account goes, it is erased or becomes somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from localchat_ui.conversation import PRESET_NAME_LENGTH
+from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
+
+
+@dataclass(frozen=True)
+class UserData:
+    """How many conversations stand in a person's list, and how many system prompts are saved."""
+
+    conversations: int = 0
+    presets: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.conversations or self.presets)
+
+    def __str__(self) -> str:
+        """In words: `3 conversations and 1 saved prompt`."""
+        numbers = ((self.conversations, "conversation"), (self.presets, "saved prompt"))
+        return " and ".join(f"{n:,} {what}{'s' if n > 1 else ''}" for n, what in numbers if n) or "nothing"
+
+
+async def user_data_of(session: AsyncSession, owner_id: str) -> UserData:
+    said = exists().where(MessageRow.conversation_id == ConversationRow.id, MessageRow.deleted_with.is_(None))
+    theirs = (ConversationRow.owner_id == owner_id, ConversationRow.deleted_at.is_(None), said)
+    presets = select(func.count()).select_from(PresetRow).where(PresetRow.owner_id == owner_id)
+    return UserData(
+        await session.scalar(select(func.count()).select_from(ConversationRow).where(*theirs)) or 0,
+        await session.scalar(presets) or 0,
+    )
+
+
+async def erase(session: AsyncSession, owner_id: str) -> None:
+    """For good, what was never sent and what could still be restored included."""
+    await session.execute(delete(ConversationRow).where(ConversationRow.owner_id == owner_id))
+    await session.execute(delete(PresetRow).where(PresetRow.owner_id == owner_id))
+    await _forget_preferences(session, owner_id)
+
+
+async def hand_over(session: AsyncSession, owner_id: str, name: str, heir_id: str) -> None:
+    """Everything becomes the heir's. A saved prompt whose name the heir has already gets the `name` behind its own."""
+    theirs = update(ConversationRow).where(ConversationRow.owner_id == owner_id)
+    await session.execute(theirs.values(owner_id=heir_id))
+    taken = set(await session.scalars(select(PresetRow.name).where(PresetRow.owner_id == heir_id)))
+    for preset in list(await session.scalars(select(PresetRow.name).where(PresetRow.owner_id == owner_id))):
+        free = next(each for each in _names(preset, name) if each not in taken)
+        taken.add(free)
+        same = update(PresetRow).where(PresetRow.owner_id == owner_id, PresetRow.name == preset)
+        await session.execute(same.values(owner_id=heir_id, name=free))
+    await _forget_preferences(session, owner_id)
+
+
+def _names(preset: str, owner: str) -> Iterator[str]:
+    yield preset
+    for number in count(1):
+        hint = f" ({owner})" if number == 1 else f" ({owner} {number})"
+        hint = hint[:PRESET_NAME_LENGTH]
+        yield preset[: PRESET_NAME_LENGTH - len(hint)] + hint
+
+
+async def _forget_preferences(session: AsyncSession, owner_id: str) -> None:
+    theirs = PreferenceRow.key.endswith(f".{owner_id}", autoescape=True)
+    await session.execute(delete(PreferenceRow).where(theirs))

@@ -1,0 +1,83 @@
+"""What a GGUF file is: most are chat models, and some are things that cannot chat."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from localchat_ui.library.gguf_header import GgufHeader
+
+ENCODERS = {
+    "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert",
+    "gemma-embedding", "llama-embed", "t5encoder",
+}  # fmt: skip
+RANK = 4
+
+
+class Kind(str, Enum):
+    CHAT = "chat"
+    BASE = "base"
+    EMBEDDING = "embedding"
+    RERANKER = "reranker"
+    ADAPTER = "adapter"
+    PROJECTOR = "projector"
+    VOCABULARY = "vocabulary"
+    OTHER = "other"
+
+    @property
+    def words(self) -> str:
+        return _WORDS[self]
+
+    @property
+    def can_chat(self) -> bool:
+        return self in (Kind.CHAT, Kind.BASE)
+
+    @property
+    def is_model(self) -> bool:
+        """Whether llama.cpp can load it by itself."""
+        return self.can_chat or self in (Kind.EMBEDDING, Kind.RERANKER)
+
+
+_WORDS = {
+    Kind.CHAT: "chat model",
+    Kind.BASE: "base model",
+    Kind.EMBEDDING: "embedding model",
+    Kind.RERANKER: "reranker",
+    Kind.ADAPTER: "adapter for another model (LoRA)",
+    Kind.PROJECTOR: "projector of another model (mmproj)",
+    Kind.VOCABULARY: "vocabulary without a model",
+    Kind.OTHER: "file that is not a language model",
+}
+
+
+def kind_of(header: GgufHeader) -> Kind:
+    """Told from the metadata alone. A model without a chat template counts as a base model."""
+    if kind := _without_a_use_of_its_own(header):
+        return kind
+    pooling = header.of_architecture("pooling_type") or 0
+    has_classifier = any(name.split(".")[0] == "cls" for name in header.tensors)
+    if pooling == RANK or has_classifier or header.of_architecture("classifier.output_labels") is not None:
+        return Kind.RERANKER
+    if pooling or header.of_architecture("attention.causal") is False or header.architecture in ENCODERS:
+        return Kind.EMBEDDING
+    return Kind.CHAT if header.values.get("tokenizer.chat_template") else Kind.BASE
+
+
+def _without_a_use_of_its_own(header: GgufHeader) -> Kind | None:
+    values = header.values
+    general = values.get("general.type")
+    kind = None
+    if general == "adapter" or "adapter.type" in values or header.architecture == "controlvector":
+        kind = Kind.ADAPTER
+    elif general == "mmproj" or header.architecture == "clip":
+        kind = Kind.PROJECTOR
+    # The first part of a split model may hold no tensor itself.
+    elif not header.tensors and not values.get("split.tensors.count") and "tokenizer.ggml.tokens" in values:
+        kind = Kind.VOCABULARY
+    elif "tokenizer.ggml.tokens" not in values or header.architecture == "t5" or _is_diffusion(header):
+        kind = Kind.OTHER
+    return kind
+
+
+def _is_diffusion(header: GgufHeader) -> bool:
+    """It writes a text at many places at once, which is nothing that can be streamed."""
+    return any(key.startswith("diffusion.") for key in header.values)
