@@ -40,7 +40,7 @@ SAVING_SECONDS = 10.0
 class RunningReplies:
     """At most one reply in a conversation. Each belongs to whoever asked for it, and is kept however it ends.
 
-    What changes a conversation, a new reply too, happens within `alone` or `changing`.
+    What changes a conversation, a new reply too, happens within `lock` or `lock_idle`.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class RunningReplies:
         self._on_change(conversation.id)
         return reply
 
-    async def go_on(self, conversation: Conversation, message: Message) -> Reply:
+    async def continue_reply(self, conversation: Conversation, message: Message) -> Reply:
         """Write on where this reply ended; raises RefusedError."""
         reply = await self._begin(conversation, message)
         self._on_change(conversation.id)
@@ -133,7 +133,7 @@ class RunningReplies:
         elif reply.work is not None:
             reply.work.cancel()
 
-    async def keep(self, conversation: Conversation) -> Conversation:
+    async def ensure_stored(self, conversation: Conversation) -> Conversation:
         """What is stored of a conversation; a new one is stored now, and so is a reply that could not be when it ended.
 
         Raises HistoryError.
@@ -145,7 +145,7 @@ class RunningReplies:
         return stored or conversation
 
     @asynccontextmanager
-    async def alone(self, conversation_id: str) -> AsyncIterator[None]:
+    async def lock(self, conversation_id: str) -> AsyncIterator[None]:
         """One change at a time in a conversation, however often somebody presses."""
         lock = self._locks.setdefault(conversation_id, asyncio.Lock())
         async with lock:
@@ -156,11 +156,11 @@ class RunningReplies:
             yield
 
     @asynccontextmanager
-    async def changing(self, conversation_id: str) -> AsyncIterator[None]:
+    async def lock_idle(self, conversation_id: str) -> AsyncIterator[None]:
         """A change that cannot be made while a reply is written; raises ChatError."""
         if conversation_id in self._replies and self._replies[conversation_id].message.state is MessageState.WRITING:
             raise ChatError(STILL_WRITING)
-        async with self.alone(conversation_id):
+        async with self.lock(conversation_id):
             if conversation_id in self._replies:
                 raise ChatError(STILL_WRITING)
             yield
@@ -202,7 +202,7 @@ class RunningReplies:
         reply = Reply(message, options or conversation.options, model, sampling)
         self._replies[conversation.id] = reply
         try:
-            await self.keep(conversation)
+            await self.ensure_stored(conversation)
             self._journal.open(message)
             for each in waiting:
                 await self._store.update_message(replace(each, state=MessageState.COMPLETE))
@@ -220,7 +220,7 @@ class RunningReplies:
         # Nobody's page or request says in these tasks for whom they work.
         with acting_as(current_visitor()):
             reply.work = asyncio.create_task(self._generate(reply))
-            reply.task = asyncio.create_task(self._keep(reply, claim))
+            reply.task = asyncio.create_task(self._finish(reply, claim))
         return reply
 
     async def _claim(self) -> Claim | None:
@@ -244,7 +244,7 @@ class RunningReplies:
             await self._models.ready()
         return await self._writer.write(reply)
 
-    async def _keep(self, reply: Reply, claim: Claim | None) -> None:
+    async def _finish(self, reply: Reply, claim: Claim | None) -> None:
         """Wait for the reply to end, however it does, and keep it."""
         message = reply.message
         assert reply.work is not None
@@ -291,7 +291,7 @@ class RunningReplies:
         """Answer what was sent while this reply was written, however it ended, once it is saved."""
         await self._journal.written(reply)
         conversation_id = reply.conversation_id
-        async with self.alone(conversation_id):
+        async with self.lock(conversation_id):
             conversation = await self._store.conversation(conversation_id)
             if conversation is None or conversation_id in self._replies or self._closing:
                 return

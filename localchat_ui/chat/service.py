@@ -150,7 +150,7 @@ class ChatService:
         if not text.strip():
             raise ChatError("The message is empty.")
         question = Message(conversation.id, Role.USER, text.strip("\n"))
-        async with self._replies.alone(conversation.id):
+        async with self._replies.lock(conversation.id):
             writing = self._replies.get(conversation.id) is not None
             if writing and not queue:
                 raise ChatError(STILL_WRITING)
@@ -158,7 +158,7 @@ class ChatService:
             question.parent_id = stored.head_id
             if not writing:
                 return await self._replies.ask(stored, question, model=model, options=options, sampling=sampling)
-            await self._replies.keep(stored)
+            await self._replies.ensure_stored(stored)
             question.state = MessageState.QUEUED
             await self._store.add_message(question)
         self.conversation_changed.emit(conversation.id)
@@ -166,7 +166,7 @@ class ChatService:
 
     async def take_back(self, conversation: Conversation, message_id: str) -> None:
         """Delete a message that still waits for the reply before it; those behind it go on waiting."""
-        async with self._replies.alone(conversation.id):
+        async with self._replies.lock(conversation.id):
             message = await self._store.message(message_id)
             if message is None or message.state is not MessageState.QUEUED:
                 raise ChatError("This message has been sent by now.")
@@ -175,8 +175,8 @@ class ChatService:
 
     async def retry(self, conversation: Conversation) -> Reply:
         """Answer the last question once more; the reply it had stays in the tree."""
-        async with self._replies.changing(conversation.id):
-            stored = await self._replies.keep(conversation)
+        async with self._replies.lock_idle(conversation.id):
+            stored = await self._replies.ensure_stored(conversation)
             messages = await self._store.branch(stored.id)
             question = next((message for message in reversed(messages) if message.role is Role.USER), None)
             if question is None:
@@ -185,7 +185,7 @@ class ChatService:
 
     async def regenerate(self, conversation: Conversation, message_id: str) -> Reply:
         """Answer once more the question that this reply answered, or this question; other versions stay in the tree."""
-        async with self._replies.changing(conversation.id):
+        async with self._replies.lock_idle(conversation.id):
             stored, messages, index = await self._find(conversation, message_id)
             if messages[index].role is Role.ASSISTANT:
                 index -= 1
@@ -197,14 +197,14 @@ class ChatService:
         """Ask differently, in a branch of its own."""
         if not text.strip():
             raise ChatError("The message is empty.")
-        async with self._replies.changing(conversation.id):
+        async with self._replies.lock_idle(conversation.id):
             stored, messages, index = await self._find(conversation, message_id)
             question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=messages[index].parent_id)
             return await self._replies.ask(stored, question)
 
     async def edit_answer(self, conversation: Conversation, message_id: str, text: str) -> None:
         """Put other words into the model's mouth, in a branch of its own."""
-        async with self._replies.changing(conversation.id):
+        async with self._replies.lock_idle(conversation.id):
             stored, messages, index = await self._find(conversation, message_id)
             before = messages[index]
             edited = Message(stored.id, Role.ASSISTANT, text, parent_id=before.parent_id, model=before.model)
@@ -213,12 +213,12 @@ class ChatService:
 
     async def continue_reply(self, conversation: Conversation) -> Reply:
         """Go on with the last reply where it ended."""
-        async with self._replies.changing(conversation.id):
-            stored = await self._replies.keep(conversation)
+        async with self._replies.lock_idle(conversation.id):
+            stored = await self._replies.ensure_stored(conversation)
             messages = await self._store.branch(stored.id)
             if not messages or messages[-1].role is not Role.ASSISTANT:
                 raise ChatError("There is no reply to go on with.")
-            return await self._replies.go_on(stored, messages[-1])
+            return await self._replies.continue_reply(stored, messages[-1])
 
     def stop(self, conversation_id: str) -> None:
         """End the reply being written, if any; what was written stays."""
@@ -228,18 +228,18 @@ class ChatService:
 
     async def select_version(self, conversation: Conversation, message_id: str) -> None:
         """Show the branch through this version, down to where it was last."""
-        async with self._replies.changing(conversation.id):
+        async with self._replies.lock_idle(conversation.id):
             await self._store.select_version(conversation.id, message_id)
         self.conversation_changed.emit(conversation.id)
 
     async def delete_message(self, conversation: Conversation, message_id: str) -> None:
         """Hide a message and what follows it; `restore_message` brings it back for an hour."""
-        async with self._replies.changing(conversation.id):
+        async with self._replies.lock_idle(conversation.id):
             await self._store.delete_message(message_id)
         self._tell_both(conversation.id)
 
     async def restore_message(self, conversation: Conversation, message_id: str) -> None:
-        async with self._replies.changing(conversation.id):
+        async with self._replies.lock_idle(conversation.id):
             await self._store.restore_message(message_id)
         self._tell_both(conversation.id)
 
@@ -253,8 +253,8 @@ class ChatService:
 
     async def set_options(self, conversation: Conversation, options: ChatOptions) -> None:
         """Change the system prompt from the next reply on, and sampling from the next token on."""
-        async with self._replies.alone(conversation.id):
-            await self._replies.keep(conversation)
+        async with self._replies.lock(conversation.id):
+            await self._replies.ensure_stored(conversation)
             await self._store.set_options(conversation.id, options)
         self._replies.change_options(conversation.id, options)
         self.conversation_changed.emit(conversation.id)
@@ -291,7 +291,7 @@ class ChatService:
 
     async def _find(self, conversation: Conversation, message_id: str) -> tuple[Conversation, list[Message], int]:
         """What is stored of a conversation, its branch, and where in it that message is."""
-        stored = await self._replies.keep(conversation)
+        stored = await self._replies.ensure_stored(conversation)
         messages = await self._store.branch(stored.id)
         index = next((index for index, message in enumerate(messages) if message.id == message_id), None)
         if index is None:

@@ -342,6 +342,8 @@ async def test_what_waits_is_answered_however_the_reply_before_ended(
     first = await chat.send(conversation, "A story.")
     await chat.send(conversation, "And then?", queue=True)
     if how == "stopped":
+        assert first
+        await until(lambda: first.n_tokens > 0)
         chat.stop(conversation.id)
     engine.enqueue("Nobody knows.")
     await finished(first)

@@ -14,6 +14,7 @@ from localchat_ui.conversation import ChatOptions, Message, Role, title_of
 from localchat_ui.engine.base import PromptTooLongError
 from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.journal import Journal
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.ui.components import conversation_list
 from tests.test_model_manager import UNREADABLE
@@ -131,18 +132,21 @@ async def test_a_reply_that_fails_at_once_says_why_too(running: Program, monkeyp
         assert "9,999 tokens do not fit." in me.footer()
 
 
-async def test_a_reply_that_could_not_be_saved_says_so(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reply_that_is_not_saved_yet_says_so_until_it_is(
+    running: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise HistoryError("The disk is full.")
 
     running.engine.enqueue("A whole answer.")
     me = await visit(running)
     with monkeypatch.context() as broken:
-        broken.setattr(HistoryStore, "update_message", fail)
+        broken.setattr(Journal, "_write", fail)
         me.say("Hi")
-        await until(lambda: me.alerts)
-    assert "could not be saved: The disk is full." in me.alerts[0]
-    assert "A whole answer." in me.articles[-1][1]
+        await until(lambda: me.articles and "Not saved yet: The disk is full." in me.footer())
+        assert "A whole answer." in me.articles[-1][1]
+    await until(lambda: "Not saved yet" not in me.footer())
+    assert me.alerts == []
 
 
 async def test_a_message_is_given_back_when_it_cannot_be_sent(
