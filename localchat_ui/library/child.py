@@ -31,10 +31,13 @@ class Child:
     async def line(self, seconds: float) -> bytes | None:
         """Its next line; empty at its end, None when it takes too long."""
         assert self._process.stdout
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the line.
+        reading = asyncio.ensure_future(self._process.stdout.readline())
         try:
-            return await asyncio.wait_for(self._process.stdout.readline(), seconds)
-        except asyncio.TimeoutError:
-            return None
+            done, _ = await asyncio.wait([reading], timeout=seconds)
+        finally:
+            reading.cancel()
+        return reading.result() if done else None
 
     async def end(self) -> str:
         """How it ended: a signal's name, or an exit code."""
