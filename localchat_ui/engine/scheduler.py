@@ -33,6 +33,8 @@ NOT_SAMPLED = "Choosing the next token failed. Try again, or reset the settings.
 NOT_APPLIED = "These sampling settings could not be applied. Reset them and try again."
 # So many steps a gap between the running sequences is borne before one is moved into it.
 STEPS_WITH_GAP = 8
+# A draft is a decode of its own: where more replies share one, a row in that is cheaper than a guess.
+MOST_GUESSING = 2
 # A request waits for a prompt that somebody else reads if they share so many tokens.
 WORTH_WAITING = 64
 
@@ -164,8 +166,9 @@ class Scheduler:
     def _writing(self) -> Iterator[Decode]:
         """The next token of every reply: together, but for drafts, and for what has to be computed alone."""
         together: list[Generation] = []
-        for generation in [each for each in self._running if each.n_missing == 1]:
-            if self._context.can_truncate:
+        writing = [generation for generation in self._running if generation.n_missing == 1]
+        for generation in writing:
+            if self._context.can_truncate and len(writing) <= MOST_GUESSING:
                 generation.guess(self._n_ctx)
             if generation.draft:
                 yield [(generation, 1)]
