@@ -48,7 +48,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         configured=settings.model,
         download_name=settings.model_file,
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
-        memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel),
+        memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type),
         is_admin=current_is_admin,
     )
     chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)

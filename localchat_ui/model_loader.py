@@ -46,7 +46,7 @@ class ModelLoader:
                     raise ModelLoadError(error)
 
     def _is_loaded(self, model: ModelFile) -> bool:
-        return model.path in self._engine.figures.models
+        return self._engine.holds(model.path)
 
     async def _check(self, model: ModelFile, on_share: Callable[[float], None]) -> None:
         """Raises ModelLoadError for a file that does not fit, or does not survive its first load in a child process."""

@@ -53,8 +53,8 @@ class TextStream:
         return self._release(self._decoder.decode(piece), final=False)
 
     def finish(self) -> Piece:
-        """What was still held back when the reply ended for another reason."""
-        return self._release(self._decoder.decode(b"", final=True), final=True)
+        """What was still held back when the reply ended for another reason, without a character that is not whole."""
+        return self._release("", final=True)
 
     def _release(self, text: str, *, final: bool) -> Piece:
         if self.stopped:

@@ -29,6 +29,7 @@ import psutil
 from localchat_ui.engine.base import GenerationDone, GenerationRequest
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.llama import Model
+from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 
 def private():
@@ -39,7 +40,7 @@ path, before = Path(sys.argv[1]), private()
 model = Model(path)
 weights = private() - before
 model.close()
-engine, done = LlamaEngine(n_ctx=4096, parallel=4), threading.Event()
+engine, done = LlamaEngine(LoadOptions(n_ctx=4096, parallel=4)), threading.Event()
 engine.load(path, lambda share: None)
 engine.submit(
     GenerationRequest([], prompt=[5] * 2000, sampling=RequestOptions(max_tokens=2)),
