@@ -69,6 +69,18 @@ class Generation:
         room = min(self.sampling.max_tokens - self.n_replied, n_ctx - len(self.tokens)) - 1
         self.draft = [] if self.deterministic or room < 1 else self.lookup.guess(self.tokens, room)
 
+    def add_to(self, context: Context, size: int) -> None:
+        """Put the next `size` tokens that are missing into the batch, and the draft behind them."""
+        sequence = self.sequence
+        assert sequence is not None
+        position = len(sequence.tokens)
+        tokens = [*self.tokens[position : position + size], *self.draft]
+        complete = position + size == len(self.tokens)
+        n_logits = 1 + len(self.draft) if complete else 0
+        row = context.add(tokens, position=position, sequence=sequence.id, n_logits=n_logits)
+        self.row = row if complete else None
+        sequence.tokens += tokens
+
     def advance(self, model: Model, context: Context, n_ctx: int) -> str | None:
         """Take a step on from what was just decoded; returns why the reply is finished, when it is."""
         if self.row is None:

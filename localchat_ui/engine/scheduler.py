@@ -2,6 +2,7 @@
 
 A generation is a growing list of tokens, of which the KV cache holds the first so many. Each step decodes what is
 missing: one token for every reply being written (and what may follow it), then a piece of the prompts being read.
+What is decoded together is the planner's to say (batch_planner.py).
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
-from itertools import groupby
 from typing import TypeVar
-
-import numpy as np
 
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationDone, GenerationFailed, PromptBuilt, Queued
+from localchat_ui.engine.batch_planner import BatchPlanner, Decode, sequence_id
 from localchat_ui.engine.context import Context
 from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.kv_disk_cache import KvDiskCache
@@ -31,16 +30,10 @@ logger = logging.getLogger(__name__)
 NOT_COMPUTED = "The model failed while computing this reply. Try again, or choose another."
 NOT_SAMPLED = "Choosing the next token failed. Try again, or reset the settings."
 NOT_APPLIED = "These sampling settings could not be applied. Reset them and try again."
-# So many steps a gap between the running sequences is borne before one is moved into it.
-STEPS_WITH_GAP = 8
-# A draft is a decode of its own: where more replies share one, a row in that is cheaper than a guess.
-MOST_GUESSING = 2
 # A request waits for a prompt that somebody else reads if they share so many tokens.
 WORTH_WAITING = 64
 
 T = TypeVar("T")
-# What one decode takes: whose tokens, and how many.
-Decode = list[tuple[Generation, int]]
 
 
 class Scheduler:
@@ -54,10 +47,9 @@ class Scheduler:
         self._n_ctx = n_ctx
         self._pool = SequencePool(context, n_sequences, disk)
         self._budget = PrefillBudget(context.block, context.n_batch)
+        self._planner = BatchPlanner(context, self._pool, self._budget, n_ctx)
         self._waiting: deque[Generation] = deque()
         self._running: list[Generation] = []
-        self._steps_with_gap = 0
-        self._independent: dict[tuple[int, ...], bool] = {}
         self.batch_fill = 0.0
 
     def step(self) -> None:
@@ -65,7 +57,7 @@ class Scheduler:
         self._drop_cancelled()
         self._admit()
         self._begin_at_once()
-        for decode in (*self._writing(), *self._reading()):
+        for decode in self._planner.plan(self._running):
             if self._decode(decode):
                 for generation, _ in decode:
                     self._advance(generation)
@@ -163,104 +155,10 @@ class Scheduler:
                 return True
         return False
 
-    def _writing(self) -> Iterator[Decode]:
-        """The next token of every reply: together, but for drafts, and for what has to be computed alone."""
-        together: list[Generation] = []
-        writing = [generation for generation in self._running if generation.n_missing == 1]
-        for generation in writing:
-            if self._context.can_truncate and len(writing) <= MOST_GUESSING:
-                generation.guess(self._n_ctx)
-            if generation.draft:
-                yield [(generation, 1)]
-            else:
-                together.append(generation)
-        self._watch_gap(together)
-        alone = [each for each in together if each.deterministic] if not self._are_independent(together) else []
-        for generation in alone:
-            yield [(generation, 1)]
-        if rest := [each for each in together if each not in alone]:
-            yield [(each, 1) for each in rest]
-
-    def _reading(self) -> Iterator[Decode]:
-        """A piece of every prompt, each its share of the budget, the shortest first."""
-        reading = sorted((g for g in self._running if g.n_missing > 1), key=lambda generation: generation.n_missing)
-        room = self._budget.n_tokens(alone=len(reading) == len(self._running))
-        together: Decode = []
-        for n_before, generation in enumerate(reading):
-            size = self._piece(generation, max(self._context.block, room // (len(reading) - n_before)))
-            room -= size
-            if generation.deterministic:
-                yield [(generation, size)]
-                continue
-            if sum(n for _, n in together) + size > self._context.n_batch:
-                yield together
-                together = []
-            together.append((generation, size))
-        if together:
-            yield together
-
-    def _piece(self, generation: Generation, share: int) -> int:
-        """How many tokens to read of a prompt: whole blocks, and at last what is left.
-
-        That comes alone where every rounding counts, and a reply that was broken off one by one, as it was written.
-        """
-        assert generation.sequence is not None
-        missing, block, position = generation.n_missing, self._context.block, len(generation.sequence.tokens)
-        if generation.deterministic:
-            missing = generation.n_prompt - position
-            if missing <= 0:
-                return 1
-        if not self._context.can_truncate:
-            # The states behind these are kept, for whoever asks the same or goes another way.
-            ends = [(end - 1) // block * block - position for end in (*generation.borders, generation.n_prompt)]
-            share = min([share, *[end for end in ends if end > 0]])
-        if missing > share:
-            return share // block * block or share
-        return missing // block * block or missing if generation.deterministic else missing
-
-    def _are_independent(self, generations: Sequence[Generation]) -> bool:
-        """Whether a reply's next token comes out the same beside these others as it would alone.
-
-        llama.cpp may take another kernel for a batch of another width, and that rounds differently. So it is tried:
-        once for every width, with the replies that are there.
-        """
-        asks = next((each for each in generations if each.deterministic), None)
-        if asks is None or len(generations) == 1:
-            return True
-        if not self._context.rows_are_independent or not self._context.can_truncate:
-            return False
-        widths = _runs(sorted(map(_sequence_id, generations)))
-        if widths not in self._independent:
-            alone = self._try_decode([asks], asks)
-            beside = self._try_decode(generations, asks)
-            same = alone is not None and beside is not None and np.array_equal(alone, beside)
-            logger.debug("replies are independent of one another at widths %s: %s", widths, same)
-            self._independent[widths] = same
-        return self._independent[widths]
-
-    def _try_decode(self, generations: Sequence[Generation], asks: Generation) -> np.ndarray | None:
-        """The scores behind the next token of a reply, decoded with these others; none of it stays."""
-        for generation in sorted(generations, key=_sequence_id):
-            self._add(generation, 1)
-        row = asks.row
-        scores = self._context.logits(row).copy() if self._context.decode() == 0 and row is not None else None
-        for generation in generations:
-            assert generation.sequence is not None
-            self._pool.truncate(generation.sequence, len(generation.sequence.tokens) - 1)
-        return scores
-
-    def _watch_gap(self, generations: Sequence[Generation]) -> None:
-        ids = sorted(map(_sequence_id, generations))
-        has_gap = len(ids) > 1 and ids[-1] - ids[0] >= len(ids)
-        self._steps_with_gap = self._steps_with_gap + 1 if has_gap else 0
-        if self._steps_with_gap > STEPS_WITH_GAP:
-            self._steps_with_gap = 0
-            self._pool.close_gap([each.sequence for each in generations if each.sequence is not None])
-
     def _decode(self, decode: Decode) -> bool:
         """Fill a batch and run it; False when that failed, which ends the requests that are in it."""
-        for generation, size in sorted(decode, key=lambda each: _sequence_id(each[0])):
-            self._add(generation, size)
+        for generation, size in sorted(decode, key=lambda each: sequence_id(each[0])):
+            generation.add_to(self._context, size)
         n_tokens = self._context.n_pending
         if not n_tokens:
             return False
@@ -277,17 +175,6 @@ class Scheduler:
             self._budget.learn(n_tokens, seconds)
             self._after_reading(decode)
         return True
-
-    def _add(self, generation: Generation, size: int) -> None:
-        sequence = generation.sequence
-        assert sequence is not None
-        position = len(sequence.tokens)
-        tokens = [*generation.tokens[position : position + size], *generation.draft]
-        complete = position + size == len(generation.tokens)
-        n_logits = 1 + len(generation.draft) if complete else 0
-        row = self._context.add(tokens, position=position, sequence=sequence.id, n_logits=n_logits)
-        generation.row = row if complete else None
-        sequence.tokens += tokens
 
     def _after_reading(self, decode: Decode) -> None:
         """Note what was read as everybody would read it, and keep states that cannot be had again."""
@@ -346,13 +233,3 @@ def built(prompt: Prompt) -> PromptBuilt:
     return PromptBuilt(
         len(prompt.tokens), prompt.n_dropped, prompt.turn_tokens, prompt.text, prompt.notes, prompt.tool_format
     )
-
-
-def _sequence_id(generation: Generation) -> int:
-    assert generation.sequence is not None
-    return generation.sequence.id
-
-
-def _runs(ids: Sequence[int]) -> tuple[int, ...]:
-    """Lengths of the runs of neighbours in a sorted list: llama.cpp computes each of them as one batch."""
-    return tuple(len(list(run)) for _, run in groupby(enumerate(ids), key=lambda each: each[1] - each[0]))

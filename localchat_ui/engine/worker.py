@@ -48,6 +48,11 @@ class EmbeddingJob:
     embedder: Embedder
     done: Future[list[list[float]]] = field(default_factory=Future)
 
+    def cancel(self) -> None:
+        """Free what it computes in before whoever waits gives the model back."""
+        self.embedder.close()
+        self.done.cancel()
+
 
 class LlamaEngine:
     """Generates with llama.cpp in one thread of its own; see `base.Engine` for what each method promises."""
@@ -76,6 +81,10 @@ class LlamaEngine:
             except BaseException:
                 logger.exception("the engine failed and begins anew")
                 self._end_all(INTERNAL_ERROR)
+        with suppress(Empty):
+            while True:
+                # Who has asked by now waits for an answer, and gets one below.
+                self._inbox.get_nowait()()
         self._end_all(SHUTTING_DOWN)
 
     def _turn(self) -> None:
@@ -90,9 +99,6 @@ class LlamaEngine:
             self._embed_a_batch(self._embeddings.popleft())
 
     def _embed_a_batch(self, job: EmbeddingJob) -> None:
-        if job.done.cancelled():
-            job.embedder.close()
-            return
         try:
             if job.embedder.step():
                 self._embeddings.append(job)
@@ -127,9 +133,7 @@ class LlamaEngine:
         for emit in forgotten:
             _tell(emit, GenerationFailed(reason))
         while self._embeddings:
-            job = self._embeddings.popleft()
-            job.done.cancel()
-            job.embedder.close()
+            self._embeddings.popleft().cancel()
         self._pool.discard_all()
 
     @property
@@ -240,9 +244,9 @@ class LlamaEngine:
         model.scheduler.add(Generation(request, prompt, emit, sampling))
 
     def _cancel(self, request_id: str) -> None:
-        for job in self._embeddings:
-            if job.id == request_id:
-                job.done.cancel()
+        for job in [each for each in self._embeddings if each.id == request_id]:
+            self._embeddings.remove(job)
+            job.cancel()
         self._for_all(lambda scheduler: scheduler.cancel(request_id))
 
     def _for_all(self, action: Callable[[Scheduler], None]) -> None:

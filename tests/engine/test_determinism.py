@@ -14,7 +14,7 @@ import pytest
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
-from tests.engine.tiny import write_mamba
+from tests.engine.tiny import write_lfm2, write_mamba
 
 TALKS = [
     ("What is a lighthouse?",),
@@ -32,7 +32,12 @@ def mamba(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_mamba(tmp_path_factory.mktemp("tiny") / "mamba.gguf")
 
 
-@pytest.fixture(params=["smollm", "gemma", "mamba"])
+@pytest.fixture(scope="session")
+def lfm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lfm2(tmp_path_factory.mktemp("tiny") / "lfm2.gguf")
+
+
+@pytest.fixture(params=["smollm", "gemma", "mamba", "lfm2"])
 def path(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(request.param)
 

@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 from localchat_ui.conversation import Role
+from localchat_ui.engine import embedding as embedding_module
 from localchat_ui.engine import worker as worker_module
 from localchat_ui.engine.base import (
+    EngineError,
     GenerationFailed,
     GenerationRequest,
     ModelLoadError,
@@ -24,7 +26,7 @@ from localchat_ui.engine.base import (
     PromptTooLongError,
     Turn,
 )
-from localchat_ui.engine.loader import LoadOptions
+from localchat_ui.engine.loader import SHUTTING_DOWN, LoadOptions
 from localchat_ui.engine.prompt import Prompt, build_prompt
 from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.thinking import ThinkingMarks
@@ -427,6 +429,48 @@ def test_a_prompt_can_be_looked_at_without_being_read(engine: LlamaEngine):
     assert (
         seen.n_tokens == sum(seen.turn_tokens) == ask(engine, "What is 2 + 2?", system="Be brief.").stats.prompt_tokens
     )
+
+
+def test_embeddings_beside_a_reply_hold_it_up_only_for_a_batch(engine: LlamaEngine):
+    reply = ask(engine, "Tell me a very long story about the sea.", max_tokens=200, grammar="root ::= [a-z ]{800}")
+    assert reply.first_token.wait(30)
+    before = len(reply.tokens)
+    vectors = engine.embed(["A lighthouse stands on a rock. " * 60] * 3).vectors
+    assert not reply.ended.is_set()
+    assert len(reply.tokens) - before >= 9, "a token between any two batches"
+    assert vectors[0] == pytest.approx(vectors[2], abs=1e-6)
+    engine.cancel(reply.request.id)
+
+
+def test_embeddings_of_a_long_text_are_those_of_its_parts_together(engine: LlamaEngine):
+    """A text that is computed in several batches has the vector it would have in one."""
+    text = "The keeper writes the weather into his book. " * 40
+    [whole] = engine.embed([text]).vectors
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding_module, "BATCH", 16)
+        [in_parts] = engine.embed([text]).vectors
+    assert in_parts == pytest.approx(whole, abs=2e-3)
+
+
+def test_embeddings_are_cancelled_by_their_id_and_at_the_end(smollm: Path):
+    with running(n_ctx=1024) as engine:
+        engine.load(smollm, lambda share: None)
+        said: list[str] = []
+
+        def embed() -> None:
+            try:
+                engine.embed(["A lighthouse stands on a rock. " * 100] * 200, request_id="one")
+            except EngineError as error:
+                said.append(str(error))
+
+        for end in (lambda: engine.cancel("one"), engine.close):
+            thread = threading.Thread(target=embed)
+            thread.start()
+            _wait_until(lambda: engine.figures.running == 1)
+            end()
+            thread.join(20)
+            assert not thread.is_alive()
+    assert said == ["The request was cancelled.", SHUTTING_DOWN]
 
 
 def fail_with(error: BaseException) -> Callable[[], NoReturn]:

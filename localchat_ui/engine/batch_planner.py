@@ -1,0 +1,144 @@
+"""What is decoded together: a batch is cheaper than its rows one by one, but not every row may be among others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from localchat_ui.engine.context import Context
+from localchat_ui.engine.generation import Generation
+from localchat_ui.engine.prefill_budget import PrefillBudget
+from localchat_ui.engine.sampler import Scores
+from localchat_ui.engine.sequences import SequencePool
+
+logger = logging.getLogger(__name__)
+
+# So many steps a gap between the running sequences is borne before one is moved into it.
+STEPS_WITH_GAP = 8
+# A draft is a decode of its own: where more replies share one, a row in that is cheaper than a guess.
+MOST_GUESSING = 2
+# What one decode takes: whose tokens, and how many.
+Decode = list[tuple[Generation, int]]
+
+
+class BatchPlanner:
+    """Plans the decodes of a step. Belongs to the engine's thread."""
+
+    def __init__(self, context: Context, pool: SequencePool, budget: PrefillBudget, n_ctx: int) -> None:
+        self._context = context
+        self._pool = pool
+        self._budget = budget
+        self._n_ctx = n_ctx
+        self._steps_with_gap = 0
+        self._independent: dict[tuple[int, ...], bool] = {}
+
+    def plan(self, running: Sequence[Generation]) -> list[Decode]:
+        """The next token of every reply, then a piece of every prompt."""
+        return [*self._writing(running), *self._reading(running)]
+
+    def _writing(self, running: Sequence[Generation]) -> Iterator[Decode]:
+        """The next token of every reply: together, but for drafts, and for what has to be computed alone."""
+        together: list[Generation] = []
+        writing = [generation for generation in running if generation.n_missing == 1]
+        for generation in writing:
+            if self._context.can_truncate and len(writing) <= MOST_GUESSING:
+                generation.guess(self._n_ctx)
+            if generation.draft:
+                yield [(generation, 1)]
+            else:
+                together.append(generation)
+        self._watch_gap(together)
+        alone = [each for each in together if each.deterministic] if not self._are_independent(together) else []
+        for generation in alone:
+            yield [(generation, 1)]
+        if rest := [each for each in together if each not in alone]:
+            yield [(each, 1) for each in rest]
+
+    def _reading(self, running: Sequence[Generation]) -> Iterator[Decode]:
+        """A piece of every prompt, each its share of the budget, the shortest first."""
+        reading = sorted((g for g in running if g.n_missing > 1), key=lambda generation: generation.n_missing)
+        room = self._budget.n_tokens(alone=len(reading) == len(running))
+        together: Decode = []
+        for n_before, generation in enumerate(reading):
+            size = self._piece(generation, max(self._context.block, room // (len(reading) - n_before)))
+            room -= size
+            if generation.deterministic:
+                yield [(generation, size)]
+                continue
+            if sum(n for _, n in together) + size > self._context.n_batch:
+                yield together
+                together = []
+            together.append((generation, size))
+        if together:
+            yield together
+
+    def _piece(self, generation: Generation, share: int) -> int:
+        """How many tokens to read of a prompt: whole blocks, and at last what is left.
+
+        That comes alone where every rounding counts, and a reply that was broken off one by one, as it was written.
+        """
+        assert generation.sequence is not None
+        missing, block, position = generation.n_missing, self._context.block, len(generation.sequence.tokens)
+        if generation.deterministic:
+            missing = generation.n_prompt - position
+            if missing <= 0:
+                return 1
+        if not self._context.can_truncate:
+            # The states behind these are kept, for whoever asks the same or goes another way.
+            ends = [(end - 1) // block * block - position for end in (*generation.borders, generation.n_prompt)]
+            share = min([share, *[end for end in ends if end > 0]])
+        if missing > share:
+            return share // block * block or share
+        return missing // block * block or missing if generation.deterministic else missing
+
+    def _are_independent(self, generations: Sequence[Generation]) -> bool:
+        """Whether a reply's next token comes out the same beside these others as it would alone.
+
+        llama.cpp may take another kernel for a batch of another width, and that rounds differently. So it is tried:
+        once for every width, with the replies that are there.
+        """
+        asks = next((each for each in generations if each.deterministic), None)
+        if asks is None or len(generations) == 1:
+            return True
+        if not self._context.rows_are_independent or not self._context.can_truncate:
+            return False
+        widths = _runs(sorted(map(sequence_id, generations)))
+        if widths not in self._independent:
+            alone = self._try_decode([asks], asks)
+            beside = self._try_decode(generations, asks)
+            same = alone is not None and beside is not None and np.array_equal(alone, beside)
+            logger.debug("replies are independent of one another at widths %s: %s", widths, same)
+            self._independent[widths] = same
+        return self._independent[widths]
+
+    def _try_decode(self, generations: Sequence[Generation], asks: Generation) -> Scores | None:
+        """The scores behind the next token of a reply, decoded with these others; none of it stays."""
+        for generation in sorted(generations, key=sequence_id):
+            generation.add_to(self._context, 1)
+        row = asks.row
+        scores = self._context.logits(row).copy() if self._context.decode() == 0 and row is not None else None
+        for generation in generations:
+            assert generation.sequence is not None
+            self._pool.truncate(generation.sequence, len(generation.sequence.tokens) - 1)
+        return scores
+
+    def _watch_gap(self, generations: Sequence[Generation]) -> None:
+        ids = sorted(map(sequence_id, generations))
+        has_gap = len(ids) > 1 and ids[-1] - ids[0] >= len(ids)
+        self._steps_with_gap = self._steps_with_gap + 1 if has_gap else 0
+        if self._steps_with_gap > STEPS_WITH_GAP:
+            self._steps_with_gap = 0
+            self._pool.close_gap([each.sequence for each in generations if each.sequence is not None])
+
+
+def sequence_id(generation: Generation) -> int:
+    assert generation.sequence is not None
+    return generation.sequence.id
+
+
+def _runs(ids: Sequence[int]) -> tuple[int, ...]:
+    """Lengths of the runs of neighbours in a sorted list: llama.cpp computes each of them as one batch."""
+    return tuple(len(list(run)) for _, run in groupby(enumerate(ids), key=lambda each: each[1] - each[0]))
