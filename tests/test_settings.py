@@ -54,11 +54,16 @@ def test_every_setting_is_a_flag_a_variable_and_a_line_of_the_file(
         "n_ctx": "300",
         "n_batch": "16",
         "model_memory": "1GB",
+        "use_mmap": "false",
+        "use_mlock": "true",
+        "kv_type": "q8_0",
+        "kv_cache_disk": "1GB",
     }
     others |= {"access_token": "0123456789abcdef", "cors_origins": "https://a.example", "root_path": "/chat"}
     others |= {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}
     text = others.get(name, "1" if name != "repeat_penalty" else "2")
-    by_flag = load_settings([f"--{name.replace('_', '-')}", text])
+    flag = f"--{name.replace('_', '-')}"
+    by_flag = load_settings([flag] if Settings.model_fields[name].annotation is bool else [flag, text])
     write_file(folder, **{name.upper(): text})
     by_file = load_settings([])
     write_file(folder)

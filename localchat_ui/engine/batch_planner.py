@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 STEPS_WITH_GAP = 8
 # A draft is a decode of its own: where more replies share one, a row in that is cheaper than a guess.
 MOST_GUESSING = 2
+# So many replies have to come out the same in a decode of one width before it is no longer tried. Where a kernel rounds
+# otherwise, about every second one does not (gemma with AVX512: 4 rows and more).
+ROWS_TO_TRUST = 16
 # What one decode takes: whose tokens, and how many.
 Decode = list[tuple[Generation, int]]
 
@@ -33,14 +37,16 @@ class BatchPlanner:
         self._budget = budget
         self._n_ctx = n_ctx
         self._steps_with_gap = 0
-        self._independent: dict[tuple[int, ...], bool] = {}
+        can_try = context.rows_are_independent and context.can_truncate
+        self._widest = pool.size if can_try else 1
+        self._rows_right: Counter[int] = Counter()
 
     def plan(self, running: Sequence[Generation]) -> list[Decode]:
         """The next token of every reply, then a piece of every prompt."""
         return [*self._writing(running), *self._reading(running)]
 
     def _writing(self, running: Sequence[Generation]) -> Iterator[Decode]:
-        """The next token of every reply: together, but for drafts, and for what has to be computed alone."""
+        """The next token of every reply: together, but for drafts, and for what others would round otherwise."""
         together: list[Generation] = []
         writing = [generation for generation in running if generation.n_missing == 1]
         for generation in writing:
@@ -51,11 +57,8 @@ class BatchPlanner:
             else:
                 together.append(generation)
         self._watch_gap(together)
-        alone = [each for each in together if each.deterministic] if not self._are_independent(together) else []
-        for generation in alone:
-            yield [(generation, 1)]
-        if rest := [each for each in together if each not in alone]:
-            yield [(each, 1) for each in rest]
+        for group in self._independent_groups(sorted(together, key=sequence_id)):
+            yield [(generation, 1) for generation in group]
 
     def _reading(self, running: Sequence[Generation]) -> Iterator[Decode]:
         """A piece of every prompt, each its share of the budget, the shortest first."""
@@ -94,32 +97,51 @@ class BatchPlanner:
             return share // block * block or share
         return missing // block * block or missing if generation.deterministic else missing
 
-    def _are_independent(self, generations: Sequence[Generation]) -> bool:
-        """Whether a reply's next token comes out the same beside these others as it would alone.
+    def _independent_groups(self, generations: Sequence[Generation]) -> list[Sequence[Generation]]:
+        """These in groups, in each of which a reply's next token comes out as it would alone.
 
-        llama.cpp may take another kernel for a batch of another width, and that rounds differently. So it is tried:
-        once for every width, with the replies that are there.
+        llama.cpp may take another kernel for a batch of another width, and that rounds differently, though not always.
+        So it is tried with the replies that are there, until a width has been right so often that it is trusted.
         """
-        asks = next((each for each in generations if each.deterministic), None)
-        if asks is None or len(generations) == 1:
-            return True
-        if not self._context.rows_are_independent or not self._context.can_truncate:
-            return False
-        widths = _runs(sorted(map(sequence_id, generations)))
-        if widths not in self._independent:
-            alone = self._try_decode([asks], asks)
-            beside = self._try_decode(generations, asks)
-            same = alone is not None and beside is not None and np.array_equal(alone, beside)
-            logger.debug("replies are independent of one another at widths %s: %s", widths, same)
-            self._independent[widths] = same
-        return self._independent[widths]
+        deterministic = [each for each in generations if each.deterministic]
+        rest = [each for each in generations if not each.deterministic]
+        while deterministic and self._widest > 1:
+            if len(generations) <= self._widest:
+                groups = [generations]
+            else:
+                slices = range(0, len(deterministic), self._widest)
+                groups = [deterministic[start : start + self._widest] for start in slices]
+                groups += [rest] if rest else []
+            if all(self._is_independent(group) for group in groups):
+                return groups
+        groups = [[each] for each in deterministic]
+        return [*groups, rest] if rest else groups
 
-    def _try_decode(self, generations: Sequence[Generation], asks: Generation) -> Scores | None:
-        """The scores behind the next token of a reply, decoded with these others; none of it stays."""
-        for generation in sorted(generations, key=sequence_id):
+    def _is_independent(self, group: Sequence[Generation]) -> bool:
+        """If not, no decode shall be as wide again."""
+        deterministic = [each for each in group if each.deterministic]
+        widths = {width for width in _runs(list(map(sequence_id, group))) if width > 1}
+        if not deterministic or all(self._rows_right[width] >= ROWS_TO_TRUST for width in widths):
+            return True
+        beside = self._try_decode(group)
+        right = all(
+            np.array_equal(self._try_decode([each]).get(each, ()), beside.get(each, 0)) for each in deterministic
+        )
+        if right:
+            self._rows_right.update(dict.fromkeys(widths, len(deterministic)))
+        else:
+            self._widest = max(widths) - 1
+            logger.debug("replies are independent of one another up to %d in a decode", self._widest)
+        return right
+
+    def _try_decode(self, generations: Sequence[Generation]) -> dict[Generation, Scores]:
+        """The scores behind the next token of each reply, decoded together; none of it stays."""
+        for generation in generations:
             generation.add_to(self._context, 1)
-        row = asks.row
-        scores = self._context.logits(row).copy() if self._context.decode() == 0 and row is not None else None
+        rows = {generation: generation.row for generation in generations if generation.row is not None}
+        scores = {}
+        if self._context.decode() == 0:
+            scores = {generation: self._context.logits(row).copy() for generation, row in rows.items()}
         for generation in generations:
             assert generation.sequence is not None
             self._pool.truncate(generation.sequence, len(generation.sequence.tokens) - 1)

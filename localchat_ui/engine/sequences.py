@@ -88,10 +88,9 @@ class SequencePool:
         """An idle sequence, of which there must be one, whose tokens begin the prompt.
 
         The last token of the prompt is not among them, because it has to be decoded for the scores behind it, unless
-        those were kept. `canonical`
-        takes only what was computed in whole blocks as a prompt is, and one by one what belongs to the reply behind the
-        first `n_prompt`. `seconds_per_token` is what reading costs: what is
-        copied for longer than it would be read for, is read.
+        those were kept. `canonical` takes only what was computed in whole blocks as a prompt is, and one by one what
+        belongs to the reply behind the first `n_prompt`. `seconds_per_token` is what reading costs: what is copied for
+        longer than it would be read for, is read.
         """
         idle = [sequence for sequence in self._sequences if not sequence.busy]
         reusable = {
@@ -127,6 +126,10 @@ class SequencePool:
     @property
     def has_idle(self) -> bool:
         return any(not sequence.busy for sequence in self._sequences)
+
+    @property
+    def size(self) -> int:
+        return len(self._sequences)
 
     @property
     def n_tokens(self) -> int:

@@ -96,16 +96,20 @@ class LlamaEngine:
         for scheduler in busy:
             self._step(scheduler)
         if self._embeddings:
-            self._embed_a_batch(self._embeddings.popleft())
+            self._embed_a_batch(self._embeddings[0])
 
     def _embed_a_batch(self, job: EmbeddingJob) -> None:
+        """Of one job; it stays in the line while it computes, where it is counted, and goes to its end afterwards."""
         try:
             if job.embedder.step():
-                self._embeddings.append(job)
-            else:
-                job.done.set_result(job.embedder.vectors)
+                self._embeddings.rotate(-1)
+                return
         except Exception as error:
+            self._embeddings.popleft()
             job.done.set_exception(error)
+        else:
+            self._embeddings.popleft()
+            job.done.set_result(job.embedder.vectors)
 
     def _take_messages(self, *, wait: bool) -> None:
         """Run what other threads asked for, and close models that are needed no longer."""

@@ -71,7 +71,7 @@ def test_openai_whole_and_streamed_replies_are_the_same(client: openai.OpenAI):
     assert whole.usage is not None
     assert usage.prompt_tokens == whole.usage.prompt_tokens > 10
     assert usage.prompt_tokens_details is not None
-    assert usage.prompt_tokens_details.cached_tokens == usage.prompt_tokens - 1
+    assert usage.prompt_tokens_details.cached_tokens >= usage.prompt_tokens - 1
     assert [card.id for card in client.models.list()] == [MODEL]
 
 

@@ -283,10 +283,10 @@ def test_replies_at_a_time_are_limited_in_the_page_and_the_words_come_back(
     _set_limit(alice, "Replies at a time", "1")
     bob = people.person("bob").open().ask_long()
     other = Visitor(bob.page.context.new_page(), bob.server).open()
-    other.box.fill("A question that must not be lost")
+    other.box.fill(LONG)
     other.box.press("Enter")
     expect(other.alert.filter(has_text="Each person may have 1 reply written at a time")).to_be_visible()
-    expect(other.box).to_have_value("A question that must not be lost")
+    expect(other.box).to_have_value(LONG)
     expect(other.questions).to_have_count(0)
     # The same limit for his programs, in both protocols; and it is his, not Alice's.
     headers = people.key("bob")

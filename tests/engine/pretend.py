@@ -53,8 +53,8 @@ class PretendContext:
         self.clock = Clock()
         self.seconds_per_token = 0.001
         self.code_of: Callable[[dict[int, int]], int] = lambda batch: 0
-        # Whether a reply comes out otherwise when others are decoded with it.
-        self.rounds_otherwise_beside_others = False
+        # A reply comes out otherwise when it is decoded with more others than that.
+        self.widest_independent = 99
         self.cache: dict[int, list[int]] = {}
         self.decoded: list[dict[int, int]] = []
         self._batch: list[tuple[int, int]] = []
@@ -82,7 +82,7 @@ class PretendContext:
         sizes = {sequence: sum(1 for owner, _ in self._batch if owner == sequence) for sequence, _ in self._batch}
         code = self.code_of(sizes)
         self.clock.now += self.seconds_per_token * self.n_pending
-        self._noise = int(self.rounds_otherwise_beside_others and len(sizes) > 1)
+        self._noise = int(len(sizes) > self.widest_independent)
         if code == 0:
             self.decoded.append(sizes)
             for sequence, token in self._batch:

@@ -197,19 +197,27 @@ def test_a_deterministic_request_reads_again_what_was_written_one_by_one(schedul
     assert anyhow.stats.reused_tokens >= len(next_turn)
 
 
-@pytest.mark.parametrize("rounds_otherwise", [True, False])
-def test_a_deterministic_reply_is_computed_alone_only_where_company_changes_it(
-    rounds_otherwise: bool, scheduler: Scheduler, context: PretendContext
+@pytest.mark.parametrize(("widest", "widths"), [(1, {1}), (2, {1, 2}), (3, {3})])
+def test_deterministic_replies_are_decoded_together_as_far_as_company_does_not_change_them(
+    widest: int, widths: set[int], scheduler: Scheduler, context: PretendContext
 ):
-    context.rounds_otherwise_beside_others = rounds_otherwise
-    exact = ask(scheduler, [10, 2, 3], max_tokens=20, deterministic=True)
-    beside = [ask(scheduler, [n, 2, 3], max_tokens=20) for n in (11, 12)]
+    context.widest_independent = widest
+    prompts = [[n, 2, 3] for n in (10, 11, 12)]
+    exact = [ask(scheduler, prompt, max_tokens=40, deterministic=True) for prompt in prompts]
     run(scheduler)
-    assert exact.text == expected([10, 2, 3], 20)
-    assert (beside[0].text == expected([11, 2, 3], 20)) is not rounds_otherwise
-    [sequence] = [s for s, held in context.cache.items() if held[0] == 10]
-    alone = [sizes for sizes in context.decoded if sizes == {sequence: 1}]
-    assert (len(alone) > 15) is rounds_otherwise
+    assert [reply.text for reply in exact] == [expected(prompt, 40) for prompt in prompts]
+    # Once it is known how many may be.
+    assert {len(sizes) for sizes in context.decoded[-12:]} == widths
+
+
+def test_others_do_not_go_one_by_one_because_of_a_deterministic_reply(scheduler: Scheduler, context: PretendContext):
+    context.widest_independent = 1
+    exact = ask(scheduler, [10, 2, 3], max_tokens=40, deterministic=True)
+    others = [ask(scheduler, [n, 2, 3], max_tokens=40) for n in (11, 12)]
+    run(scheduler)
+    assert exact.text == expected([10, 2, 3], 40)
+    assert others[0].text != expected([11, 2, 3], 40), "they do not care"
+    assert {len(sizes) for sizes in context.decoded[-12:]} == {1, 2}
 
 
 def test_a_gap_between_the_running_is_closed(scheduler: Scheduler, context: PretendContext):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import psutil
 import pytest
 
@@ -449,7 +450,8 @@ def test_embeddings_of_a_long_text_are_those_of_its_parts_together(engine: Llama
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding_module, "BATCH", 16)
         [in_parts] = engine.embed([text]).vectors
-    assert in_parts == pytest.approx(whole, abs=2e-3)
+    # Both are of length 1; a batch of another width rounds in another way.
+    assert float(np.dot(in_parts, whole)) > 0.999
 
 
 def test_embeddings_are_cancelled_by_their_id_and_at_the_end(smollm: Path):
