@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from nicegui import App, app
 
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, openai, unanswered
 from localchat_ui.api.backend import Backend
-from localchat_ui.api.metrics import MeteredEngine
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions, supports_gpu
@@ -22,12 +21,16 @@ from localchat_ui.history.maintenance import Maintenance
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
+from localchat_ui.inference import Inference, ModelRegistry
+from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Download
 from localchat_ui.library.fit import MemoryCheck
-from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
 from localchat_ui.ui import account_page, admin_page, chat_page, login_page
+
+if TYPE_CHECKING:
+    from localchat_ui.inference.remote import RemoteServer
 
 logger = logging.getLogger(__name__)
 
@@ -35,34 +38,37 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings, engine: Engine | None = None) -> App:
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
     access = AccessControl(settings)
-    metered = MeteredEngine(engine or _llama(settings), access.quotas.record_usage)
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
     maintenance = Maintenance(store)
     preferences = Preferences(database)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
-    models = ModelManager(
-        metered,
+    memory = None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type)
+    local = LocalBackend(engine or _llama(settings), catalog, memory)
+    remotes = _remotes(settings)
+    inference = Inference(local, {remote.name: remote for remote in remotes}, record_usage=access.quotas.record_usage)
+    models = ModelRegistry(
+        local,
         catalog,
         preferences,
         configured=settings.model,
         download_name=settings.model_file,
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
-        memory=None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type),
+        remotes=remotes,
         is_admin=current_is_admin,
     )
-    chat = ChatService(metered, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
+    chat = ChatService(inference, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
 
-    backend = Backend(metered, models, chat, access.page_sessions.until_access_ends)
+    backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
 
     access.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, access)  # /login, /logout
     chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
-    chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
-    openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
-    health.register(app, metered, metered.metrics)  # /healthz, /metrics
+    chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations
+    openai.register(app, backend, inference.metrics)  # /v1/models, /v1/chat/completions and its like
+    health.register(app, models, inference.metrics)  # /healthz, /metrics
     documentation.register(app)  # /docs, /openapi.json
     unanswered.register(app)  # what else is asked of these
 
@@ -85,7 +91,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         await maintenance.close()
         await chat.close()
         # A load under way gives up when the engine closes, so the models are closed after it.
-        await asyncio.to_thread(metered.close)
+        await local.close()
         await models.close()
         await access.close()
         await database.close()
@@ -118,6 +124,15 @@ def _llama(settings: Settings) -> LlamaEngine:
         memory_budget=settings.model_memory_bytes,
         idle_seconds=60 * settings.model_idle_minutes,
     )
+
+
+def _remotes(settings: Settings) -> list[RemoteServer]:
+    if not settings.engine_list:
+        return []
+    # The client library takes most of a second to import.
+    from localchat_ui.inference.remote import RemoteServer  # noqa: PLC0415
+
+    return [RemoteServer(each) for each in settings.engine_list]
 
 
 def _uses_gpu(settings: Settings) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import platformdirs
 import psutil
 from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from localchat_ui.conversation import ChatOptions
@@ -27,7 +27,25 @@ ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.AS
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}", re.ASCII)
 SHARE = re.compile(r"\d+(\.\d+)?")
+ENGINES_EXAMPLE = '[{"name": "box", "url": "http://192.168.1.9:8000/v1", "key": "secret", "models": ["qwen*"]}]'
+# A key may be in it, which must not be read over somebody's shoulder, or in a log.
+SECRET = ("ENGINES",)
 AMOUNT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>%|MB|GB)", re.IGNORECASE)
+
+
+class EngineSettings(BaseModel):
+    """A server elsewhere that speaks OpenAI's protocol. `models` are patterns of the names of those to list.
+
+    `context_length` in tokens is for servers that do not tell; 0 is unknown.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=40)
+    url: str = Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    key: str = Field("", repr=False)
+    models: list[str] = ["*"]
+    context_length: int = Field(0, ge=0)
 
 
 class Settings(BaseSettings, ChatOptions):
@@ -67,6 +85,7 @@ class Settings(BaseSettings, ChatOptions):
     n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is the model's own")
     n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one for each physical core")
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
+    engines: str = Field("", repr=False, description=f"servers that speak OpenAI's protocol: {ENGINES_EXAMPLE}")
     main_gpu: int | None = Field(None, ge=0, description="the one GPU to use; empty uses all")
     tensor_split: str = Field("", description="share of each GPU, with commas: 3,1; empty lets llama.cpp choose")
     use_mmap: bool | None = Field(None, description="map the model file into memory; empty lets llama.cpp choose")
@@ -182,6 +201,24 @@ class Settings(BaseSettings, ChatOptions):
     def trusted_proxy_list(self) -> list[str]:
         return _items(self.trusted_proxies)
 
+    @field_validator("engines")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        try:
+            engines = ENGINES.validate_json(value or "[]")
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"use a list such as {ENGINES_EXAMPLE}; {place and place + ': '}{first['msg']}") from None
+        names = [engine.name for engine in engines]
+        if len(set(names)) < len(names):
+            raise ValueError("each needs a name of its own")
+        return value
+
+    @property
+    def engine_list(self) -> list[EngineSettings]:
+        return ENGINES.validate_json(self.engines or "[]")
+
     @field_validator("kv_cache_disk")
     @classmethod
     def _amount_of_disk(cls, value: str) -> str:
@@ -225,6 +262,16 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to this host stays on this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    return _is_ip(host.strip("[]")) and ipaddress.ip_address(host.strip("[]")).is_loopback
+
+
+ENGINES = TypeAdapter(list[EngineSettings])
 
 
 class BadSettingError(Exception):
@@ -275,7 +322,8 @@ def _explain(error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{name} is not a setting{_did_you_mean(name.removeprefix(PREFIX))}"
     reason = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name}={error['input']!r} is not allowed: {reason}"
+    value = "…" if name.removeprefix(PREFIX) in SECRET else repr(error["input"])
+    return f"{name}={value} is not allowed: {reason}"
 
 
 def _explain_flag(message: str) -> str:

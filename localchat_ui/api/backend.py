@@ -5,43 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from localchat_ui.api.closing import Closing
-from localchat_ui.api.errors import RETRY_SECONDS, SERVER, ApiError, access_ended, api_error, no_model, shutting_down
+from localchat_ui.api.errors import ApiError, access_ended, api_error, no_model, shutting_down
 from localchat_ui.api.routes import cancel
-from localchat_ui.chat import MAX_WAITING, ChatService
-from localchat_ui.engine.base import Engine, EngineError
-from localchat_ui.library.model_file import displayable
-from localchat_ui.model_manager import HOW_TO_ADD, ModelManager, UnknownModelError
+from localchat_ui.chat import ChatService
+from localchat_ui.engine.base import EngineError
+from localchat_ui.inference import HOW_TO_ADD, Inference, ModelRef, ModelRegistry, UnknownModelError
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The rooms below, for the routes. More than `max_waiting` requests in the engine's queue are too many.
+    """The rooms below, for the routes. `until_access_ends` returns when whoever asks would no longer be let in."""
 
-    `until_access_ends` returns when whoever asks would no longer be let in.
-    """
-
-    engine: Engine
-    models: ModelManager
+    inference: Inference
+    models: ModelRegistry
     chat: ChatService
     until_access_ends: Callable[[], Awaitable[None]]
     closing: Closing = field(default_factory=Closing)
-    max_waiting: int = MAX_WAITING
 
-    async def file_of(self, name: str | None) -> Path:
-        """The file that a request means: the model in use, or an installed one that is loaded beside it.
+    async def model_of(self, name: str | None) -> ModelRef:
+        """The model that a request means: the one in use, or another, which is loaded beside it if it is a file.
 
         The model in use stays in use. Raises ApiError.
         """
-        current = self.engine.model
-        if current is not None and name in (None, "", current.path.name, name_of(current.path)):
-            return current.path
+        current = self.models.current
+        if current is not None and name in (None, "", current.id, current.path and current.path.name):
+            return current
         if not name:
             raise self.no_model()
         try:
-            return (await self.models.prepare(name)).path
+            return await self.models.prepare(name)
         except UnknownModelError as error:
             if self.models.settling:
                 # The folder may not have been looked through yet.
@@ -64,15 +58,3 @@ class Backend:
             return shutting_down() if ending.done() else access_ended()
         finally:
             await cancel(ending, leaving)
-
-    def admit(self) -> None:
-        """Raises ApiError when too many requests wait already."""
-        if self.engine.figures.waiting >= self.max_waiting:
-            raise ApiError(
-                429, "Too many requests are waiting.", kind=SERVER, code="queue_full", retry_after=RETRY_SECONDS
-            )
-
-
-def name_of(path: Path) -> str:
-    """What the API calls a model: its file's name without `.gguf`."""
-    return displayable(path.stem)

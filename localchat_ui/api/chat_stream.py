@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from localchat_ui.access import current_owner
-from localchat_ui.api.backend import Backend, name_of
+from localchat_ui.api.backend import Backend
 from localchat_ui.api.errors import ApiError, ErrorBody
-from localchat_ui.api.metrics import Metrics
 from localchat_ui.api.reply_events import Place, events, farewell, place_in
 from localchat_ui.api.requests import sampling_of
 from localchat_ui.api.routes import ERRORS, router, while_connected
@@ -27,6 +25,7 @@ from localchat_ui.conversation import (
     MessageState,
     Role,
 )
+from localchat_ui.inference import Metrics, ModelRef
 
 LONGEST_INPUT = 1_000_000
 EXAMPLE = (
@@ -125,7 +124,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
             return await attach(body.conversation_id or "", last_event_id)
         if body.user_input is None or not body.user_input.strip():
             raise ApiError(400, "user_input is empty.", param="user_input", code="invalid_value")
-        backend.admit()
+        backend.inference.admit()
         model = await while_connected(request, backend.closing, _model_of(backend, body.model))
         conversation = await _conversation(backend, body)
         if chat.is_writing(conversation.id):
@@ -226,18 +225,18 @@ async def _find(backend: Backend, conversation_id: str) -> Conversation:
     return conversation
 
 
-async def _model_of(backend: Backend, name: str | None) -> Path | None:
-    """The file that answers; None is the model in use, or on its way. Raises ApiError."""
+async def _model_of(backend: Backend, name: str | None) -> ModelRef | None:
+    """What answers; None is the model in use, or on its way. Raises ApiError."""
     if name:
-        return await backend.file_of(name)
-    if backend.engine.model is None and not backend.models.settling:
+        return await backend.model_of(name)
+    if backend.models.current is None and not backend.models.settling:
         raise backend.no_model()
     return None
 
 
 def _name_of_writer(backend: Backend, reply: Reply) -> str | None:
-    path = reply.model or (backend.engine.model.path if backend.engine.model else None)
-    return name_of(path) if path else None
+    model = reply.model or backend.models.current
+    return model.id if model else None
 
 
 def _summary(conversation: Conversation) -> ConversationSummary:

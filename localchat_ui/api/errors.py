@@ -19,8 +19,8 @@ from localchat_ui.engine.base import (
     PromptTooLongError,
 )
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.inference import QueueFullError, UnknownModelError
 from localchat_ui.library.model_file import displayable
-from localchat_ui.model_manager import UnknownModelError
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
@@ -78,6 +78,8 @@ def api_error(error: Exception) -> ApiError:  # noqa: PLR0911 - a table
         return error
     if isinstance(error, (RefusedError, AccessError)):
         return refused(error.refusal if isinstance(error, RefusedError) else error)
+    if isinstance(error, QueueFullError):
+        return ApiError(429, str(error), kind=SERVER, code="queue_full", retry_after=RETRY_SECONDS)
     if isinstance(error, PromptTooLongError):
         return ApiError(400, str(error), code="context_length_exceeded")
     if isinstance(error, UnknownModelError):

@@ -7,9 +7,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from localchat_ui.api.metrics import Metrics
 from localchat_ui.api.routes import router
-from localchat_ui.engine.base import Engine
+from localchat_ui.inference import Metrics, ModelRegistry
 
 
 class Health(BaseModel):
@@ -20,7 +19,7 @@ class Health(BaseModel):
     model: str | None = Field(examples=["SmolLM2-135M-Instruct.Q4_1"])
 
 
-def register(app: FastAPI, engine: Engine, metrics: Metrics) -> None:
+def register(app: FastAPI, models: ModelRegistry, metrics: Metrics) -> None:
     """GET /healthz, GET /metrics"""
     routes = router(metrics, "Operation")
 
@@ -30,8 +29,8 @@ def register(app: FastAPI, engine: Engine, metrics: Metrics) -> None:
     )
     async def healthz(ready: bool = False) -> Response:
         """Answers 200 while the program lives. With `?ready=1` it answers 503 until a model is loaded."""
-        model = engine.model
-        health = Health(ready=model is not None, model=model.path.stem if model else None)
+        model = models.current
+        health = Health(ready=model is not None, model=model.id if model else None)
         return JSONResponse(health.model_dump(), 503 if ready and model is None else 200)
 
     @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -13,10 +13,9 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
 from localchat_ui.access.quotas import claim_more
-from localchat_ui.api.backend import Backend, name_of
+from localchat_ui.api.backend import Backend
+from localchat_ui.api.choices import Choices
 from localchat_ui.api.errors import ApiError, ErrorBody, failed
-from localchat_ui.api.generation import Generations
-from localchat_ui.api.metrics import Metrics
 from localchat_ui.api.replies import ChoiceReader, text_logprobs, usage_of
 from localchat_ui.api.requests import chat_requests, completion_requests, inputs_of
 from localchat_ui.api.routes import ERRORS, router, while_connected
@@ -43,6 +42,7 @@ from localchat_ui.api.schemas import (
 from localchat_ui.api.sse import EventStream, event
 from localchat_ui.conversation import new_id
 from localchat_ui.engine.base import Embeddings, GenerationRequest
+from localchat_ui.inference import Metrics, ModelRef
 
 DONE = event("[DONE]")
 
@@ -71,28 +71,29 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         A prompt that does not fit into the context is an error; nothing of it is left out. A client that leaves ends
         its generation.
         """
-        backend.admit()
-        path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests, tools = chat_requests(body, backend.chat.defaults.configured, path)
-        answer = _ChatAnswer(path, [ChoiceReader(tools) for _ in requests], body)
-        return await _answer(backend, request, requests, answer, stream=body.stream)
+        backend.inference.admit()
+        model = await while_connected(request, backend.closing, backend.model_of(body.model))
+        requests, tools = chat_requests(body, backend.chat.defaults.configured)
+        answer = _ChatAnswer(model, [ChoiceReader(tools if model.is_local else None) for _ in requests], body)
+        return await _answer(backend, request, model, requests, answer, stream=body.stream)
 
     @routes.post("/v1/completions", response_model=Completion, responses=_stream_of(Completion))
     async def completions(body: CompletionRequest, request: Request) -> Response:
         """Continue a text as it is, without the model's chat template."""
-        backend.admit()
-        path = await while_connected(request, backend.closing, backend.file_of(body.model))
-        requests = completion_requests(body, backend.chat.defaults.configured, path)
-        answer = _TextAnswer(path, [ChoiceReader() for _ in requests], body, requests)
-        return await _answer(backend, request, requests, answer, stream=body.stream)
+        backend.inference.admit()
+        model = await while_connected(request, backend.closing, backend.model_of(body.model))
+        requests = completion_requests(body, backend.chat.defaults.configured)
+        answer = _TextAnswer(model, [ChoiceReader() for _ in requests], body, requests)
+        return await _answer(backend, request, model, requests, answer, stream=body.stream)
 
     @routes.post("/v1/embeddings", response_model=EmbeddingList, responses=ERRORS)
     async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
         """The meaning of texts as vectors of length 1. Models made to chat give the mean over a text's tokens."""
-        path = await while_connected(request, backend.closing, backend.file_of(body.model))
+        backend.inference.admit()
+        model = await while_connected(request, backend.closing, backend.model_of(body.model))
         inputs = inputs_of(body.input, "input")
-        made = await while_connected(request, backend.closing, asyncio.to_thread(backend.engine.embed, inputs, path))
-        return _json(_embedding_list(made, path, body))
+        embeddings = await while_connected(request, backend.closing, backend.inference.embed(model, inputs))
+        return _json(_embedding_list(embeddings, model, body))
 
     app.include_router(routes)
 
@@ -100,40 +101,41 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
 async def _answer(
     backend: Backend,
     request: Request,
+    model: ModelRef,
     requests: Sequence[GenerationRequest],
     answer: _ChatAnswer | _TextAnswer,
     *,
     stream: bool,
 ) -> Response:
     claim_more(request.scope, len(requests))
-    generations = Generations(backend.engine, requests)
+    choices = Choices(backend.inference, model, requests)
     try:
-        await while_connected(request, backend.closing, generations.start())
+        await while_connected(request, backend.closing, choices.start())
         if not stream:
-            return _json(await while_connected(request, backend.closing, _whole(generations, answer)))
-        if (refused := await while_connected(request, backend.closing, generations.first_step())) is not None:
+            return _json(await while_connected(request, backend.closing, _whole(choices, answer)))
+        if (refused := await while_connected(request, backend.closing, choices.first_step())) is not None:
             raise failed(refused)
     except BaseException:
-        generations.close()
+        choices.close()
         raise
-    return EventStream(_chunks(generations, answer), backend.interruption, _farewell, on_end=generations.close)
+    return EventStream(_chunks(choices, answer), backend.interruption, _farewell, on_end=choices.close)
 
 
-async def _whole(generations: Generations, answer: _ChatAnswer | _TextAnswer) -> BaseModel:
-    async for index, events in generations.events():
+async def _whole(choices: Choices, answer: _ChatAnswer | _TextAnswer) -> BaseModel:
+    async for index, events in choices.events():
         reader = answer.readers[index]
         reader.read(events)
         if reader.failure is not None:
-            generations.close()
+            choices.close()
             raise failed(reader.failure)
     return answer.whole()
 
 
-async def _chunks(generations: Generations, answer: _ChatAnswer | _TextAnswer) -> AsyncGenerator[bytes, None]:
+async def _chunks(choices: Choices, answer: _ChatAnswer | _TextAnswer) -> AsyncGenerator[bytes, None]:
     """Every step of every choice as an event; a failure of one ends all."""
     for chunk in answer.beginning():
         yield _event(chunk)
-    async for index, events in generations.events():
+    async for index, events in choices.events():
         reader = answer.readers[index]
         delta, logprobs = reader.read(events)
         for chunk in answer.step(index, delta, logprobs):
@@ -149,11 +151,11 @@ async def _chunks(generations: Generations, answer: _ChatAnswer | _TextAnswer) -
 class _ChatAnswer:
     """Puts together what /v1/chat/completions answers."""
 
-    def __init__(self, path: Path, readers: list[ChoiceReader], body: ChatCompletionRequest) -> None:
+    def __init__(self, model: ModelRef, readers: list[ChoiceReader], body: ChatCompletionRequest) -> None:
         self.readers = readers
         self.wants_usage = body.stream_options.include_usage
         self._logprobs = body.logprobs
-        self._head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": name_of(path)}
+        self._head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": model.id}
 
     @property
     def usage(self) -> Usage:
@@ -191,14 +193,18 @@ class _TextAnswer:
     """Puts together what /v1/completions answers."""
 
     def __init__(
-        self, path: Path, readers: list[ChoiceReader], body: CompletionRequest, requests: Sequence[GenerationRequest]
+        self,
+        model: ModelRef,
+        readers: list[ChoiceReader],
+        body: CompletionRequest,
+        requests: Sequence[GenerationRequest],
     ) -> None:
         self.readers = readers
         self.wants_usage = body.stream_options.include_usage
         self._n = body.n
         self._logprobs = body.logprobs is not None
         self._echoes = [str(request.prompt) if body.echo else "" for request in requests]
-        self._head = {"id": f"cmpl-{new_id()}", "created": int(time.time()), "model": name_of(path)}
+        self._head = {"id": f"cmpl-{new_id()}", "created": int(time.time()), "model": model.id}
 
     @property
     def usage(self) -> Usage:
@@ -235,7 +241,7 @@ class _TextAnswer:
         return Completion.model_validate({**self._head, "choices": choices, "usage": usage})
 
 
-def _embedding_list(made: Embeddings, path: Path, body: EmbeddingRequest) -> EmbeddingList:
+def _embedding_list(made: Embeddings, model: ModelRef, body: EmbeddingRequest) -> EmbeddingList:
     size = len(made.vectors[0])
     if body.dimensions not in (None, size):
         raise ApiError(
@@ -244,7 +250,7 @@ def _embedding_list(made: Embeddings, path: Path, body: EmbeddingRequest) -> Emb
     encode: Callable[[list[float]], list[float] | str] = _base64 if body.encoding_format == "base64" else list
     data = [Embedding(index=index, embedding=encode(vector)) for index, vector in enumerate(made.vectors)]
     usage = EmbeddingUsage(prompt_tokens=made.n_tokens, total_tokens=made.n_tokens)
-    return EmbeddingList(data=data, model=name_of(path), usage=usage)
+    return EmbeddingList(data=data, model=model.id, usage=usage)
 
 
 def _base64(vector: list[float]) -> str:
@@ -252,21 +258,21 @@ def _base64(vector: list[float]) -> str:
 
 
 async def _cards(backend: Backend) -> list[ModelCard]:
-    """Models by the names that requests use. Of files with the same name only the first can be named."""
+    """Models by the names that requests use, and where they run."""
     await backend.models.refresh()
-    usable = [model.path for model in backend.models.models if model.is_loadable]
-    first = {name_of(path): path for path in reversed(usable)}
-    created = await asyncio.to_thread(lambda: [_changed_at(path) for path in usable])
+    usable = [model for model in backend.models.models if model.can_answer]
+    created = await asyncio.to_thread(lambda: [_changed_at(model.path) for model in usable])
     return [
-        ModelCard(id=name_of(path), created=when, owned_by="local")
-        for path, when in zip(usable, created, strict=True)
-        if first[name_of(path)] == path
+        ModelCard(
+            id=model.id, created=when, owned_by=model.engine or "local", context_length=model.context_length or None
+        )
+        for model, when in zip(usable, created, strict=True)
     ]
 
 
-def _changed_at(path: Path) -> int:
+def _changed_at(path: Path | None) -> int:
     try:
-        return int(path.stat().st_mtime)
+        return int(path.stat().st_mtime) if path else 0
     except OSError:
         return 0
 

@@ -29,6 +29,7 @@ class ChoiceReader:
     """Reads the events of one choice; knows all that was said so far."""
 
     def __init__(self, tools: Tools | None = None) -> None:
+        """`tools` are those that the text may call; a server elsewhere tells calls apart by itself."""
         self._tools = tools
         self._parser = ToolCallParser(tools) if tools else None
         self.text = ""
@@ -53,7 +54,9 @@ class ChoiceReader:
                 text, thinking, news = text + shown, thinking + event.thinking, news + calls
                 if isinstance(event, GenerationDone):
                     self.stats = event.stats
-                elif event.logprob is not None and not event.thinking:
+                    continue
+                news += event.calls
+                if event.logprob is not None and not event.thinking:
                     logprobs.append(_logprobs(event))
         if self._parser and (self.stats or self.failure):
             rest, calls = self._parser.finish()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -35,7 +34,7 @@ ROLES = {
 
 
 def chat_requests(
-    body: ChatCompletionRequest, configured: SamplingOptions, model: Path
+    body: ChatCompletionRequest, configured: SamplingOptions
 ) -> tuple[list[GenerationRequest], dict[str, dict[str, Any]]]:
     """One request for each choice, and the schemas of the functions that the reply may call. Raises ApiError."""
     if body.top_logprobs is not None and not body.logprobs:
@@ -58,8 +57,7 @@ def chat_requests(
             turns,
             sampling_of(body, configured, limit, number, changes),
             _stop(body.stop),
-            model,
-            arguments,
+            template_arguments=arguments,
             may_drop=False,
         )
         for number in range(body.n)
@@ -67,7 +65,7 @@ def chat_requests(
     return requests, {tool.function.name: tool.function.parameters or {} for tool in tools}
 
 
-def completion_requests(body: CompletionRequest, configured: SamplingOptions, model: Path) -> list[GenerationRequest]:
+def completion_requests(body: CompletionRequest, configured: SamplingOptions) -> list[GenerationRequest]:
     """One request for each choice of each prompt, the choices of the first prompt first. Raises ApiError."""
     if body.suffix is not None:
         raise ApiError(400, "suffix is not supported.", param="suffix", code="unsupported_parameter")
@@ -85,7 +83,6 @@ def completion_requests(body: CompletionRequest, configured: SamplingOptions, mo
             [],
             sampling_of(body, configured, body.max_tokens, number, changes),
             _stop(body.stop),
-            model,
             prompt=prompt,
             may_drop=False,
         )

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from localchat_ui.api.closing import Closing
 from localchat_ui.api.errors import SERVER, ApiError, ErrorBody, api_error, invalid, shutting_down
-from localchat_ui.api.metrics import Metrics
+from localchat_ui.inference import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -394,12 +394,16 @@ class EmbeddingList(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """An installed model. `created` is when its file was written."""
+    """A model that requests may name. `created` is when its file was written, `owned_by` where it runs.
+
+    `context_length` is in tokens, if it is known.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+    context_length: int | None = None
 
 
 class ModelList(BaseModel):

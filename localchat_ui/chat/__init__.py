@@ -4,7 +4,6 @@ from localchat_ui.chat.defaults import ChatDefaults
 from localchat_ui.chat.errors import ChatError, RefusedError
 from localchat_ui.chat.prompt import PromptView
 from localchat_ui.chat.reply import Reply
-from localchat_ui.chat.running import MAX_WAITING
 from localchat_ui.chat.service import ChatService
 
-__all__ = ["MAX_WAITING", "ChatDefaults", "ChatError", "ChatService", "PromptView", "RefusedError", "Reply"]
+__all__ = ["ChatDefaults", "ChatError", "ChatService", "PromptView", "RefusedError", "Reply"]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from localchat_ui.conversation import ChatOptions, Message, RequestOptions, Role, SamplingOptions, new_id
-from localchat_ui.engine.base import Engine, GenerationRequest, Turn
+from localchat_ui.conversation import ChatOptions, Message, RequestOptions, Role, SamplingOptions
+from localchat_ui.engine.base import GenerationRequest, Turn
+from localchat_ui.inference import Inference, ModelRef
 
 
 @dataclass(frozen=True)
 class PromptView:
     """What the model would read for the next reply, of `n_ctx` tokens that it can.
 
-    `message_tokens` is by id; the first `n_unseen` messages are not read.
+    `message_tokens` is by id; the first `n_unseen` messages are not read. With `is_estimate` nobody counted.
     """
 
     text: str
@@ -22,12 +23,15 @@ class PromptView:
     system_tokens: int
     message_tokens: dict[str, int]
     n_unseen: int
+    is_estimate: bool = False
 
 
-def preview(engine: Engine, options: ChatOptions, messages: Sequence[Message], n_ctx: int) -> PromptView:
-    """What would be read if these messages were answered now. Takes its time. Raises EngineError."""
+async def preview(
+    inference: Inference, model: ModelRef, options: ChatOptions, messages: Sequence[Message], n_ctx: int
+) -> PromptView:
+    """What would be read if these messages were answered now. Raises EngineError."""
     request, owners = request_for(options, messages)
-    built = engine.preview(request)
+    built = await inference.preview(model, request)
     n_system = len(request.turns) - len(owners)
     by_id: dict[str, int] = {}
     rest = iter(messages)
@@ -35,15 +39,14 @@ def preview(engine: Engine, options: ChatOptions, messages: Sequence[Message], n
         for index in range(n_messages):
             by_id[next(rest).id] = n_tokens if index == 0 else 0
     system_tokens = sum(built.turn_tokens[:n_system])
-    return PromptView(built.text, built.n_tokens, n_ctx, system_tokens, by_id, n_unseen(owners, built.n_dropped))
+    unseen = n_unseen(owners, built.n_dropped)
+    return PromptView(built.text, built.n_tokens, n_ctx, system_tokens, by_id, unseen, built.is_estimate)
 
 
-def request_for(
-    options: ChatOptions, messages: Sequence[Message], *, request_id: str | None = None
-) -> tuple[GenerationRequest, list[int]]:
+def request_for(options: ChatOptions, messages: Sequence[Message]) -> tuple[GenerationRequest, list[int]]:
     """The request that answers, or goes on with, the last of these messages; and `turns_of`'s second part."""
     turns, owners = turns_of(options.system_prompt, messages)
-    return GenerationRequest(turns, sampling_of(options), id=request_id or new_id()), owners
+    return GenerationRequest(turns, sampling_of(options)), owners
 
 
 def sampling_of(options: ChatOptions) -> RequestOptions:

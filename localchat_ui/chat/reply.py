@@ -5,31 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from nicegui import Event
 
 from localchat_ui.chat.prompt import n_unseen, request_for, sampling_of, up_to
-from localchat_ui.conversation import ChatOptions, GenerationStats, Message, RequestOptions, SamplingOptions, new_id
+from localchat_ui.conversation import ChatOptions, GenerationStats, Message, RequestOptions, SamplingOptions
 from localchat_ui.engine import base
-from localchat_ui.engine.base import Engine, EngineError, GenerationDone, GenerationFailed
+from localchat_ui.engine.base import EngineError, GenerationDone, GenerationFailed
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.inlet import Inlet
+from localchat_ui.inference import Inference, ModelRegistry, TokenStream
+from localchat_ui.inference.model_ref import ModelRef
 
 
 @dataclass(eq=False)
 class Reply:
     """A reply being written. `changed` fires at most about 20 times a second, and once more at the end.
 
-    `model` is the file that writes it; None is the model in use. `sampling` is for this reply, in place of what the
+    `model` writes it; None is the model in use when it begins. `sampling` is for this reply, in place of what the
     `options` say; None where they say it.
     """
 
     message: Message
     options: ChatOptions
-    model: Path | None = None
+    model: ModelRef | None = None
     sampling: RequestOptions | None = None
-    request_id: str = field(default_factory=new_id)
     changed: Event[[]] = field(default_factory=Event)
     n_tokens: int = 0
     place: int = 0
@@ -37,8 +36,11 @@ class Reply:
     unseen_messages: int = 0
     first_seen_id: str | None = None
     prompt_tokens: int = 0
+    # Whether nobody counted these.
+    is_estimate: bool = False
     tokens_per_second: float = 0.0
-    submitted: bool = False
+    # Once it was submitted.
+    stream: TokenStream | None = None
     stopping: bool = False
     finished: bool = False
     # `work` may be cancelled at any time; `task` waits for it, keeps what was written, and never is.
@@ -47,27 +49,29 @@ class Reply:
 
 
 class ReplyWriter:
-    """Lets the engine write replies; the store's journal saves them while they grow."""
+    """Lets models write replies; the store's journal saves them while they grow."""
 
-    def __init__(self, engine: Engine, store: HistoryStore) -> None:
-        self._engine = engine
+    def __init__(self, inference: Inference, models: ModelRegistry, store: HistoryStore) -> None:
+        self._inference = inference
+        self._models = models
         self._store = store
 
     async def write(self, reply: Reply) -> GenerationStats:
         """Run one request; the reply's message grows meanwhile. Raises EngineError with the reason it ended with."""
-        inlet = Inlet(asyncio.get_running_loop())
-        begun = reply.message.stats.reply_tokens if reply.message.stats and reply.message.text else 0
-        options = reply.options
-        messages, owners = await self._submit(reply, inlet)
-        if reply.stopping:
-            self.stop(reply)
-        if reply.options is not options:
-            self.change(reply)  # somebody was quicker
-        try:
-            stats = await self._receive(reply, inlet, messages, owners)
-        except asyncio.CancelledError:
-            self._engine.cancel(reply.request_id)
-            raise
+        model = reply.model or await self._models.ready()
+        message, options = reply.message, reply.options
+        begun = message.stats.reply_tokens if message.stats and message.text else 0
+        messages = up_to(await self._store.branch(message.conversation_id), message)
+        message.model = model.id
+        request, owners = request_for(options, messages)
+        request = replace(request, sampling=reply.sampling or request.sampling)
+        async with self._inference.generate(model, request) as stream:
+            reply.stream = stream
+            if reply.stopping:
+                stream.cancel()
+            if reply.options is not options:
+                self.change(reply)  # somebody was quicker
+            stats = await self._receive(reply, stream, messages, owners)
         sampling = SamplingOptions.model_validate(reply.options.model_dump(include=set(SamplingOptions.model_fields)))
         return stats.model_copy(
             update={
@@ -80,41 +84,18 @@ class ReplyWriter:
 
     def change(self, reply: Reply) -> None:
         """Let it go on with the sampling its options say now."""
-        if reply.submitted:
-            self._engine.change(reply.request_id, sampling_of(reply.options))
-
-    def stop(self, reply: Reply) -> None:
-        """End it at the next step; it then ends with `cancelled`."""
-        self._engine.cancel(reply.request_id)
-
-    async def _submit(self, reply: Reply, inlet: Inlet) -> tuple[list[Message], list[int]]:
-        """Hand the request to the engine; the messages it is made of, and how many of them each turn is made of."""
-        message = reply.message
-        branch = await self._store.branch(message.conversation_id)
-        messages = up_to(branch, message)
-        path = reply.model or (self._engine.model.path if self._engine.model else None)
-        message.model = path.stem if path else None
-        request, owners = request_for(reply.options, messages, request_id=reply.request_id)
-        request = replace(request, model=reply.model, sampling=reply.sampling or request.sampling)
-        submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
-        try:
-            await asyncio.shield(submitting)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped; what it submits must not be written for nobody.
-            submitting.add_done_callback(lambda done: self._engine.cancel(request.id) if not done.exception() else None)
-            raise
-        reply.submitted = True
-        return messages, owners
+        if reply.stream is not None:
+            reply.stream.change(sampling_of(reply.options))
 
     async def _receive(
-        self, reply: Reply, inlet: Inlet, messages: Sequence[Message], owners: Sequence[int]
+        self, reply: Reply, stream: TokenStream, messages: Sequence[Message], owners: Sequence[int]
     ) -> GenerationStats:
-        while True:
-            for event in await inlet.take():
+        async for events in stream:
+            for event in events:
                 if isinstance(event, GenerationFailed):
                     raise EngineError(event.message)
                 if isinstance(event, base.PromptBuilt):
-                    reply.prompt_tokens = event.n_tokens
+                    reply.prompt_tokens, reply.is_estimate = event.n_tokens, event.is_estimate
                     reply.unseen_messages = n_unseen(owners, event.n_dropped)
                     reply.first_seen_id = messages[reply.unseen_messages].id if reply.unseen_messages else None
                 elif isinstance(event, base.Queued):
@@ -128,6 +109,7 @@ class ReplyWriter:
                     if isinstance(event, GenerationDone):
                         return event.stats
                     reply.n_tokens += 1
-            reply.tokens_per_second = inlet.tokens_per_second(reply.n_tokens)
+            reply.tokens_per_second = stream.tokens_per_second(reply.n_tokens)
             reply.changed.emit()
             self._store.journal.write(reply.message)
+        raise AssertionError("a stream ends with Done or Failed")

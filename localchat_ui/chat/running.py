@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 from localchat_ui.access import AccessError, acting_as, current_visitor
@@ -17,7 +16,6 @@ from localchat_ui.chat.reply import Reply, ReplyWriter
 from localchat_ui.conversation import (
     ChatOptions,
     Conversation,
-    GenerationStats,
     Message,
     MessageState,
     RequestOptions,
@@ -25,14 +23,13 @@ from localchat_ui.conversation import (
     SamplingOptions,
     title_of,
 )
-from localchat_ui.engine.base import Engine, EngineError
+from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.model_manager import ModelManager
+from localchat_ui.inference import Inference, ModelRef, ModelRegistry, QueueFullError
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 256
 # systemd's unit and most container runtimes kill a program that takes 10 to 30 s to end.
 SAVING_SECONDS = 10.0
 
@@ -45,9 +42,9 @@ class RunningReplies:
 
     def __init__(
         self,
-        engine: Engine,
+        inference: Inference,
         store: HistoryStore,
-        models: ModelManager,
+        models: ModelRegistry,
         quotas: Quotas | None,
         on_change: Callable[[str], None],
     ) -> None:
@@ -55,12 +52,11 @@ class RunningReplies:
 
         `on_change` is told the conversation whenever a reply began or ended there, or could not begin.
         """
-        self._engine = engine
+        self._inference = inference
         self._store = store
-        self._models = models
         self._quotas = quotas
         self._on_change = on_change
-        self._writer = ReplyWriter(engine, store)
+        self._writer = ReplyWriter(inference, models, store)
         self._journal = store.journal
         self._journal.on_change = self._on_unsaved
         self._journal.on_erased = lambda message: self.stop(message.conversation_id)
@@ -78,7 +74,7 @@ class RunningReplies:
         conversation: Conversation,
         question: Message,
         *,
-        model: Path | None = None,
+        model: ModelRef | None = None,
         options: ChatOptions | None = None,
         sampling: RequestOptions | None = None,
     ) -> Reply:
@@ -128,8 +124,8 @@ class RunningReplies:
         if reply is None or reply.stopping:
             return
         reply.stopping = True
-        if reply.submitted:
-            self._writer.stop(reply)
+        if reply.stream is not None:
+            reply.stream.cancel()
         elif reply.work is not None:
             reply.work.cancel()
 
@@ -187,7 +183,7 @@ class RunningReplies:
         message: Message,
         *before: Message,
         waiting: Sequence[Message] = (),
-        model: Path | None = None,
+        model: ModelRef | None = None,
         options: ChatOptions | None = None,
         sampling: RequestOptions | None = None,
     ) -> Reply:
@@ -219,17 +215,14 @@ class RunningReplies:
             raise
         # Nobody's page or request says in these tasks for whom they work.
         with acting_as(current_visitor()):
-            reply.work = asyncio.create_task(self._generate(reply))
+            reply.work = asyncio.create_task(self._writer.write(reply))
             reply.task = asyncio.create_task(self._finish(reply, claim))
         return reply
 
     async def _claim(self) -> Claim | None:
         """The right to one more reply, for whoever asks; None where nobody is limited. Raises RefusedError."""
         try:
-            if self._engine.figures.waiting >= MAX_WAITING:
-                raise AccessError(
-                    429, "queue_full", "Too many requests are waiting. Try again soon.", {"Retry-After": "5"}
-                )
+            self._inference.admit()
             visitor = current_visitor()
             if self._quotas is None or visitor is None:
                 return None
@@ -238,11 +231,8 @@ class RunningReplies:
             return claim
         except AccessError as refusal:
             raise RefusedError(refusal) from None
-
-    async def _generate(self, reply: Reply) -> GenerationStats:
-        if reply.model is None:
-            await self._models.ready()
-        return await self._writer.write(reply)
+        except QueueFullError as full:
+            raise RefusedError(AccessError(429, "queue_full", str(full), {"Retry-After": "5"})) from None
 
     async def _finish(self, reply: Reply, claim: Claim | None) -> None:
         """Wait for the reply to end, however it does, and keep it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from nicegui import Event
 
@@ -25,11 +24,11 @@ from localchat_ui.conversation import (
     Version,
     title_of,
 )
-from localchat_ui.engine.base import Engine, GenerationRequest, Turn
+from localchat_ui.engine.base import GenerationRequest, Turn
 from localchat_ui.exchange import ImportReport, export_file, import_file
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.model_manager import ModelManager
+from localchat_ui.inference import Inference, ModelRef, ModelRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +43,9 @@ class ChatService:
 
     def __init__(
         self,
-        engine: Engine,
+        inference: Inference,
         store: HistoryStore,
-        models: ModelManager,
+        models: ModelRegistry,
         defaults: ChatDefaults,
         quotas: Quotas | None = None,
     ) -> None:
@@ -54,10 +53,10 @@ class ChatService:
         self.defaults = defaults
         self.list_changed: Event[[]] = Event()
         self.conversation_changed: Event[[str]] = Event()
-        self._engine = engine
+        self._inference = inference
         self._store = store
         self._models = models
-        self._replies = RunningReplies(engine, store, models, quotas, on_change=self._tell_both)
+        self._replies = RunningReplies(inference, store, models, quotas, on_change=self._tell_both)
         self._started = asyncio.Event()
 
     async def start(self) -> None:
@@ -119,13 +118,13 @@ class ChatService:
     async def preview(self, conversation: Conversation) -> PromptView:
         """What the model in use would read if the branch shown were answered now. Raises EngineError."""
         messages, _ = await self.messages(conversation.id)
-        n_ctx = self._models.context_length
-        return await asyncio.to_thread(preview, self._engine, conversation.options, messages, n_ctx)
+        model = await self._models.ready()
+        return await preview(self._inference, model, conversation.options, messages, self._models.context_length)
 
     async def count_tokens(self, text: str) -> int:
         """Tokens that a text would add to a message. Raises EngineError, also when it could not be sent at all."""
         request = GenerationRequest([Turn(Role.USER, text)])
-        return (await asyncio.to_thread(self._engine.preview, request)).turn_tokens[-1]
+        return (await self._inference.preview(await self._models.ready(), request)).turn_tokens[-1]
 
     def is_writing(self, conversation_id: str) -> bool:
         return self._replies.get(conversation_id) is not None
@@ -138,7 +137,7 @@ class ChatService:
         text: str,
         *,
         queue: bool = False,
-        model: Path | None = None,
+        model: ModelRef | None = None,
         options: ChatOptions | None = None,
         sampling: RequestOptions | None = None,
     ) -> Reply | None:

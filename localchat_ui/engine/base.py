@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new_id
 
 if TYPE_CHECKING:
+    from localchat_ui.engine.tool_calls import CallDelta
     from localchat_ui.engine.tool_format import ToolFormat
 
 
@@ -61,7 +62,8 @@ class PromptBuilt:
 
     The `n_dropped` oldest turns behind the system turn did not fit into the context and are not read. `text` is what is
     read, with the words of the template. `notes` tell people what was done to the roles, and which messages
-    the template leaves out. Calls in the reply are written in `tool_format`.
+    the template leaves out. Calls in the reply are written in `tool_format`. With `is_estimate` nobody counted the
+    tokens.
     """
 
     n_tokens: int
@@ -70,6 +72,7 @@ class PromptBuilt:
     text: str = ""
     notes: tuple[str, ...] = ()
     tool_format: ToolFormat | None = None
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class Token:
     logprob: float | None = None
     top: tuple[TokenLogprob, ...] = ()
     piece: bytes = b""
+    calls: tuple[CallDelta, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from localchat_ui.access import AccessControl, AccessError
 from localchat_ui.access.accounts import AccountError
-from localchat_ui.model_manager import ModelManager
+from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui.components.limits_form import LimitsForm
 from localchat_ui.ui.components.models_table import ModelsTable
 from localchat_ui.ui.components.users_table import UsersTable
@@ -20,7 +20,7 @@ REFUSAL = (
 )
 
 
-def register(access: AccessControl, models: ModelManager) -> None:
+def register(access: AccessControl, models: ModelRegistry) -> None:
     """The route /admin. What is behind its buttons asks once more who presses them."""
     administration = access.administration
 

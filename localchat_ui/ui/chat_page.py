@@ -16,7 +16,7 @@ from localchat_ui.chat import ChatError, ChatService, PromptView, Reply
 from localchat_ui.conversation import Conversation, Message, Version
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.presets import Presets
-from localchat_ui.model_manager import ModelManager
+from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.account_button import AccountButton
 from localchat_ui.ui.components.composer import Composer
@@ -57,7 +57,7 @@ class ChatPage:
     def __init__(
         self,
         chat: ChatService,
-        models: ModelManager,
+        models: ModelRegistry,
         presets: Presets,
         access: AccessControl,
         *,
@@ -266,7 +266,7 @@ class ChatPage:
         await self.open(page.removeprefix("/c/") if page.startswith("/c/") else None, remember=False)
 
 
-def register(chat: ChatService, models: ModelManager, presets: Presets, access: AccessControl) -> None:
+def register(chat: ChatService, models: ModelRegistry, presets: Presets, access: AccessControl) -> None:
     """The routes `/` and `/c/{conversation_id}`."""
 
     async def open_page(conversation_id: str | None) -> ChatPage:

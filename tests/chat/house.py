@@ -20,11 +20,12 @@ from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history.database import Database
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.store import HistoryStore
+from localchat_ui.inference import Inference, ModelRef, ModelRegistry
+from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ModelManager
 
-MODEL = ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, None, is_starter=True)
+MODEL = ModelRef.of_file(ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, None, is_starter=True))
 OPTIONS = ChatOptions(system_prompt="Be brief.", temperature=0.3)
 STORY = [f"word{n} " for n in range(300)]
 
@@ -77,8 +78,10 @@ class House:
         self.store = HistoryStore(Database(url, current_owner=current_owner))
         preferences = Preferences(self.store.database)
         catalog = Catalog(folder / "models", folder / "models.json", probe=["/no/such/program"])
-        self.models = ModelManager(engine, catalog, preferences, download_name="", new_download=no_download)
-        self.chat = ChatService(engine, self.store, self.models, ChatDefaults(OPTIONS, preferences), quotas)
+        self.local = LocalBackend(engine, catalog)
+        self.inference = Inference(self.local)
+        self.models = ModelRegistry(self.local, catalog, preferences, download_name="", new_download=no_download)
+        self.chat = ChatService(self.inference, self.store, self.models, ChatDefaults(OPTIONS, preferences), quotas)
 
     async def __aenter__(self) -> House:
         await self.store.database.open()
@@ -87,7 +90,7 @@ class House:
 
     async def __aexit__(self, *_: object) -> None:
         await self.chat.close()
-        await asyncio.to_thread(self.engine.close)
+        await self.local.close()
         await self.models.close()
         await self.store.database.close()
 

@@ -15,12 +15,13 @@ from starlette.requests import Request
 from localchat_ui.access import AccessDatabase, User, Visitor, acting_as
 from localchat_ui.access.quotas import Quotas
 from localchat_ui.api.errors import api_error
-from localchat_ui.chat import MAX_WAITING, RefusedError
+from localchat_ui.chat import RefusedError
 from localchat_ui.conversation import ChatOptions, MessageState
 from localchat_ui.engine.base import EngineFigures
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.user_data import erase
+from localchat_ui.inference.generate import MAX_WAITING
 from localchat_ui.settings import Settings
 
 from .house import MODEL, STORY, House, finished, shown, until

@@ -52,7 +52,7 @@ async def test_settings_that_are_changed_act_on_the_reply_being_written(
     options = conversation.options.model_copy(update={"temperature": 1.5, "top_k": 7})
     await chat.set_options(conversation, options)
     [(request_id, sampling)] = engine.changes
-    assert request_id == reply.request_id
+    assert request_id == engine.requests[-1].id
     assert (sampling.temperature, sampling.top_k) == (1.5, 7)
     chat.stop(conversation.id)
     await finished(reply)

@@ -17,7 +17,7 @@ from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.journal import Journal
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.ui.components import conversation_list
-from tests.test_model_manager import UNREADABLE
+from tests.inference.test_registry import UNREADABLE
 from tests.ui.conftest import Program, Visitor, until
 from tests.ui.test_markdown import assert_harmless
 

@@ -43,7 +43,8 @@ class ContextDialog:
 
     def _fill(self, messages: Sequence[Message], view: PromptView) -> None:
         used = f"{view.n_tokens:,} of {counted(view.n_ctx, 'token')}" if view.n_ctx else counted(view.n_tokens, "token")
-        ui.label(f"The next reply would begin after {used}.").classes("card-text")
+        about = "about " if view.is_estimate else ""
+        ui.label(f"The next reply would begin after {about}{used}.").classes("card-text")
         if view.n_unseen:
             unseen = counted(view.n_unseen, "message")
             ui.label(f"The context is full: the first {unseen} would not be read.").classes("card-text")
@@ -51,7 +52,7 @@ class ContextDialog:
         ui.html(_table(messages, view), sanitize=False)
         with ui.element("details").classes("prompt"):
             with ui.element("summary"):
-                ui.label("The exact prompt")
+                ui.label("What is sent" if view.is_estimate else "The exact prompt")
             with ui.element("pre").props("tabindex=0"):
                 ui.label(view.text)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from localchat_ui.inference import HOW_TO_ADD, ModelRegistry, Phase
 from localchat_ui.library.download import Progress
 from localchat_ui.library.model_file import readable_size
-from localchat_ui.model_manager import HOW_TO_ADD, ModelManager, Phase
 from localchat_ui.ui.components.element import text_button
 
 
 class DownloadCard:
-    def __init__(self, models: ModelManager) -> None:
+    def __init__(self, models: ModelRegistry) -> None:
         self._models = models
         with ui.element("section").classes("card").props('aria-label="Model download"') as self._card:
             self._title = ui.label().classes("card-title")

@@ -31,7 +31,7 @@ class MessageLog(SelfDrawn, component="message_log.js"):
     def show(self, messages: Sequence[Message], versions: Mapping[str, Version], reply: Reply | None) -> None:
         """Show these messages and no others; one of them follows the reply being written, if any."""
         last = next((message.stats for message in reversed(messages) if message.stats), None)
-        self._first_seen = reply.first_seen_id if reply and reply.submitted else last.first_seen_id if last else None
+        self._first_seen = reply.first_seen_id if reply and reply.stream else last.first_seen_id if last else None
         self.is_busy = reply is not None
         self._change([*self._show(messages, versions, reply), ("busy", self.is_busy), self._unseen()])
 

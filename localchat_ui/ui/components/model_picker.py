@@ -7,8 +7,7 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ChoiceRefusedError, ModelManager, Phase
+from localchat_ui.inference import ChoiceRefusedError, ModelRef, ModelRegistry, Phase
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE
 
@@ -26,7 +25,7 @@ SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}
 
 
 class ModelPicker:
-    def __init__(self, models: ModelManager) -> None:
+    def __init__(self, models: ModelRegistry) -> None:
         self._models = models
         self._select = ui.select(options={}, on_change=self._on_change).classes("model-picker")
         self._select.props('dense borderless options-dense popup-content-class="model-popup" behavior=menu')
@@ -43,14 +42,14 @@ class ModelPicker:
     def _on_change(self, event: ValueChangeEventArguments[Any]) -> None:
         if event.value is None or event.value == self._shown():
             return
-        chosen = next(model for model in self._models.models if str(model.path) == event.value)
+        chosen = next(model for model in self._models.models if _key(model) == event.value)
         try:
             self._models.choose(chosen)
         except ChoiceRefusedError:
             self._draw()  # as it was; the hint says why
 
     def _draw(self) -> None:
-        options = {str(model.path): f"{model.name}\n{model.details}" for model in self._listed()}
+        options = {_key(model): f"{model.name}\n{model.details}" for model in self._listed()}
         if self._shown() is None:
             # The slot would hide these words.
             self._select.props["display-value"] = "Choose a model"
@@ -71,7 +70,7 @@ class ModelPicker:
             self._select.props["title"] = "Administrators choose the model here." if fixed else None
             self._select.update()
 
-    def _listed(self) -> list[ModelFile]:
+    def _listed(self) -> list[ModelRef]:
         """What was found, and what is in use even if its file has gone."""
         shown = self._models.status.target or self._models.status.model
         found = [model for model in self._models.models if model.error or model.kind.can_chat]
@@ -80,13 +79,17 @@ class ModelPicker:
 
     def _shown(self) -> str | None:
         shown = self._models.status.target or self._models.status.model
-        return str(shown.path) if shown else None
+        return _key(shown) if shown else None
+
+
+def _key(model: ModelRef) -> str:
+    return str(model.path or model.id)
 
 
 class ModelProgress:
     """A thin bar below the header while a model is loaded."""
 
-    def __init__(self, models: ModelManager) -> None:
+    def __init__(self, models: ModelRegistry) -> None:
         self._models = models
         with ui.element("div").classes("model-progress") as self._bar:
             self._fill = ui.element("div")

@@ -9,8 +9,7 @@ from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from localchat_ui.access.accounts import Administration
-from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import ModelManager, Phase
+from localchat_ui.inference import ModelRef, ModelRegistry, Phase
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.page_layout import Outcome, section
 
@@ -19,7 +18,7 @@ HINT = "One model answers everybody in the page. Programs may name another, whic
 
 
 class ModelsTable:
-    def __init__(self, administration: Administration, models: ModelManager) -> None:
+    def __init__(self, administration: Administration, models: ModelRegistry) -> None:
         self._administration = administration
         self._models = models
         self._drawn: object = None
@@ -53,7 +52,7 @@ class ModelsTable:
                     self._row(model, state)
         self._only_admins.set_value(self._models.only_admins_choose)
 
-    def _row(self, model: ModelFile, state: str) -> None:
+    def _row(self, model: ModelRef, state: str) -> None:
         with ui.element("tr"):
             with ui.element("td").classes("name"):
                 ui.label(model.name)
@@ -66,23 +65,25 @@ class ModelsTable:
                     button.props["aria-label"] = f"Use {model.name}"
 
     @property
-    def _in_use(self) -> ModelFile | None:
+    def _in_use(self) -> ModelRef | None:
         return self._models.status.target or self._models.status.model
 
-    def _state(self, model: ModelFile) -> str:
+    def _state(self, model: ModelRef) -> str:
         if model.error:
-            return "Cannot be loaded"
+            return "Cannot be loaded" if model.is_local else "Does not answer"
         if not model.kind.can_chat:
             return "For programs" if model.kind.is_model else "Not for chats"
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:
             return "Loading"
+        if not model.is_local:
+            return "In use" if status.model and model.id == status.model.id else f"On {model.engine}"
         in_memory = model.path in self._models.in_memory
         if model == status.model:
             return "In use" if in_memory else "In use, loads with the next message"
         return "In memory" if in_memory else "On disk"
 
-    async def _choose(self, model: ModelFile) -> None:
+    async def _choose(self, model: ModelRef) -> None:
         with self._outcome.telling():
             async with self._administration.audited("model chosen", model=model.name):
                 self._models.choose(model)

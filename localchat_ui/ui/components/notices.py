@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from localchat_ui.model_manager import ModelManager
+from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button, text_button
 
@@ -14,7 +14,7 @@ OFFER_SECONDS = 10
 
 
 class Notices:
-    def __init__(self, models: ModelManager) -> None:
+    def __init__(self, models: ModelRegistry) -> None:
         self._models = models
         self._is_about_model = False
         with ui.element("div").classes("notice").props("role=alert") as self._alert:

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import GenerationStats, Message
-from localchat_ui.model_manager import ModelManager, ModelStatus, Phase
+from localchat_ui.inference import ModelRegistry, ModelStatus, Phase
 from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.words import counted
 
@@ -18,7 +18,7 @@ REDRAW_SECONDS = 0.5
 class StatusLine(SelfDrawn, component="status_line.js"):
     """Emits `context` when somebody wants to know more of it."""
 
-    def __init__(self, models: ModelManager, *, on_context: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, models: ModelRegistry, *, on_context: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
         self.state: State = {"text": "", "quiet": False, "context": "", "used": 0.0}
         self._models = models
@@ -64,7 +64,8 @@ class StatusLine(SelfDrawn, component="status_line.js"):
             used = self._stats.context_tokens if self._stats else 0
         if not length or not used:
             return "", 0.0
-        return f"Context: {used:,} of {counted(length, 'token')} used", round(min(1.0, used / length), 3)
+        about = "about " if reply is not None and reply.is_estimate else ""
+        return f"Context: {about}{used:,} of {counted(length, 'token')} used", round(min(1.0, used / length), 3)
 
 
 class State(TypedDict):
@@ -77,7 +78,7 @@ class State(TypedDict):
 
 
 def _reply_text(reply: Reply | None) -> str:
-    if reply is None or not reply.submitted:
+    if reply is None or reply.stream is None:
         return ""
     if reply.place:
         return f"Waiting for others to finish · place {reply.place} in the queue"

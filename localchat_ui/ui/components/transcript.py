@@ -8,7 +8,7 @@ from nicegui import ui
 
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Version
-from localchat_ui.model_manager import ModelManager
+from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui.components.download_card import DownloadCard
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.message_log import MessageLog
@@ -22,7 +22,7 @@ class Transcript:
 
     def __init__(
         self,
-        models: ModelManager,
+        models: ModelRegistry,
         *,
         on_earlier: Callable[[], Awaitable[None]],
     ) -> None:

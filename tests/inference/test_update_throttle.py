@@ -5,8 +5,8 @@ from collections import namedtuple
 import psutil
 import pytest
 
-from localchat_ui import push_rate
-from localchat_ui.push_rate import CALM_SECONDS, QUICK_SECONDS, PushRate
+from localchat_ui.inference import update_throttle
+from localchat_ui.inference.update_throttle import CALM_SECONDS, QUICK_SECONDS, UpdateThrottle
 
 Times = namedtuple("Times", "user system idle")
 
@@ -15,7 +15,7 @@ Times = namedtuple("Times", "user system idle")
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine()
     monkeypatch.setattr(psutil, "cpu_times", lambda: machine.times)
-    monkeypatch.setattr(push_rate.time, "monotonic", lambda: machine.now)
+    monkeypatch.setattr(update_throttle.time, "monotonic", lambda: machine.now)
     return machine
 
 
@@ -32,14 +32,14 @@ class Machine:
 
 
 def test_pieces_come_quickly_at_first_and_while_a_core_is_free(machine: Machine):
-    rate = PushRate()
+    rate = UpdateThrottle()
     assert rate.measure() == QUICK_SECONDS
     machine.goes_on(1, idle=0.4)
     assert rate.measure() == QUICK_SECONDS
 
 
 def test_they_come_half_as_often_while_all_cores_are_busy_and_quickly_again_afterwards(machine: Machine):
-    rate = PushRate()
+    rate = UpdateThrottle()
     machine.goes_on(1, idle=0.02)
     assert rate.measure() == CALM_SECONDS
     machine.goes_on(1, idle=0.5)
@@ -47,17 +47,17 @@ def test_they_come_half_as_often_while_all_cores_are_busy_and_quickly_again_afte
 
 
 def test_a_moment_is_too_short_to_be_judged(machine: Machine):
-    rate = PushRate()
+    rate = UpdateThrottle()
     machine.goes_on(0.1, idle=0)
     assert rate.measure() == QUICK_SECONDS
 
 
 def test_a_clock_that_stands_still_changes_nothing(machine: Machine):
-    rate = PushRate()
+    rate = UpdateThrottle()
     machine.now += 1
     assert rate.measure() == QUICK_SECONDS
 
 
 def test_the_real_machine_can_be_measured(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(push_rate, "MEASURE_SECONDS", 0)
-    assert PushRate().measure() in (QUICK_SECONDS, CALM_SECONDS)
+    monkeypatch.setattr(update_throttle, "MEASURE_SECONDS", 0)
+    assert UpdateThrottle().measure() in (QUICK_SECONDS, CALM_SECONDS)

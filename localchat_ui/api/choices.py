@@ -1,44 +1,37 @@
-"""Requests to the engine on behalf of one HTTP request: several at once, and none that outlives it."""
+"""The replies of one HTTP request: several at once, and none that outlives it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from functools import partial
 
-from localchat_ui.engine.base import Engine, Event, GenerationDone, GenerationFailed, GenerationRequest, PromptBuilt
-from localchat_ui.inlet import Inlet
+from localchat_ui.engine.base import Event, GenerationDone, GenerationFailed, GenerationRequest, PromptBuilt
+from localchat_ui.inference import Inference, ModelRef, TokenStream
 
 # Whatever is wrong with a request shows at its first step: for so long a stream waits with its status.
 FIRST_STEP_SECONDS = 0.25
 
 
-class Generations:
+class Choices:
     """Runs requests at the same time. Whoever makes one has to `close` it; what still runs is cancelled then."""
 
-    def __init__(self, engine: Engine, requests: Sequence[GenerationRequest]) -> None:
-        self._engine = engine
+    def __init__(self, inference: Inference, model: ModelRef, requests: Sequence[GenerationRequest]) -> None:
+        self._inference = inference
+        self._model = model
         self._requests = requests
         self._events: asyncio.Queue[tuple[int, list[Event]]] = asyncio.Queue()
         self._stepped = asyncio.Event()
         self._refused: GenerationFailed | None = None
+        self._streams: list[TokenStream] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._open: set[str] = set()
 
     async def start(self) -> None:
-        """Hand all requests to the engine. Raises EngineError when one cannot begin."""
+        """Hand all requests to the model. Raises EngineError when one cannot begin."""
         for index, request in enumerate(self._requests):
-            inlet = Inlet(asyncio.get_running_loop())
-            submitting = asyncio.ensure_future(asyncio.to_thread(self._engine.submit, request, inlet.put))
-            try:
-                await asyncio.shield(submitting)
-            except asyncio.CancelledError:
-                # The thread cannot be stopped; what it submits must not be written for nobody.
-                submitting.add_done_callback(partial(self._forget, request.id))
-                raise
-            self._open.add(request.id)
-            self._tasks.append(asyncio.create_task(self._receive(index, inlet)))
+            stream = await self._inference.generate(self._model, request).__aenter__()
+            self._streams.append(stream)
+            self._tasks.append(asyncio.create_task(self._receive(index, stream)))
 
     async def first_step(self) -> GenerationFailed | None:
         """The failure of a request that ended with its very first step, as far as that is known soon."""
@@ -55,23 +48,15 @@ class Generations:
             yield index, events
 
     def close(self) -> None:
-        for request_id in self._open:
-            self._engine.cancel(request_id)
+        for stream in self._streams:
+            stream.close()
         for task in self._tasks:
             task.cancel()
 
-    async def _receive(self, index: int, inlet: Inlet) -> None:
-        while True:
-            events = await inlet.take()
+    async def _receive(self, index: int, stream: TokenStream) -> None:
+        async for events in stream:
             self._events.put_nowait((index, events))
             if isinstance(events[-1], GenerationFailed):
                 self._refused = self._refused or events[-1]
             if not all(isinstance(event, PromptBuilt) for event in events):
                 self._stepped.set()
-            if isinstance(events[-1], (GenerationDone, GenerationFailed)):
-                self._open.discard(self._requests[index].id)
-                return
-
-    def _forget(self, request_id: str, submitting: asyncio.Future[None]) -> None:
-        if not submitting.cancelled() and not submitting.exception():
-            self._engine.cancel(request_id)

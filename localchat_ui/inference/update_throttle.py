@@ -13,7 +13,7 @@ LEAST_IDLE = 0.1
 MEASURE_SECONDS = 0.5
 
 
-class PushRate:
+class UpdateThrottle:
     """Watches the cores of this machine while a reply is written."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class PushRate:
         self._idle, self._total = _times()
 
     def measure(self) -> float:
-        """Seconds that should lie between two pieces; looks at the machine twice a second."""
+        """Seconds that should lie between two updates; looks at the machine twice a second."""
         now = time.monotonic()
         if now - self._measured_at >= MEASURE_SECONDS:
             idle, total = _times()

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from localchat_ui.access import Visitor, current_visitor
-from localchat_ui.conversation import GenerationStats, RequestOptions
-from localchat_ui.engine.base import (
-    Embeddings,
-    Emit,
-    Engine,
-    EngineFigures,
-    Event,
-    GenerationDone,
-    GenerationFailed,
-    GenerationRequest,
-    LoadedModel,
-    PromptBuilt,
-)
+from localchat_ui.access import Visitor
+from localchat_ui.conversation import GenerationStats
+from localchat_ui.engine.base import Engine, Event, GenerationDone, GenerationFailed
 
-Spend = Callable[[Visitor | None, int], None]
+RecordUsage = Callable[[Visitor | None, int], None]
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -69,62 +57,20 @@ class Metrics:
             self.first_token.observe(stats.seconds_to_first_token)
 
 
-class MeteredEngine:
-    """An engine whose replies are counted, whoever asked for them: pages or programs."""
+class Meter:
+    """Counts what one request costs, whoever asked for it: a page or a program."""
 
-    def __init__(self, engine: Engine, spend: Spend = lambda visitor, n_tokens: None) -> None:
-        """`spend` is told, on any thread, of the tokens that were computed for somebody; reused ones cost nothing."""
-        self._engine = engine
-        self._spend = spend
-        self.metrics = Metrics(engine)
+    def __init__(self, metrics: Metrics, record_usage: RecordUsage, visitor: Visitor | None) -> None:
+        self._metrics = metrics
+        self._record_usage = record_usage
+        self._visitor = visitor
 
-    @property
-    def model(self) -> LoadedModel | None:
-        return self._engine.model
-
-    @property
-    def figures(self) -> EngineFigures:
-        return self._engine.figures
-
-    def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
-        return self._engine.load(path, on_progress)
-
-    def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        visitor = current_visitor()
-
-        def count_and_emit(event: Event) -> None:
-            self.metrics.count(event)
-            if isinstance(event, GenerationDone):
-                stats = event.stats
-                self._spend(visitor, stats.prompt_tokens - stats.reused_tokens + stats.reply_tokens)
-            emit(event)
-
-        self._engine.submit(request, count_and_emit)
-
-    def preview(self, request: GenerationRequest) -> PromptBuilt:
-        return self._engine.preview(request)
-
-    def holds(self, path: Path) -> bool:
-        return self._engine.holds(path)
-
-    def embed(
-        self, texts: Sequence[str | Sequence[int]], model: Path | None = None, *, request_id: str = ""
-    ) -> Embeddings:
-        made = self._engine.embed(texts, model, request_id=request_id)
-        self._spend(current_visitor(), made.n_tokens)
-        return made
-
-    def change(self, request_id: str, sampling: RequestOptions) -> None:
-        self._engine.change(request_id, sampling)
-
-    def cancel(self, request_id: str) -> None:
-        self._engine.cancel(request_id)
-
-    def make_room(self) -> None:
-        self._engine.make_room()
-
-    def close(self) -> None:
-        self._engine.close()
+    def count(self, event: Event) -> None:
+        """Called on the engine's thread. Tokens that were in the cache already cost nothing."""
+        self._metrics.count(event)
+        if isinstance(event, GenerationDone):
+            stats = event.stats
+            self._record_usage(self._visitor, stats.prompt_tokens - stats.reused_tokens + stats.reply_tokens)
 
 
 class _Figures(Collector):

@@ -13,20 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from localchat_ui import model_loader as loader_module
-from localchat_ui import model_manager as manager_module
 from localchat_ui.engine.base import EngineFigures, LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
+from localchat_ui.inference import ModelRef, ModelRegistry, ModelStatus, Phase, UnknownModelError
+from localchat_ui.inference import local as local_module
+from localchat_ui.inference import registry as registry_module
+from localchat_ui.inference.local import LocalBackend
+from localchat_ui.inference.registry import LAST_USED
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import DownloadError, Progress
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.metadata import Metadata
-from localchat_ui.library.model_file import ModelFile
-from localchat_ui.model_manager import LAST_USED, ModelManager, ModelStatus, Phase, UnknownModelError
 from tests.library.test_metadata import Child
 
 # The probe of these tests crashes on a file of this name.
@@ -118,21 +119,21 @@ class House:
         for name in names:
             put(self.folder / name)
 
-    def manager(self, configured: str = "") -> ModelManager:
+    def manager(self, configured: str = "") -> ModelRegistry:
         """A manager that has not started yet."""
-        manager = ModelManager(
-            self.engine,
-            Catalog(self.folder, self._cache, probe=self._probe),
+        catalog = Catalog(self.folder, self._cache, probe=self._probe)
+        manager = ModelRegistry(
+            LocalBackend(self.engine, catalog, self.memory),
+            catalog,
             self.preferences,
             configured=configured,
             download_name="suggested.gguf",
             new_download=self._new_download,  # type: ignore[arg-type]
-            memory=self.memory,
         )
         self.closing.push_async_callback(manager.close)
         return manager
 
-    async def started(self, configured: str = "") -> ModelManager:
+    async def started(self, configured: str = "") -> ModelRegistry:
         """A manager that has done what it does at the start."""
         manager = self.manager(configured)
         manager.start()
@@ -150,8 +151,8 @@ class House:
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(scan, "STARTER_PACKAGE", "no_such_package")
-    monkeypatch.setattr(manager_module, "PROGRESS_SECONDS", 0.01)
-    monkeypatch.setattr(loader_module, "PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(registry_module, "PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(local_module, "PROGRESS_SECONDS", 0.01)
     database = await Database(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}").open()
     house = House(tmp_path, Preferences(database))
     yield house
@@ -236,7 +237,7 @@ async def test_the_users_own_files_come_before_the_starter(
     assert manager.status.model.is_starter
     assert not house.downloads
 
-    await house.preferences.set(manager_module.LAST_USED, None)
+    await house.preferences.set(registry_module.LAST_USED, None)
     house.put("zzz.gguf")
     house.restart()
     await house.started()
@@ -737,17 +738,17 @@ def install_starter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "STARTER_PACKAGE", "played_starter")
 
 
-def model_of(manager: ModelManager, name: str) -> ModelFile:
+def model_of(manager: ModelRegistry, name: str) -> ModelRef:
     return next(model for model in manager.models if model.path.name == name)
 
 
-def record(manager: ModelManager) -> list[ModelStatus]:
+def record(manager: ModelRegistry) -> list[ModelStatus]:
     seen: list[ModelStatus] = []
     manager.changed.subscribe(lambda: seen.append(manager.status))
     return seen
 
 
-async def settled(manager: ModelManager) -> None:
+async def settled(manager: ModelRegistry) -> None:
     """Wait until nothing is on its way."""
     if manager._task is not None:
         await asyncio.wait_for(asyncio.shield(manager._task), 10)

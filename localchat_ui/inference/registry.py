@@ -1,26 +1,29 @@
-"""Which model is in use: chosen at start, swapped from the page, downloaded on a first run."""
+"""Every model there is, and which one is in use: chosen at start, swapped from the page, downloaded on a first run."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nicegui import Event
 
-from localchat_ui.engine.base import Engine, EngineError, ModelLoadError, NoModelError
+from localchat_ui.engine.base import EngineError, ModelLoadError, NoModelError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
+from localchat_ui.inference.local import PROGRESS_SECONDS, LocalBackend
+from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Download, DownloadError, Progress
-from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.model_file import ModelFile, displayable
-from localchat_ui.model_loader import PROGRESS_SECONDS, ModelLoader
+
+if TYPE_CHECKING:
+    from localchat_ui.inference.remote import RemoteServer
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +50,8 @@ class ModelStatus:
     """
 
     phase: Phase
-    model: ModelFile | None = None
-    target: ModelFile | None = None
+    model: ModelRef | None = None
+    target: ModelRef | None = None
     share: float = 0.0
     download: Progress | None = None
     error: str | None = None
@@ -62,66 +65,88 @@ class ChoiceRefusedError(EngineError):
     """Whoever asks may not change the model that answers everybody."""
 
 
-class ModelManager:
-    """Brings models into the engine, one at a time.
+class ModelRegistry:
+    """The models of this machine and of the servers that are set up, of which one is in use.
 
-    Events fire on the event loop: `changed` whenever `status` did, `failed` with the reason each time something failed.
+    Brings models into memory, one at a time. Events fire on the event loop: `changed` whenever `status` or `models`
+    did, `failed` with the reason each time something failed.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        local: LocalBackend,
         catalog: Catalog,
         preferences: Preferences,
         *,
+        remotes: Sequence[RemoteServer] = (),
         configured: str = "",
         download_name: str,
         new_download: Callable[[], Download],
-        memory: MemoryCheck | None = None,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Without `memory` a model is loaded whether it fits or not: on a graphics card it is not ours to say.
-
-        `is_admin` tells of whoever asks.
-        """
-        self._engine = engine
+        """`is_admin` tells of whoever asks."""
+        self._local = local
         self._catalog = catalog
         self._preferences = preferences
+        self._remotes = remotes
         self._configured = configured
         self._new_download = new_download
-        self._loader = ModelLoader(engine, catalog, memory)
         self._is_admin = is_admin
         self.only_admins_choose = False
         self.download_name = download_name
         self._task: asyncio.Task[None] | None = None
         self._running_download: asyncio.Task[Path] | None = None
-        self._model: ModelFile | None = None
+        self._model: ModelRef | None = None
         self._error: str | None = None
         self._number = 0
+        self._refs: dict[ModelFile, ModelRef] = {}
         self.status = ModelStatus(Phase.STARTING)
         self.changed: Event[[]] = Event()
         self.failed: Event[[str]] = Event()
+        for remote in remotes:
+            remote.on_change = self.changed.emit
 
     @property
-    def models(self) -> list[ModelFile]:
-        """The files found by the last refresh."""
-        return self._catalog.models
+    def models(self) -> list[ModelRef]:
+        """The files found by the last refresh, then what the servers said last that they have."""
+        files = self._catalog.models
+        if list(self._refs) != files:
+            self._refs = _refs_of(files, self._catalog.models_dir.absolute())
+        return [*self._refs.values(), *(model for remote in self._remotes for model in remote.models)]
+
+    @property
+    def current(self) -> ModelRef | None:
+        """The model that answers whoever names none."""
+        if self._model is not None and not self._model.is_local:
+            return next((model for model in self.models if model.id == self._model.id), self._model)
+        loaded = self._local.engine.model
+        if loaded is None:
+            return None
+        if self._model is not None and self._model.path == loaded.path:
+            return self._model
+        found = next((model for model in self.models if model.path == loaded.path), None)
+        return found or ModelRef.of_path(loaded.path)
 
     @property
     def context_length(self) -> int:
-        """Tokens one conversation may have with the model in use; 0 without one."""
-        return self._engine.model.n_ctx if self._engine.model else 0
+        """Tokens one conversation may have with the model in use; 0 without one, or where it is not known."""
+        model, loaded = self.current, self._local.engine.model
+        if model is None or loaded is None or not model.is_local:
+            return model.context_length if model else 0
+        return loaded.n_ctx
 
     async def refresh(self) -> None:
         """Look for new and vanished files."""
         before = self._catalog.models
+        for remote in self._remotes:
+            remote.refresh_soon()
         if await self._catalog.refresh() != before:
             self.changed.emit()
 
     @property
     def in_memory(self) -> tuple[Path, ...]:
         """The files whose models are loaded, in use or kept warm."""
-        return self._engine.figures.models
+        return self._local.engine.figures.models
 
     @property
     def may_choose(self) -> bool:
@@ -136,7 +161,7 @@ class ModelManager:
 
     async def free_memory(self) -> None:
         """Let all models leave memory that nobody needs at this moment; the one in use comes back on demand."""
-        await asyncio.to_thread(self._engine.make_room)
+        await self._local.free_memory()
         self.changed.emit()
 
     async def open(self) -> None:
@@ -145,15 +170,17 @@ class ModelManager:
 
     def start(self) -> None:
         """Load the model this installation starts with, in the background."""
+        for remote in self._remotes:
+            remote.refresh_soon()
         self._run(self._load_first)
 
-    def choose(self, model: ModelFile) -> None:
-        """Load another model; the one in use goes on until that worked. Raises ChoiceRefusedError."""
+    def choose(self, model: ModelRef) -> None:
+        """Use another model; the one in use goes on until it is loaded. Raises ChoiceRefusedError."""
         self._require_choice()
         if model.refusal:
             self._fail(model.refusal)
         else:
-            self._run(partial(self._load, model))
+            self._run(partial(self._use, model))
 
     def download(self) -> None:
         """Fetch the configured model, then load it; a partial file is continued. Raises ChoiceRefusedError."""
@@ -173,39 +200,51 @@ class ModelManager:
         if self._running_download is not None:
             self._running_download.cancel()
 
-    async def ready(self) -> None:
-        """Wait until a model can answer. Raises NoModelError with the reason when none is on its way."""
-        while self._engine.model is None:
+    async def ready(self) -> ModelRef:
+        """The model in use, as soon as there is one. Raises NoModelError with the reason when none is on its way."""
+        while (model := self.current) is None:
             if self._task is None or self._task.done():
                 raise NoModelError(f"No model is loaded. {self.status.error or HOW_TO_ADD}")
             await asyncio.wait([self._task])
+        return model
 
     @property
     def settling(self) -> bool:
         """Whether the first model is still on its way: none can answer yet, and one will."""
-        return self._engine.model is None and self._task is not None and not self._task.done()
+        return self.current is None and self._task is not None and not self._task.done()
 
-    async def prepare(self, name: str) -> ModelFile:
-        """An installed model by its file name, that a request may name without changing the model in use.
+    def find(self, name: str) -> ModelRef | None:
+        """A model that is known at this moment, by its id, or by the path, file name or stem of its file."""
+        models = self.models
+        if found := next((model for model in models if model.id == name), None):
+            return found
+        file = self._catalog.find(name)
+        return next((model for model in models if model.file is not None and model.file == file), None)
 
-        The engine loads it when the request is submitted. Raises UnknownModelError, and ModelLoadError for one that
-        does not fit beside those in use or cannot be loaded.
+    async def prepare(self, name: str) -> ModelRef:
+        """A model that a request names, without changing the model in use.
+
+        A file is loaded when the request is submitted. Raises UnknownModelError, and ModelLoadError for one that does
+        not fit beside those in use, or cannot answer.
         """
-        model = self._catalog.find(name)
+        model = self.find(name)
         if model is None:
             await self.refresh()
-            model = self._catalog.find(name)
+            model = self.find(name)
         if model is None:
             raise UnknownModelError(f"No installed model is called {displayable(name)[:200]}.")
-        if not model.is_loadable:
+        if not model.can_answer:
             raise ModelLoadError(model.refusal)
-        await self._loader.prepare(model)
+        if model.file is not None:
+            await self._local.prepare(model.file)
         return model
 
     async def close(self) -> None:
         """Give up what is under way. A load ends when the engine closes, so close that first."""
         self._number += 1
         self._cancel_download()
+        for remote in self._remotes:
+            await remote.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -233,15 +272,11 @@ class ModelManager:
     async def _load_first(self) -> None:
         await self._catalog.refresh()
         if self._configured:
-            model = self._catalog.find(self._configured, outside=True)
-            if model is None:
-                self._fail(f"MODEL={self._configured} was not found. Choose another model in the header.")
-            else:
-                await self._load(model)
+            await self._use_configured()
             return
         failures = []
         for model in await self._candidates():
-            await self._load(model)
+            await self._use(model)
             if self._model is not None:
                 break
             failures.append(self._error)
@@ -252,25 +287,48 @@ class ModelManager:
         elif self._model is None:
             await self._fetch()
 
-    async def _candidates(self) -> list[ModelFile]:
-        """The model used last, then the user's own files, then the starter."""
-        last_used = self._catalog.find(str(await self._preferences.get(LAST_USED, "") or "-"))
-        usable = [model for model in self._catalog.models if model.refusal is None]
-        return sorted(usable, key=lambda model: (model != last_used, model.is_starter))
+    async def _use_configured(self) -> None:
+        file = self._catalog.find(self._configured, outside=True)
+        model = self._ref_of(file) if file else await self._remote(self._configured)
+        if model is None:
+            self._fail(f"MODEL={self._configured} was not found. Choose another model in the header.")
+        else:
+            await self._use(model)
 
-    async def _load(self, model: ModelFile) -> None:
+    async def _candidates(self) -> list[ModelRef]:
+        """The model used last, then the user's own files, then the starter."""
+        last_used = str(await self._preferences.get(LAST_USED, "") or "-")
+        usable = [self._ref_of(file) for file in self._catalog.models if file.refusal is None]
+        file = self._catalog.find(last_used)
+        first = self._ref_of(file) if file else await self._remote(last_used)
+        others = sorted((model for model in usable if model != first), key=lambda model: model.is_starter)
+        return [first, *others] if first and (first in usable or not first.is_local) else others
+
+    async def _remote(self, name: str) -> ModelRef | None:
+        """A model of a server that is set up; asks that server what it has."""
+        for remote in self._remotes:
+            if name.startswith(f"{remote.name}/"):
+                await remote.refresh()
+                return next((model for model in remote.models if model.id == name), None)
+        return None
+
+    def _ref_of(self, file: ModelFile) -> ModelRef:
+        return next((model for model in self.models if model.file == file), None) or ModelRef.of_file(file)
+
+    async def _use(self, model: ModelRef) -> None:
         if model.refusal:
             self._fail(model.refusal)
             return
-        try:
-            await self._loader.load(model, lambda share: self._show(Phase.LOADING, target=model, share=share))
-        except ModelLoadError as error:
-            self._fail(str(error))
-            return
+        if model.file is not None:
+            try:
+                await self._local.load(model.file, lambda share: self._show(Phase.LOADING, target=model, share=share))
+            except ModelLoadError as error:
+                self._fail(str(error))
+                return
         self._model = model
         self._settle()
         try:
-            await self._preferences.set(LAST_USED, str(model.path))
+            await self._preferences.set(LAST_USED, str(model.path or model.id))
         except HistoryError as error:
             logger.warning("the model used last could not be remembered: %s", error)
 
@@ -295,9 +353,9 @@ class ModelManager:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
         await self._catalog.refresh()
-        model = self._catalog.find(str(path))
-        assert model is not None
-        await self._load(model)
+        file = self._catalog.find(str(path))
+        assert file is not None
+        await self._use(self._ref_of(file))
 
     def _fail(self, error: str) -> None:
         """Say what went wrong; whatever is under way beside it goes on."""
@@ -315,3 +373,18 @@ class ModelManager:
     def _show(self, phase: Phase, **changes: Any) -> None:
         self.status = ModelStatus(phase, model=self._model, error=self._error, **changes)
         self.changed.emit()
+
+
+def _refs_of(files: Sequence[ModelFile], models_dir: Path) -> dict[ModelFile, ModelRef]:
+    """Each file with the id that programs call it by: its name, or where it lies if an earlier one has that name."""
+    refs: dict[ModelFile, ModelRef] = {}
+    taken: set[str] = set()
+    for file in files:
+        model_id = displayable(file.path.stem)
+        if model_id in taken:
+            inside = file.path.is_relative_to(models_dir)
+            path = file.path.relative_to(models_dir) if inside else file.path
+            model_id = displayable(str(path.with_suffix("")))
+        taken.add(model_id)
+        refs[file] = ModelRef.of_file(file, model_id)
+    return refs

@@ -1,0 +1,28 @@
+"""The one way from a request to tokens, wherever the model runs."""
+
+from localchat_ui.inference.generate import Inference, QueueFullError
+from localchat_ui.inference.metrics import Metrics
+from localchat_ui.inference.model_ref import ModelRef
+from localchat_ui.inference.registry import (
+    HOW_TO_ADD,
+    ChoiceRefusedError,
+    ModelRegistry,
+    ModelStatus,
+    Phase,
+    UnknownModelError,
+)
+from localchat_ui.inference.token_stream import TokenStream
+
+__all__ = [
+    "HOW_TO_ADD",
+    "ChoiceRefusedError",
+    "Inference",
+    "Metrics",
+    "ModelRef",
+    "ModelRegistry",
+    "ModelStatus",
+    "Phase",
+    "QueueFullError",
+    "TokenStream",
+    "UnknownModelError",
+]

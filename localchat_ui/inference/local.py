@@ -1,0 +1,134 @@
+"""The engine in this process: requests in threads of its own, and models on their way into its memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from localchat_ui.conversation import RequestOptions
+from localchat_ui.engine.base import Embeddings, Emit, Engine, GenerationRequest, ModelLoadError, PromptBuilt
+from localchat_ui.inference.model_ref import ModelRef
+from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.fit import MemoryCheck
+from localchat_ui.library.model_file import ModelFile
+
+PROGRESS_SECONDS = 0.2
+# Of the progress told for a file that is loaded for the first time, so much is its trial in a child process.
+TRIAL_SHARE = 0.5
+
+T = TypeVar("T")
+
+
+class LocalBackend:
+    """Computes with files of the library. One at a time is loaded; files are tried beside that, one at a time too."""
+
+    def __init__(self, engine: Engine, catalog: Catalog, memory: MemoryCheck | None = None) -> None:
+        """Without `memory` a model is loaded whether it fits or not: on a graphics card it is not ours to say."""
+        self.engine = engine
+        self._catalog = catalog
+        self._memory = memory
+        self._share = 0.0
+        self._preparing = asyncio.Lock()
+        # A request takes its thread for milliseconds, or as long as the model is loaded that it waits for; embeddings
+        # take one until all are computed.
+        self._requests = ThreadPoolExecutor(16, thread_name_prefix="request")
+        self._embeddings = ThreadPoolExecutor(4, thread_name_prefix="embedding")
+        self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
+
+    async def submit(self, model: ModelRef, request: GenerationRequest, emit: Emit) -> None:
+        await _run(self._requests, self.engine.submit, replace(request, model=model.path), emit)
+
+    async def preview(self, model: ModelRef, request: GenerationRequest) -> PromptBuilt:
+        return await _run(self._requests, self.engine.preview, replace(request, model=model.path))
+
+    async def embed(self, model: ModelRef, texts: Sequence[str | Sequence[int]], *, request_id: str = "") -> Embeddings:
+        def embed() -> Embeddings:
+            return self.engine.embed(texts, model.path, request_id=request_id)
+
+        return await _run(self._embeddings, embed)
+
+    def change(self, request_id: str, sampling: RequestOptions) -> None:
+        self.engine.change(request_id, sampling)
+
+    def cancel(self, request_id: str) -> None:
+        self.engine.cancel(request_id)
+
+    async def load(self, model: ModelFile, on_share: Callable[[float], None]) -> None:
+        """Load the model that is in use from now on. Raises ModelLoadError.
+
+        `on_share` is told on the event loop, every 0.2 s, how much is done, from 0 to 1.
+        """
+        self._share = 0.0
+        if not self.engine.holds(model.path):
+            await self._try(model, on_share)
+        await self._load(model, on_share, first_share=self._share)
+
+    async def prepare(self, model: ModelFile) -> None:
+        """See to it that the engine can load this model beside the one in use. Raises ModelLoadError."""
+        async with self._preparing:
+            if not self.engine.holds(model.path):
+                await self._make_room(model)
+                if error := await self._catalog.try_load(model, lambda share: None):
+                    raise ModelLoadError(error)
+
+    async def free_memory(self) -> None:
+        """Let all models leave memory that nobody needs at this moment; they come back on demand."""
+        await _run(self._loads, self.engine.make_room)
+
+    async def close(self) -> None:
+        """End all requests and give up all models."""
+        await asyncio.to_thread(self.engine.close)
+        for executor in (self._requests, self._embeddings, self._loads):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _try(self, model: ModelFile, on_share: Callable[[float], None]) -> None:
+        """Raises ModelLoadError for a file that does not fit, or does not survive its first load in a child process."""
+        await self._make_room(model)
+        trial = asyncio.create_task(self._catalog.try_load(model, lambda share: self._reach(share * TRIAL_SHARE)))
+        try:
+            await self._follow(trial, on_share)
+        finally:
+            # Its child process ends with it, and must not outlive the app.
+            trial.cancel()
+            await asyncio.gather(trial, return_exceptions=True)
+        if error := trial.result():
+            raise ModelLoadError(error)
+
+    async def _make_room(self, model: ModelFile) -> None:
+        """Raises ModelLoadError for a model that does not fit, even when those leave that nobody needs."""
+        if self._memory is None:
+            return
+        unused = self.engine.figures.unused_bytes
+        if reason := self._memory.refusal(model, self._catalog.models, reclaimable=unused):
+            raise ModelLoadError(reason)
+        if self._memory.refusal(model):
+            await self.free_memory()
+
+    async def _load(self, model: ModelFile, on_share: Callable[[float], None], first_share: float) -> None:
+        def reach(share: float) -> None:
+            self._reach(first_share + share * (1 - first_share))
+
+        load = asyncio.ensure_future(_run(self._loads, self.engine.load, model.path, reach))
+        try:
+            await self._follow(load, on_share)
+            load.result()
+        except asyncio.CancelledError:
+            # The thread cannot be stopped from here; it ends when the engine closes, and nobody asks how.
+            load.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+            raise
+
+    async def _follow(self, work: asyncio.Future[Any], on_share: Callable[[float], None]) -> None:
+        while not work.done():
+            on_share(self._share)
+            await asyncio.wait([work], timeout=PROGRESS_SECONDS)
+
+    def _reach(self, share: float) -> None:
+        # Called on the loading thread; read by the loop that waits for it.
+        self._share = share
+
+
+async def _run(executor: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, work, *arguments)

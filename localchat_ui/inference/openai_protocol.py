@@ -1,0 +1,202 @@
+"""OpenAI's protocol as a client speaks it: a request in its words, and its chunks as events."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from localchat_ui.conversation import FullSampling, GenerationStats, Role
+from localchat_ui.engine.base import (
+    Event,
+    GenerationDone,
+    GenerationFailed,
+    GenerationRequest,
+    Token,
+    TokenLogprob,
+    Turn,
+)
+from localchat_ui.engine.text import TextStream
+from localchat_ui.engine.thinking import KNOWN_MARKS
+from localchat_ui.engine.tool_calls import CallDelta
+
+# Parameters of OpenAI's own protocol; the others are llama.cpp's, and what many servers took over from it.
+STANDARD = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
+EXTRA = (
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "typical_p",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "xtc_probability",
+    "xtc_threshold",
+    "grammar",
+)
+# The value that leaves everything as it is.
+NEUTRAL = {
+    **{name: field.default for name, field in FullSampling.model_fields.items()},
+    "top_k": 0,
+    "min_p": 0.0,
+    "logit_bias": {},
+}
+BROKEN_OFF = "The reply broke off before its end. Try again, or continue it."
+
+
+def parameters_of(model_id: str, request: GenerationRequest) -> dict[str, Any]:
+    """What every server of the protocol understands of a request."""
+    sampling = request.sampling
+    given: dict[str, Any] = {
+        "model": model_id,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": sampling.max_tokens,
+        **{name: value for name in STANDARD if (value := getattr(sampling, name)) not in (None, {})},
+    }
+    if request.stop:
+        given["stop"] = list(request.stop)
+    if request.prompt is not None:
+        given["prompt"] = request.prompt
+        if sampling.top_logprobs is not None:
+            given["logprobs"] = sampling.top_logprobs
+        return given
+    given["messages"] = [_message(turn) for turn in request.turns]
+    if sampling.top_logprobs is not None:
+        given |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+    for name in ("tools", "tool_choice", "reasoning_effort"):
+        if name in request.template_arguments:
+            given[name] = request.template_arguments[name]
+    if sampling.json_schema is not None:
+        schema = {"name": "reply", "schema": sampling.json_schema}
+        given["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return given
+
+
+def extra_parameters(request: GenerationRequest) -> dict[str, Any]:
+    """What only some servers understand: options that are not neutral, and arguments of the chat template."""
+    values = {name: getattr(request.sampling, name) for name in EXTRA}
+    extras = {name: value for name, value in values.items() if value != NEUTRAL[name]}
+    arguments = {
+        name: value
+        for name, value in request.template_arguments.items()
+        if name not in ("tools", "tool_choice", "reasoning_effort")
+    }
+    return extras | ({"chat_template_kwargs": arguments} if arguments else {})
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": turn.role.value, "content": turn.text}
+    if turn.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id or f"call{index:05}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for index, call in enumerate(turn.tool_calls)
+        ]
+        message["content"] = turn.text or None
+    if turn.role is Role.TOOL:
+        message["tool_call_id"] = turn.tool_call_id
+    return message
+
+
+class ReplyReader:
+    """Reads the chunks of one reply."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self._request = request
+        # Some servers leave the thinking where the model wrote it.
+        self._text = TextStream(marks=KNOWN_MARKS[-1], continued=request.prompt is not None)
+        self._started = time.monotonic()
+        self._first_at = 0.0
+        self._answer_at = 0.0
+        self._last_at = 0.0
+        self._n_pieces = 0
+        self._finish_reason = ""
+        self._usage: Any = None
+
+    def read(self, chunk: Any) -> Iterator[Event]:
+        """The events of a chunk. Whatever is missing in it counts as not said."""
+        self._usage = getattr(chunk, "usage", None) or self._usage
+        for choice in getattr(chunk, "choices", None) or ():
+            self._finish_reason = choice.finish_reason or self._finish_reason
+            delta = getattr(choice, "delta", None)
+            said = (getattr(delta, "content", None) if delta is not None else getattr(choice, "text", None)) or ""
+            thought = _thinking_of(delta)
+            thinking, text = self._text.feed(said.encode(errors="replace")) if said else ("", "")
+            calls = tuple(_calls_of(delta))
+            logprobs = _logprobs_of(getattr(choice, "logprobs", None))
+            if thought or thinking or text or calls or logprobs:
+                yield from self._tokens(thought + thinking, text, calls, logprobs)
+
+    def finish(self, reason: str = "") -> Iterator[Event]:
+        """The last events; a reply that nobody has ended by then has broken off."""
+        reason = reason or {"tool_calls": "stop", "function_call": "stop", "content_filter": "stop"}.get(
+            self._finish_reason, self._finish_reason
+        )
+        thinking, text = self._text.finish()
+        if not reason:
+            if text or thinking:
+                yield Token(text, -1, thinking)
+            yield GenerationFailed(BROKEN_OFF)
+            return
+        yield GenerationDone(text, self._stats(reason), thinking)
+
+    def _tokens(
+        self, thinking: str, text: str, calls: tuple[CallDelta, ...], logprobs: list[tuple[TokenLogprob, Any]]
+    ) -> Iterator[Token]:
+        now = self._last_at = time.monotonic()
+        self._first_at = self._first_at or now
+        if text or calls:
+            self._answer_at = self._answer_at or now
+        self._n_pieces += max(1, len(logprobs))
+        if not logprobs:
+            yield Token(text, -1, thinking, calls=calls)
+        for own, top in logprobs:
+            yield Token(text, own.id, thinking, own.logprob, top, own.piece, calls)
+            text, thinking, calls = "", "", ()
+
+    def _stats(self, reason: str) -> GenerationStats:
+        usage = self._usage
+        n_reply = usage.completion_tokens if usage else self._n_pieces
+        n_prompt = usage.prompt_tokens if usage else 0
+        details = getattr(usage, "prompt_tokens_details", None)
+        seconds = self._last_at - self._first_at
+        return GenerationStats(
+            prompt_tokens=n_prompt,
+            reused_tokens=min(n_prompt, getattr(details, "cached_tokens", None) or 0),
+            reply_tokens=n_reply,
+            seconds_to_first_token=self._first_at - self._started if self._first_at else 0.0,
+            tokens_per_second=(n_reply - 1) / seconds if seconds > 0 and n_reply > 1 else 0.0,
+            context_tokens=n_prompt + n_reply,
+            seed=self._request.sampling.seed,
+            finish_reason=reason,
+            thinking_seconds=self._answer_at - self._first_at if self._answer_at > self._first_at else 0.0,
+        )
+
+
+def _thinking_of(delta: Any) -> str:
+    """What servers that tell thinking apart call it."""
+    said = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
+    return said if isinstance(said, str) else ""
+
+
+def _calls_of(delta: Any) -> Iterator[CallDelta]:
+    for call in getattr(delta, "tool_calls", None) or ():
+        function = call.function
+        yield CallDelta(call.index or 0, (function and function.name) or "", (function and function.arguments) or "")
+
+
+def _logprobs_of(said: Any) -> list[tuple[TokenLogprob, tuple[TokenLogprob, ...]]]:
+    """Each token with the likeliest in its place."""
+    return [
+        (_logprob(each), tuple(map(_logprob, each.top_logprobs or ()))) for each in getattr(said, "content", None) or ()
+    ]
+
+
+def _logprob(said: Any) -> TokenLogprob:
+    piece = bytes(said.bytes) if said.bytes is not None else said.token.encode(errors="replace")
+    return TokenLogprob(-1, piece, said.logprob)
