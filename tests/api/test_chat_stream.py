@@ -116,7 +116,7 @@ async def test_another_model_may_be_named_for_one_message(client: httpx.AsyncCli
     assert (await client.get("/healthz")).json()["model"] == "first", "the page stays with its own"
     assert (await said(client, "Three", model="first.gguf", **again))[0].data["model"] == "first"
     assert (await said(client, "Four", **again))[0].data["model"] == "first"
-    assert running.engine.requests[-1].model is None
+    assert running.engine.requests[-1].model == running.models / "first.gguf"
     messages = (await client.get(f"/conversations/{first.data['conversation_id']}")).json()["messages"]
     assert [message["model"] for message in messages[1::2]] == ["first", "second", "first", "first"]
 

@@ -50,7 +50,7 @@ async def test_installed_models_are_listed(client: httpx.AsyncClient):
     listed = (await client.get("/v1/models")).json()
     assert listed["object"] == "list"
     assert [card["id"] for card in listed["data"]] == ["first", "second"]
-    assert listed["data"][0].keys() == {"id", "object", "created", "owned_by"}
+    assert listed["data"][0].keys() == {"id", "object", "created", "owned_by", "context_length"}
     assert listed["data"][0]["created"] > 10**9
     assert (await client.get("/v1/models/second")).json() == listed["data"][1]
     for path in ("/v1/models/third", "/v1/models/..%2Ffirst", "/v1/nothing"):
