@@ -688,7 +688,7 @@ async def test_hostile_text_is_shown_as_text_wherever_it_stands(running: Program
     me.say(hostile)
     await until(lambda: len(me.articles) == 2 and not me.is_busy)
     assert me.articles[0] == ("You", hostile)
-    assert hostile in me.articles[1][1]
+    await until(lambda: hostile in me.articles[1][1])
     title = title_of(hostile)
     await until(lambda: me.titles == [title])
     me.rename(title, f"Re: {title}")
