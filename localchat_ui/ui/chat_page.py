@@ -25,6 +25,7 @@ from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_
 from localchat_ui.ui.components.conversation_list import ConversationList
 from localchat_ui.ui.components.element import icon_button, root_path
 from localchat_ui.ui.components.help_dialog import HelpDialog
+from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.sampling_panel import SamplingPanel
@@ -46,7 +47,9 @@ class Branch(NamedTuple):
 
 async def read_branch(chat: ChatService, conversation_id: str, limit: int) -> Branch:
     # What is in motion is read last, so that nothing happens between the snapshot and following it.
-    versions = await chat.versions((await chat.messages(conversation_id, limit))[0])
+    messages, reply = await chat.messages(conversation_id, limit)
+    versions = await chat.versions(messages)
+    await prepare([message for message in messages if reply is None or message.id != reply.message.id])
     messages, reply = await chat.messages(conversation_id, limit)
     return Branch(messages, versions, reply)
 
@@ -220,6 +223,7 @@ class ChatPage:
                 return
             messages = await self.chat.earlier(self.conversation.id, first, PAGE_SIZE)
             versions = await self.chat.versions(messages)
+            await prepare(messages)
             if first == self.transcript.first_id:
                 self.transcript.show_earlier(messages, versions)
 
