@@ -27,7 +27,7 @@ from localchat_ui.library.download import Download
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.model_manager import ModelManager
 from localchat_ui.settings import Settings
-from localchat_ui.ui import account_page, admin_page, chat_page, login_page
+from localchat_ui.ui import account_page, admin_page, chat_page, login_page, trouble_page
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
+    trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, metered.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, metered.metrics)  # /v1/models, /v1/chat/completions and its like
     health.register(app, metered, metered.metrics)  # /healthz, /metrics
