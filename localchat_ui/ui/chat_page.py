@@ -294,10 +294,10 @@ def register(chat: ChatService, models: ModelManager, presets: Presets, access: 
             conversation = await chat.open(conversation_id) if conversation_id else None
             page = ChatPage(chat, models, presets, access, conversation=conversation)
             await page.build(recent)
-        if conversation:
-            await page.sync()
-        else:
-            page.show(Branch([], {}, None))
+            if conversation:
+                await page.sync()
+            else:
+                page.show(Branch([], {}, None))
         return page
 
     @ui.page("/", response_timeout=PATIENCE_SECONDS)

@@ -43,6 +43,16 @@ class _Note:
         self._note.set_visibility(bool(text))
 
 
+class _Upload(ui.upload):
+    """FastAPI remembers the last few thousand functions that answered anything, so NiceGUI's route of this element is
+    kept when its page has gone, and with it whatever handles its events."""
+
+    def _handle_delete(self) -> None:
+        super()._handle_delete()
+        self._upload_handlers.clear()
+        self._event_listeners.clear()
+
+
 class ExchangeMenu:
     """A button with a menu. `notes` is set once there is a place for them."""
 
@@ -50,7 +60,7 @@ class ExchangeMenu:
         self._chat = chat
         self.notes: Notes
         # Outside of the menu, which is not there while it is closed.
-        self._upload = ui.upload(
+        self._upload = _Upload(
             on_upload=self._import, on_rejected=self._refuse, max_file_size=MAX_BYTES, auto_upload=True
         )
         self._upload.props("accept=.json").classes("file-chooser")
