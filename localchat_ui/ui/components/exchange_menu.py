@@ -43,16 +43,6 @@ class _Note:
         self._note.set_visibility(bool(text))
 
 
-class _Upload(ui.upload):
-    """FastAPI remembers the last few thousand functions that answered anything, so NiceGUI's route of this element is
-    kept when its page has gone, and with it whatever handles its events."""
-
-    def _handle_delete(self) -> None:
-        super()._handle_delete()
-        self._upload_handlers.clear()
-        self._event_listeners.clear()
-
-
 class ExchangeMenu:
     """A button with a menu. `notes` is set once there is a place for them."""
 
@@ -60,10 +50,11 @@ class ExchangeMenu:
         self._chat = chat
         self.notes: Notes
         # Outside of the menu, which is not there while it is closed.
-        self._upload = _Upload(
+        self._upload = ui.upload(
             on_upload=self._import, on_rejected=self._refuse, max_file_size=MAX_BYTES, auto_upload=True
         )
         self._upload.props("accept=.json").classes("file-chooser")
+        ui.context.client.on_delete(self._let_go)
         self._button = icon_button(icons.EXCHANGE, "Export and import")
         with self._button, ui.menu().props("auto-close anchor='bottom end' self='top end'").classes("exchange"):
             for extension, kind in EXPORTS.items():
@@ -84,6 +75,12 @@ class ExchangeMenu:
                 self.notes.complain(str(error))
                 return
             ui.download.content(text, name, EXPORTS[extension].media_type)
+
+    def _let_go(self) -> None:
+        """FastAPI remembers the last few thousand functions that answered anything, so NiceGUI's route of the upload is
+        kept when its page has gone, and with it whatever handles its events."""
+        self._upload._upload_handlers.clear()
+        self._upload._event_listeners.clear()
 
     async def _import(self, event: UploadEventArguments) -> None:
         self._upload.reset()
