@@ -25,6 +25,7 @@ from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_
 from localchat_ui.ui.components.conversation_list import ConversationList
 from localchat_ui.ui.components.element import icon_button, root_path
 from localchat_ui.ui.components.help_dialog import HelpDialog
+from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.sampling_panel import SamplingPanel
@@ -34,6 +35,8 @@ from localchat_ui.ui.components.transcript import PAGE_SIZE, Transcript
 from localchat_ui.ui.message_actions import MessageActions
 
 TITLE = "LocalChat"
+# After NiceGUI's 3 seconds a machine that is busy would answer with an error.
+PATIENCE_SECONDS = 60
 
 
 class Branch(NamedTuple):
@@ -46,7 +49,9 @@ class Branch(NamedTuple):
 
 async def read_branch(chat: ChatService, conversation_id: str, limit: int) -> Branch:
     # What is in motion is read last, so that nothing happens between the snapshot and following it.
-    versions = await chat.versions((await chat.messages(conversation_id, limit))[0])
+    messages, reply = await chat.messages(conversation_id, limit)
+    versions = await chat.versions(messages)
+    await prepare([message for message in messages if reply is None or message.id != reply.message.id])
     messages, reply = await chat.messages(conversation_id, limit)
     return Branch(messages, versions, reply)
 
@@ -62,11 +67,12 @@ class ChatPage:
         access: AccessControl,
         *,
         conversation: Conversation | None,
-        recent: Sequence[Conversation],
     ) -> None:
+        """Nothing is drawn yet; that is what `build` is for."""
         self.is_stored = conversation is not None
         self.chat = chat
         self.models = models
+        self.presets = presets
         self.access = access
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
@@ -74,6 +80,10 @@ class ChatPage:
         self._root = root_path()
         self._is_gone = False
         self._n_reads = 0
+
+    async def build(self, recent: Sequence[Conversation]) -> None:
+        """Draw the page without its messages. Between its parts others have their turn."""
+        chat, models = self.chat, self.models
         # An id, which needs no escaping; the browser's own functions read it.
         ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
         design.apply()
@@ -86,6 +96,7 @@ class ChatPage:
                 on_delete=self._left,
                 on_error=self._complain,
             )
+            await asyncio.sleep(0)
             with ui.element("div").classes("main"):
                 self._header()
                 self.progress = ModelProgress(models)
@@ -93,6 +104,7 @@ class ChatPage:
                     self.transcript = Transcript(models, on_earlier=self._show_earlier)
                 with self.transcript.welcome:
                     Starters()
+                await asyncio.sleep(0)
                 with ui.element("div").classes("dock"):
                     latest = icon_button(icons.DOWN, "Jump to latest").classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
@@ -104,7 +116,8 @@ class ChatPage:
                     )
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
-            self.panel = SamplingPanel(chat, presets, self.conversation, notices=self.notices)
+            await asyncio.sleep(0)
+            self.panel = SamplingPanel(chat, self.presets, self.conversation, notices=self.notices)
         MessageActions(
             chat,
             log=self.transcript.log,
@@ -179,7 +192,7 @@ class ChatPage:
     def _header(self) -> None:
         with ui.element("header").classes("header"):
             icon_button(icons.MENU, "Conversation list", controls="conversations")
-            ModelPicker(self.models)
+            ModelPicker(self.models, on_error=self._complain)
             ui.element("div").classes("grow")
             # Only there while the list, which has one too, is not.
             icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")
@@ -220,6 +233,7 @@ class ChatPage:
                 return
             messages = await self.chat.earlier(self.conversation.id, first, PAGE_SIZE)
             versions = await self.chat.versions(messages)
+            await prepare(messages)
             if first == self.transcript.first_id:
                 self.transcript.show_earlier(messages, versions)
 
@@ -269,21 +283,28 @@ class ChatPage:
 def register(chat: ChatService, models: ModelRegistry, presets: Presets, access: AccessControl) -> None:
     """The routes `/` and `/c/{conversation_id}`."""
 
+    one_at_a_time = asyncio.Lock()
+
     async def open_page(conversation_id: str | None) -> ChatPage:
-        # Everything is read before the first element is made, so that the page arrives with its messages in it.
+        # Everything is read before the page is sent, so that it arrives with its messages in it.
         await chat.started()
-        recent = await chat.conversations(LIST_PAGE_SIZE + 1)
-        conversation = await chat.open(conversation_id) if conversation_id else None
-        branch = await read_branch(chat, conversation.id, PAGE_SIZE) if conversation else Branch([], {}, None)
-        page = ChatPage(chat, models, presets, access, conversation=conversation, recent=recent)
-        page.show(branch)
+        # Many pages at once, each part by part, would leave nobody else a turn.
+        async with one_at_a_time:
+            recent = await chat.conversations(LIST_PAGE_SIZE + 1)
+            conversation = await chat.open(conversation_id) if conversation_id else None
+            page = ChatPage(chat, models, presets, access, conversation=conversation)
+            await page.build(recent)
+            if conversation:
+                await page.sync()
+            else:
+                page.show(Branch([], {}, None))
         return page
 
-    @ui.page("/")
+    @ui.page("/", response_timeout=PATIENCE_SECONDS)
     async def start_page() -> None:
         await open_page(None)
 
-    @ui.page("/c/{conversation_id}")
+    @ui.page("/c/{conversation_id}", response_timeout=PATIENCE_SECONDS)
     async def conversation_page(conversation_id: str) -> None:
         page = await open_page(conversation_id)
         if not page.is_stored:

@@ -12,9 +12,8 @@ from markdown_it.common.utils import normalizeReference
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from mdit_py_plugins.tasklists import tasklists_plugin
 
-from localchat_ui.ui import code_block, footnotes, maths
+from localchat_ui.ui import code_block, footnotes, heavy_blocks, maths, task_lists
 
 
 class MarkdownStream:
@@ -28,15 +27,16 @@ class MarkdownStream:
         self._opening = ""
         self._rows = ""
         self._named: set[str] = set()
-        self._late = self._late_in_rest = False
+        self._late = self._late_in_rest = self._heavy = False
 
     @property
     def outdated(self) -> bool:
-        """Whether a finished block names a link or footnote that was defined only after it.
+        """Whether `render_markdown` of the whole text may give something else.
 
-        The block shows it as plain text then; `render_markdown` of the whole text shows it right.
+        A finished block may name a link or footnote that was defined only after it, and shows it as plain text; and
+        what has become too heavy to be read was lighter when blocks before it were handed out.
         """
-        return self._late or self._late_in_rest
+        return self._late or self._late_in_rest or self._heavy
 
     def feed(self, text: str) -> tuple[list[str], str]:
         """HTML of the blocks finished since the last call, and of everything behind them. `text` is the whole text.
@@ -47,6 +47,7 @@ class MarkdownStream:
         # What is still open must not leave anything behind: half a link definition would be taken for the whole.
         env = footnotes.copy_env(self._env)
         blocks = _blocks(_MARKDOWN.parse(rest, env), resumed=bool(self._opening))
+        self._heavy = self._heavy or any(block.tokens[0].type == "heavy" for block in blocks)
         # An unfinished line may still change how it joins what is before it ("2" becomes "2. item" of the list
         # above), so the block of the last finished line stays open.
         last_line = rest.count("\n") - 1
@@ -209,7 +210,8 @@ _OPEN_ROWS = 20
 _NAME = re.compile(r"\[((?:\\.|[^\[\]\\])+)\]", re.DOTALL)
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(["table", "strikethrough"])
-_MARKDOWN.use(tasklists_plugin).use(footnotes.footnotes_plugin).use(maths.maths_plugin)
+_MARKDOWN.use(task_lists.task_lists_plugin).use(footnotes.footnotes_plugin).use(maths.maths_plugin)
+_MARKDOWN.use(heavy_blocks.heavy_blocks_plugin)
 _MARKDOWN.add_render_rule("fence", _render_code)
 _MARKDOWN.add_render_rule("code_block", _render_code)
 _MARKDOWN.add_render_rule("image", _render_image)

@@ -101,12 +101,13 @@ def _convert(latex: str, display: bool) -> str:
         except LatexError as error:
             outcome.append(error)
 
-    usual = threading.stack_size(64 * 1024 * 1024)
-    try:
-        thread = threading.Thread(target=convert, name="maths")
-        thread.start()
-    finally:
-        threading.stack_size(usual)
+    thread = threading.Thread(target=convert, name="maths")
+    with _STACK_SIZE:
+        usual = threading.stack_size(64 * 1024 * 1024)
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(usual)
     thread.join()
     [result] = outcome
     if isinstance(result, LatexError):
@@ -131,6 +132,7 @@ def _classes(style: str) -> str:
     return f' class="{" ".join(names)}"' if names else ""
 
 
+_STACK_SIZE = threading.Lock()  # the size is that of the whole program
 _CONVERTER = LatexToMathML(fancy_error=False, allow_unreliable_rendering=True)
 # A definition multiplies: ten of them in a row make a page out of a line.
 _DEFINITION = re.compile(r"\\(?:(?:new|renew|provide)command|[gex]?def|let|global)(?![A-Za-z])")

@@ -678,6 +678,26 @@ async def test_a_model_that_was_added_is_found_when_the_list_is_opened(running: 
     assert shown_model(me) == "first.gguf"
 
 
+@pytest.mark.parametrize("is_noticed", [True, False], ids=["noticed", "unnoticed"])
+async def test_a_model_that_vanished_is_told_when_it_is_chosen(running: Program, is_noticed: bool) -> None:
+    me = await visit(running)
+    await until(lambda: shown_model(me) == "first.gguf")
+    (running.models / "second.gguf").unlink()
+    if is_noticed:
+        # Another tab looked: this one still shows the list that was drawn before.
+        box = me.find("Model")
+        box.client.outbox.updates.clear()
+        gone = next(path for path in box.options if path.endswith("second.gguf"))
+        me.trigger("Model", "popup-show", "")
+        await until(lambda: gone not in box.options)
+        box.options[gone] = "second.gguf"
+    choose_model(me, "second.gguf")
+    await until(lambda: me.alerts)
+    assert me.alerts == ["second.gguf is no longer there. It may have been moved, renamed or deleted."]
+    await until(lambda: [path for path in me.find("Model").options if path.endswith("second.gguf")] == [])
+    assert shown_model(me) == "first.gguf"
+
+
 # Hostile text
 
 
@@ -762,7 +782,7 @@ async def visit(program: Program, path: str = "/") -> Visitor:
 def assert_only_harmless_html(visitor: Visitor) -> None:
     """Whatever is not plain text has been through the Markdown renderer."""
     for element in visitor.user.current_layout.descendants():
-        if isinstance(element, ui.html) and "footer" not in element.classes:
+        if isinstance(element, ui.html) and not {"footer", "shortcuts"} & set(element.classes):
             assert_harmless(element.content)
 
 

@@ -54,6 +54,7 @@ class ExchangeMenu:
             on_upload=self._import, on_rejected=self._refuse, max_file_size=MAX_BYTES, auto_upload=True
         )
         self._upload.props("accept=.json").classes("file-chooser")
+        ui.context.client.on_delete(self._let_go)
         self._button = icon_button(icons.EXCHANGE, "Export and import")
         with self._button, ui.menu().props("auto-close anchor='bottom end' self='top end'").classes("exchange"):
             for extension, kind in EXPORTS.items():
@@ -74,6 +75,12 @@ class ExchangeMenu:
                 self.notes.complain(str(error))
                 return
             ui.download.content(text, name, EXPORTS[extension].media_type)
+
+    def _let_go(self) -> None:
+        """FastAPI remembers the last few thousand functions that answered anything, so NiceGUI's route of the upload is
+        kept when its page has gone, and with it whatever handles its events."""
+        self._upload._upload_handlers.clear()
+        self._upload._event_listeners.clear()
 
     async def _import(self, event: UploadEventArguments) -> None:
         self._upload.reset()

@@ -10,7 +10,8 @@ from typing import Any
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.ui.components import message_footer
-from localchat_ui.ui.markdown import MarkdownStream, render_markdown
+from localchat_ui.ui.markdown import MarkdownStream
+from localchat_ui.ui.rendered import rendered
 
 # A name that `message_log.js` knows, the id of a message, and what belongs to it.
 Operation = tuple[Any, ...]
@@ -18,6 +19,12 @@ Operation = tuple[Any, ...]
 # Of the time of the program's one event loop, for drawing one growing reply on one page.
 DRAWING_SHARE = 0.06
 LONGEST_REST_SECONDS = 0.4
+
+
+async def prepare(messages: Sequence[Message]) -> None:
+    """Have the texts of finished messages rendered, so that showing them takes no time."""
+    replies = [message for message in messages if message.role is Role.ASSISTANT]
+    await rendered.prepare(text for message in replies for text in (message.text, message.thinking) if text)
 
 
 class MessageView:
@@ -147,7 +154,7 @@ class GrowingMarkdown:
         growth = self.grow(text) if self._text else None
         if self._text == text and not self._stream.outdated:
             return growth
-        self._text, self._finished, self._open = text, [], render_markdown(text)
+        self._text, self._finished, self._open = text, [], rendered.html(text)
         self._stream = MarkdownStream()
         return "", -1, self._open
 

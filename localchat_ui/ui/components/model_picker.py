@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nicegui import ui
@@ -25,8 +28,9 @@ SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}
 
 
 class ModelPicker:
-    def __init__(self, models: ModelRegistry) -> None:
+    def __init__(self, models: ModelRegistry, *, on_error: Callable[[str], None]) -> None:
         self._models = models
+        self._on_error = on_error
         self._select = ui.select(options={}, on_change=self._on_change).classes("model-picker")
         self._select.props('dense borderless options-dense popup-content-class="model-popup" behavior=menu')
         self._select.props["dropdown-icon"] = icons.CHEVRON
@@ -39,14 +43,22 @@ class ModelPicker:
         models.changed.subscribe(self._draw)
         self._draw()
 
-    def _on_change(self, event: ValueChangeEventArguments[Any]) -> None:
+    async def _on_change(self, event: ValueChangeEventArguments[Any]) -> None:
         if event.value is None or event.value == self._shown():
             return
-        chosen = next(model for model in self._models.models if _key(model) == event.value)
+        chosen = self._find(event.value)
+        if chosen is None or (chosen.path is not None and not await asyncio.to_thread(chosen.path.exists)):
+            self._draw()  # as it was
+            self._on_error(f"{Path(event.value).name} is no longer there. It may have been moved, renamed or deleted.")
+            await self._models.refresh()
+            return
         try:
             self._models.choose(chosen)
         except ChoiceRefusedError:
             self._draw()  # as it was; the hint says why
+
+    def _find(self, key: str) -> ModelRef | None:
+        return next((model for model in self._models.models if _key(model) == key), None)
 
     def _draw(self) -> None:
         options = {_key(model): f"{model.name}\n{model.details}" for model in self._listed()}

@@ -72,7 +72,8 @@ class SystemPrompt:
                 self._draw_form()
         self._outcome.set_visibility(False)
         self._draw()
-        ui.timer(0, self.refresh, once=True)
+        # A timer would have NiceGUI send the page as it is at that moment.
+        ui.context.client.on_connect(self.refresh)
 
     async def refresh(self) -> None:
         """Read the presets anew; another tab may have changed them."""
