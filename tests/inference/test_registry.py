@@ -23,11 +23,14 @@ from localchat_ui.inference import local as local_module
 from localchat_ui.inference import registry as registry_module
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.inference.registry import LAST_USED
+from localchat_ui.inference.remote import RemoteServer
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import DownloadError, Progress
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.metadata import Metadata
+from localchat_ui.settings import EngineSettings
+from tests.inference.stub import Stub
 from tests.library.test_metadata import Child
 
 # The probe of these tests crashes on a file of this name.
@@ -112,6 +115,7 @@ class House:
         self.downloads: list[PlayedDownload] = []
         self.closing = AsyncExitStack()
         self.memory: MemoryCheck | None = None
+        self.remotes: list[RemoteServer] = []
         self._cache = folder / "data" / "models.json"
         self._probe = Child(folder).command
 
@@ -126,6 +130,7 @@ class House:
             LocalBackend(self.engine, catalog, self.memory),
             catalog,
             self.preferences,
+            remotes=self.remotes,
             configured=configured,
             download_name="suggested.gguf",
             new_download=self._new_download,  # type: ignore[arg-type]
@@ -139,6 +144,11 @@ class House:
         manager.start()
         await settled(manager)
         return manager
+
+    async def started_with(self, stub: Stub) -> ModelRegistry:
+        """One that has a server elsewhere, too."""
+        self.remotes = [RemoteServer(EngineSettings(name="box", url=stub.url))]
+        return await self.started()
 
     def restart(self) -> None:
         self.engine = PlayedEngine()
@@ -797,3 +807,49 @@ async def test_a_named_model_that_is_unknown_unreadable_or_too_big_is_refused(
     with pytest.raises(ModelLoadError, match="does not fit into memory"):
         await manager.prepare("b")
     assert manager.status.error is None
+
+
+# Servers elsewhere
+
+
+async def test_a_model_elsewhere_is_used_without_being_loaded_and_remembered(house: House) -> None:
+    house.put("a.gguf")
+    with Stub().running() as stub:
+        manager = await house.started_with(stub)
+        await until(lambda: len(manager.models) == 3)
+        assert [model.id for model in manager.models] == ["a", "box/one", "box/two"]
+        manager.choose(manager.models[1])
+        await settled(manager)
+        assert manager.current is not None
+        assert (manager.current.id, manager.context_length, house.engine.loads) == ("box/one", 1000, ["a.gguf"])
+        assert (await manager.prepare("box/two")).remote_id == "two"
+        house.restart()
+        again = await house.started_with(stub)
+        assert again.current is not None
+        assert (again.current.id, house.engine.loads) == ("box/one", [])
+        again.choose(model_of(again, "a.gguf"))
+        await settled(again)
+        assert (again.current.id, house.engine.loaded) == ("a", "a.gguf")
+
+
+async def test_a_server_that_is_down_delays_no_file_and_cannot_be_chosen(house: House) -> None:
+    house.put("a.gguf")
+    with Stub().running() as stub:
+        pass
+    manager = await house.started_with(stub)
+    assert house.engine.loaded == "a.gguf"
+    await until(lambda: len(manager.models) == 2)
+    manager.choose(manager.models[1])
+    await settled(manager)
+    assert manager.status.phase is Phase.READY
+    assert "box cannot be reached" in (manager.status.error or "")
+    with pytest.raises(ModelLoadError, match="box cannot be reached"):
+        await manager.prepare("box/box")
+
+
+async def test_files_of_one_name_can_both_be_named(house: House) -> None:
+    house.put("a.gguf")
+    put(house.folder / "other" / "a.gguf")
+    manager = await house.started()
+    assert [model.id for model in manager.models] == ["a", "other/a"]
+    assert (await manager.prepare("other/a")).path == house.folder / "other" / "a.gguf"
