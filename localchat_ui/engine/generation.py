@@ -10,6 +10,7 @@ from itertools import accumulate
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, Token
 from localchat_ui.engine.context import Context
+from localchat_ui.engine.grammar import Guide
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt
 from localchat_ui.engine.prompt_lookup import PromptLookup
@@ -29,6 +30,7 @@ class Generation:
     prompt: Prompt
     emit: Emit
     sampling: RequestOptions
+    guide: Guide | None = None
     tokens: list[int] = field(init=False)
     seed: int = field(init=False)
     text: TextStream = field(init=False)
@@ -59,10 +61,12 @@ class Generation:
         self.sampler = Sampler(model, self._seeded(), self.tokens)
 
     def change(self, model: Model, sampling: RequestOptions) -> None:
-        """Go on with other options. Raises EngineError for those that cannot be applied."""
+        """Go on with other options and the same guide. Raises EngineError for those that cannot be applied."""
         self.sampling = sampling
         if self.sampler is not None:
-            self.sampler = self.sampler.changed(model, self._seeded(), self.tokens)
+            changed = Sampler(model, self._seeded(), self.tokens)
+            self.sampler.close()
+            self.sampler = changed
 
     def guess(self, n_ctx: int) -> None:
         """Make a draft of what may follow; none where every rounding counts, several rows are rounded unlike one."""
@@ -103,11 +107,13 @@ class Generation:
     def take(self, model: Model, scores: Scores, n_ctx: int) -> tuple[int, str | None]:
         """Choose a token by its scores and hand it out; tells why it is the last, when it is."""
         assert self.sampler is not None
-        token = self.sampler.sample(scores)
+        token = self.sampler.sample(scores, self.guide.allowed() if self.guide else None)
         if not self.first_token_at:
             self.first_token_at = time.perf_counter()
         if model.is_end(token):
             return token, "stop"
+        if self.guide:
+            self.guide.accept(token)
         self.tokens.append(token)
         piece = model.piece(token)
         thinking, text = self.text.feed(piece)
