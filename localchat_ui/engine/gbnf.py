@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -183,6 +184,10 @@ def _letters(inside: str) -> str:
 def _unescaped(text: str) -> str:
     def letter(found: re.Match[str]) -> str:
         code = found[1] or found[2] or found[3]
-        return LETTERS.get(found[4], found[4]) if code is None else chr(int(code, 16))
+        if code is None:
+            return LETTERS.get(found[4], found[4])
+        if int(code, 16) > sys.maxunicode:
+            raise ValueError(f"{found[0]} is no character")
+        return chr(int(code, 16))
 
     return ESCAPE.sub(letter, text)

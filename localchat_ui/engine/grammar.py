@@ -78,13 +78,12 @@ def guide_of(model: Model, options: RequestOptions, marks: ThinkingMarks | None,
     if len(grammar) > MOST_CHARACTERS:
         raise EngineError(f"The grammar is too large: {MOST_CHARACTERS:,} characters are the most.")
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
+    if not matcher.is_error():
+        # What is computed once for all tokens is computed here.
+        matcher.compute_bitmask()
     if matcher.is_error():
         raise EngineError(f"The {what}: {_reason(matcher.get_error())}.")
-    guide = Guide(matcher, model.n_vocab)
-    guide.allowed()
-    if matcher.is_stopped() and not matcher.is_accepting():
-        raise EngineError(f"The {what}: no text would obey it.")
-    return guide
+    return Guide(matcher, model.n_vocab)
 
 
 def _of_schema(schema: Mapping[str, Any]) -> dict[str, object]:
@@ -194,6 +193,8 @@ def _reason(error: str) -> str:
     """The first line of what llguidance says, for people."""
     if error.startswith("panic"):
         return "it is too large"
+    if error.startswith("NoExtension"):
+        return "no text would obey it"
     first = error.strip().partition("\n")[0].rstrip(".:")
     if first == "regex parse error":
         first = f"a pattern cannot be read, {error.rpartition('error: ')[2].strip()}"
