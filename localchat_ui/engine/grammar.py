@@ -29,7 +29,11 @@ MOST_CHARACTERS = 1_000_000
 LIMITS = LLParserLimits(verbose_errors=False)
 # Between two tokens of JSON; without a bound, small models write nothing but line feeds.
 WHITE_SPACE = r"(\x20|\n{1,2}[\x20\t]{0,20})"
-NOT_SCHEMAS = ("const", "enum", "default", "examples", "required")
+# In a JSON schema: what holds values, what holds schemas by names, what says more of an object than its properties.
+VALUES = ("const", "enum", "default", "examples", "required")
+BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
+MORE_PROPERTIES = ("additionalProperties", "patternProperties", "unevaluatedProperties")
+COMBINED = ("$ref", "allOf", "anyOf", "oneOf")
 FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri")
 
 
@@ -88,10 +92,10 @@ def guide_of(model: Model, options: RequestOptions, marks: ThinkingMarks | None,
 
 def _of_schema(schema: Mapping[str, Any]) -> dict[str, object]:
     try:
-        known = _with_known_formats(schema)
+        plain = _plain(schema, closed=not _combines(schema))
     except RecursionError as error:
         raise EngineError("The JSON schema cannot be turned into a grammar: it is nested too deeply.") from error
-    return {"json_schema": {**known, "x-guidance": {"whitespace_pattern": WHITE_SPACE}}}
+    return {"json_schema": {**plain, "x-guidance": {"whitespace_pattern": WHITE_SPACE}}}
 
 
 def _of_gbnf(grammar: str) -> dict[str, object]:
@@ -103,17 +107,35 @@ def _of_gbnf(grammar: str) -> dict[str, object]:
         raise EngineError(f"The grammar is not valid GBNF: {error}.") from error
 
 
-def _with_known_formats(schema: Any) -> Any:
-    """A schema without formats that nobody knows (`password`, `int64`): those are remarks, llguidance refuses them."""
+def _plain(schema: Any, *, closed: bool) -> Any:
+    """A schema that models follow better; what obeys it obeys the given one.
+
+    Objects that name properties have no others if `closed`: small models would write those without end. Formats that
+    nobody knows (`password`, `int64`) are only remarks, which llguidance refuses.
+    """
     if isinstance(schema, list):
-        return [_with_known_formats(each) for each in schema]
+        return [_plain(each, closed=closed) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: value if key in NOT_SCHEMAS else _with_known_formats(value)
-        for key, value in schema.items()
-        if key != "format" or not isinstance(value, str) or value in FORMATS
-    }
+    plain: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in BY_NAME and isinstance(value, dict):
+            plain[key] = {name: _plain(each, closed=closed) for name, each in value.items()}
+        elif key != "format" or value in FORMATS:
+            plain[key] = value if key in VALUES else _plain(value, closed=closed)
+    if closed and "properties" in schema and schema.keys().isdisjoint(MORE_PROPERTIES):
+        plain["additionalProperties"] = False
+    return plain
+
+
+def _combines(schema: object) -> bool:
+    """Whether properties of one object may be told in several places; then none of these knows them all."""
+    if isinstance(schema, dict):
+        several = isinstance(schema.get("allOf"), list) and len(schema["allOf"]) > 1
+        if several or ("properties" in schema and not schema.keys().isdisjoint(COMBINED)):
+            return True
+        return any(map(_combines, schema.values()))
+    return isinstance(schema, list) and any(map(_combines, schema))
 
 
 def _frame(model: Model, tokenizer: LLTokenizer, marks: ThinkingMarks | None, phase: Phase) -> str:
