@@ -13,7 +13,7 @@ from localchat_ui.engine.context import Context
 from localchat_ui.engine.grammar import Guide
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt
-from localchat_ui.engine.prompt_lookup import PromptLookup
+from localchat_ui.engine.prompt_lookup import LONGEST, PromptLookup
 from localchat_ui.engine.sampler import Sampler, Scores, log_probabilities
 from localchat_ui.engine.sequences import KvSequence
 from localchat_ui.engine.text import TextStream
@@ -24,6 +24,7 @@ class Generation:
     """Waits, reads, writes. Who runs has a sequence and a sampler; `row` is where its next token can be read from.
 
     `draft` are tokens that may follow the last one; they are decoded with it and kept as far as they are right.
+    A grammar may have `forced` them.
     """
 
     request: GenerationRequest
@@ -39,6 +40,7 @@ class Generation:
     sampler: Sampler | None = None
     row: int | None = None
     draft: list[int] = field(default_factory=list)
+    forced: bool = False
     reused: int = 0
     place: int = 0
     cancelled: bool = False
@@ -69,9 +71,17 @@ class Generation:
             self.sampler = changed
 
     def guess(self, n_ctx: int) -> None:
-        """Make a draft of what may follow; none where every rounding counts, several rows are rounded unlike one."""
+        """Make a draft of what has to follow, else of what may.
+
+        None where every rounding counts: several rows are rounded unlike one.
+        """
         room = min(self.sampling.max_tokens - self.n_replied, n_ctx - len(self.tokens)) - 1
-        self.draft = [] if self.deterministic or room < 1 else self.lookup.guess(self.tokens, room)
+        if self.deterministic or room < 1:
+            self.draft = []
+            return
+        self.draft = self.guide.forced()[: min(room, LONGEST)] if self.guide else []
+        self.forced = bool(self.draft)
+        self.draft = self.draft or self.lookup.guess(self.tokens, room)
 
     def add_to(self, context: Context, size: int) -> None:
         """Put the next `size` tokens that are missing into the batch, and the draft behind them."""
@@ -100,7 +110,7 @@ class Generation:
             if reason or n_right == len(draft) or token != draft[n_right]:
                 break
             n_right += 1
-        if draft:
+        if draft and not self.forced:
             self.lookup.learn(len(draft), n_right, len(self.tokens))
         return reason
 

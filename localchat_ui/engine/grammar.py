@@ -53,6 +53,10 @@ class Guide:
             raise EngineError("There is no token left that the grammar allows.")
         return ids
 
+    def forced(self) -> list[int]:
+        """The next tokens, as far as only one may come at each place."""
+        return self._matcher.compute_ff_tokens()
+
     def accept(self, token: int) -> None:
         """Go on behind a token that was chosen. Raises EngineError if it was not allowed."""
         self._matcher.consume_token(token)
@@ -188,9 +192,34 @@ class _Vocabulary:
         self.special_token_ids = [token for token in range(model.n_vocab) if model.is_control(token)]
         # Not the model itself: it is let go of while this is kept.
         self._tokenize = partial(Model.tokenize, weakref.proxy(model), as_text=True)
+        self._ids = {
+            piece: token for token, piece in reversed([*enumerate(self.tokens)]) if not model.is_control(token)
+        }
+        self._longest = max(map(len, self._ids))
 
     def __call__(self, text: bytes) -> list[int]:
-        return self._tokenize(text.decode("utf-8", errors="replace"))
+        """Tokens that spell exactly this. Some models put a space before a text, but for one behind a line feed."""
+        for before in (b"", b"\n"):
+            tokens = self._tokenize((before + text).decode("utf-8", errors="replace"))
+            spelled = b""
+            for n in range(len(tokens) + 1):
+                if spelled.lstrip(b" ") == before and b"".join(self.tokens[token] for token in tokens[n:]) == text:
+                    return tokens[n:]
+                if n == len(tokens) or len(spelled) > 2:
+                    break
+                spelled += self.tokens[tokens[n]]
+        return self._longest_first(text)
+
+    def _longest_first(self, text: bytes) -> list[int]:
+        tokens: list[int] = []
+        while text:
+            sizes = range(min(len(text), self._longest), 0, -1)
+            size = next((size for size in sizes if text[:size] in self._ids), 0)
+            if not size:
+                break
+            tokens.append(self._ids[text[:size]])
+            text = text[size:]
+        return tokens
 
 
 class _Tokenizers:

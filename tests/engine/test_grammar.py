@@ -20,6 +20,7 @@ from localchat_ui.engine.llama import Model
 from localchat_ui.engine.text import Phase, TextStream
 from localchat_ui.engine.thinking import KNOWN_MARKS, ThinkingMarks
 from tests.engine.schemas import HOSTILE, REFUSED, SCHEMAS, fields
+from tests.engine.tiny import write_mamba
 
 MOST_TOKENS = 400
 
@@ -97,6 +98,27 @@ def guided(model: Model, marks: ThinkingMarks | None = None, phase: Phase = Phas
     guide = guide_of(model, RequestOptions(**options), marks, phase)
     assert guide is not None
     return guide
+
+
+def test_models_that_put_a_space_before_a_text_follow_a_schema(tmp_path: Path):
+    model = Model(write_mamba(tmp_path / "tiny.gguf"), vocab_only=True)
+    try:
+        assert model.tokenize("a") != [model.tokenize("a")[-1]]
+        for n in range(3):
+            text = some_text(model, guided(model, json_schema=fields(**{'a "name"': {"const": "né\n"}})), n)
+            assert json.loads(text or "") == {'a "name"': "né\n"}
+    finally:
+        model.close()
+
+
+def test_forced_tokens_are_the_only_ones_allowed(model: Model):
+    guide = guided(model, json_schema=fields(the_full_legal_name={"type": "boolean"}))
+    accept(guide, model.tokenize('{\n  "'))
+    forced = guide.forced()
+    assert b"".join(map(model.piece, forced)).decode().startswith("the_full_legal_na")
+    for token in forced:
+        assert guide.allowed().tolist() == [token]
+        guide.accept(token)
 
 
 # Thinking
