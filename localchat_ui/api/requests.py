@@ -186,7 +186,7 @@ def _schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type == "json_object":
-        return {"type": "object"}
+        return wanted.object_schema or {"type": "object"}
     if wanted.json_schema is None:
         raise ApiError(
             400, "json_schema is missing.", param="response_format.json_schema", code="missing_required_parameter"

@@ -155,8 +155,11 @@ class JsonSchema(BaseModel):
 
 
 class ResponseFormat(BaseModel):
+    model_config = ConfigDict(extra="ignore", serialize_by_alias=True)
+
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
+    object_schema: JsonObject | None = Field(None, alias="schema", description="of a json_object")
 
 
 class StreamOptions(BaseModel):

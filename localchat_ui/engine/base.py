@@ -220,8 +220,8 @@ class Engine(Protocol):
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Queue a request. Its events reach `emit` on the engine's thread; the last is Done or Failed, exactly once.
 
-        Blocks while the prompt is turned into tokens (milliseconds), and before that while its model is loaded if it is
-        not in memory (seconds). Raises EngineError when it cannot begin.
+        Blocks while the prompt is turned into tokens and a grammar compiled (milliseconds), and before that while its
+        model is loaded if it is not in memory (seconds). Raises EngineError when it cannot begin.
         """
 
     def preview(self, request: GenerationRequest) -> PromptBuilt:
@@ -236,7 +236,10 @@ class Engine(Protocol):
         """
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
-        """Let a running request go on with other options; the next token obeys. Unknown ids are ignored."""
+        """Let a running request go on with other options; the next token obeys. Unknown ids are ignored.
+
+        What the reply has to look like (`grammar`, `json_schema`) stays what it was submitted with.
+        """
 
     def cancel(self, request_id: str) -> None:
         """Stop a request at the next step; it ends with `cancelled`. Unknown ids are ignored."""

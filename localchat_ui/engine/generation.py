@@ -10,9 +10,10 @@ from itertools import accumulate
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, Token
 from localchat_ui.engine.context import Context
+from localchat_ui.engine.grammar import Guide
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt
-from localchat_ui.engine.prompt_lookup import PromptLookup
+from localchat_ui.engine.prompt_lookup import LONGEST, PromptLookup
 from localchat_ui.engine.sampler import Sampler, Scores, log_probabilities
 from localchat_ui.engine.sequences import KvSequence
 from localchat_ui.engine.text import TextStream
@@ -23,12 +24,14 @@ class Generation:
     """Waits, reads, writes. Who runs has a sequence and a sampler; `row` is where its next token can be read from.
 
     `draft` are tokens that may follow the last one; they are decoded with it and kept as far as they are right.
+    A grammar may have `forced` them.
     """
 
     request: GenerationRequest
     prompt: Prompt
     emit: Emit
     sampling: RequestOptions
+    guide: Guide | None = None
     tokens: list[int] = field(init=False)
     seed: int = field(init=False)
     text: TextStream = field(init=False)
@@ -37,6 +40,7 @@ class Generation:
     sampler: Sampler | None = None
     row: int | None = None
     draft: list[int] = field(default_factory=list)
+    forced: bool = False
     reused: int = 0
     place: int = 0
     cancelled: bool = False
@@ -59,15 +63,25 @@ class Generation:
         self.sampler = Sampler(model, self._seeded(), self.tokens)
 
     def change(self, model: Model, sampling: RequestOptions) -> None:
-        """Go on with other options. Raises EngineError for those that cannot be applied."""
+        """Go on with other options and the same guide. Raises EngineError for those that cannot be applied."""
         self.sampling = sampling
         if self.sampler is not None:
-            self.sampler = self.sampler.changed(model, self._seeded(), self.tokens)
+            changed = Sampler(model, self._seeded(), self.tokens)
+            self.sampler.close()
+            self.sampler = changed
 
     def guess(self, n_ctx: int) -> None:
-        """Make a draft of what may follow; none where every rounding counts, several rows are rounded unlike one."""
+        """Make a draft of what has to follow, else of what may.
+
+        None where every rounding counts: several rows are rounded unlike one.
+        """
         room = min(self.sampling.max_tokens - self.n_replied, n_ctx - len(self.tokens)) - 1
-        self.draft = [] if self.deterministic or room < 1 else self.lookup.guess(self.tokens, room)
+        if self.deterministic or room < 1:
+            self.draft = []
+            return
+        self.draft = self.guide.forced()[: min(room, LONGEST)] if self.guide else []
+        self.forced = bool(self.draft)
+        self.draft = self.draft or self.lookup.guess(self.tokens, room)
 
     def add_to(self, context: Context, size: int) -> None:
         """Put the next `size` tokens that are missing into the batch, and the draft behind them."""
@@ -96,18 +110,20 @@ class Generation:
             if reason or n_right == len(draft) or token != draft[n_right]:
                 break
             n_right += 1
-        if draft:
+        if draft and not self.forced:
             self.lookup.learn(len(draft), n_right, len(self.tokens))
         return reason
 
     def take(self, model: Model, scores: Scores, n_ctx: int) -> tuple[int, str | None]:
         """Choose a token by its scores and hand it out; tells why it is the last, when it is."""
         assert self.sampler is not None
-        token = self.sampler.sample(scores)
+        token = self.sampler.sample(scores, self.guide.allowed() if self.guide else None)
         if not self.first_token_at:
             self.first_token_at = time.perf_counter()
         if model.is_end(token):
             return token, "stop"
+        if self.guide:
+            self.guide.accept(token)
         self.tokens.append(token)
         piece = model.piece(token)
         thinking, text = self.text.feed(piece)

@@ -1,7 +1,7 @@
 """llama.cpp's models: weights, vocabulary, metadata, chat template, over the documented low-level API.
 
-This module, `context.py`, `sampler.py`, `grammar.py` and `embedding.py` are the only importers of llama_cpp. A Model
-may be read from any thread; a Context belongs to one.
+This module, `context.py`, `sampler.py` and `embedding.py` are the only importers of llama_cpp. A Model may be read
+from any thread; a Context belongs to one.
 """
 
 from __future__ import annotations
@@ -152,6 +152,15 @@ class Model:
     def is_control(self, token: int) -> bool:
         """Whether this token steers the model and stands for no text: `<|im_end|>` and its like."""
         return bool(llama_cpp.llama_vocab_get_attr(self.vocab, token) & CONTROL_ATTRIBUTES)
+
+    @functools.cached_property
+    def ends(self) -> list[int]:
+        """Tokens that end a reply."""
+        return [token for token in range(self.n_vocab) if self.is_end(token)]
+
+    def vocabulary(self) -> list[bytes]:
+        """All tokens as bytes, control tokens as templates write them."""
+        return [self._to_bytes(token, special=True) for token in range(self.n_vocab)]
 
     def control_text(self, token: int) -> str:
         """How a control token is written out in templates."""

@@ -20,6 +20,7 @@ NO_PENALTIES = (1, 0, 0)
 # Tokens this much below the likeliest one, in logits, are looked at only when there are too few others.
 NEAR = 8.0
 Scores = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.intp]
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -27,15 +28,10 @@ class Sampler:
     """Belongs to the engine's thread. Raises EngineError when the options cannot be applied."""
 
     def __init__(self, model: Model, options: RequestOptions, history: Sequence[int]) -> None:
-        """`history` is what the sequence holds so far; penalties look back at it. A grammar begins with what follows.
-
-        A JSON schema has to be a grammar by now.
-        """
-        self._options = options
+        """`history` is what the sequence holds so far; penalties look back at it."""
         leaves_scores = not options.logit_bias and _penalties(options) == NO_PENALTIES and not options.dry_multiplier
         self._is_greedy = leaves_scores and options.temperature == 0
         self._n_likeliest = options.top_k if leaves_scores and options.mirostat_tau == 0 else 0
-        self._grammar = _grammar(model, options.grammar) if options.grammar else None
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         try:
             for sampler in _samplers(model, options):
@@ -47,51 +43,19 @@ class Sampler:
         for token in history if options.dry_multiplier > 0 else history[-PENALTY_WINDOW:]:
             llama_cpp.llama_sampler_accept(self._chain, token)
 
-    def changed(self, model: Model, options: RequestOptions, history: Sequence[int]) -> Sampler:
-        """One with other options, in place of this. A grammar that stays the same goes on where it is."""
-        same_grammar = options.grammar == self._options.grammar
-        changed = Sampler(model, options.model_copy(update={"grammar": None}) if same_grammar else options, history)
-        if same_grammar:
-            changed._options = options
-            changed._grammar, self._grammar = self._grammar, None
-        self.close()
-        return changed
-
-    def sample(self, scores: Scores) -> int:
-        """The next token, from the scores of all of them."""
-        token = self._choose(scores)
-        if self._grammar is not None:
-            llama_cpp.llama_sampler_accept(self._grammar, token)
+    def sample(self, scores: Scores, allowed: Ids | None = None) -> int:
+        """The next token, from the scores of all of them; one of those `allowed`, if not all are."""
+        if self._is_greedy:
+            token = int(scores.argmax() if allowed is None else allowed[scores[allowed].argmax()])
+        else:
+            token = _Candidates.likeliest(scores, self._n_likeliest, allowed).apply(self._chain)
         llama_cpp.llama_sampler_accept(self._chain, token)
         return token
 
-    def _choose(self, scores: Scores) -> int:
-        if self._is_greedy:
-            token = int(scores.argmax())
-        else:
-            token = _Candidates.likeliest(scores, self._n_likeliest).apply(self._chain)
-        if self._grammar is None or self._allows(token):
-            return token
-        # Asking the grammar about every token is slow, so it is only done when the free choice was not allowed.
-        candidates = _Candidates(np.arange(len(scores)), scores)
-        candidates.restrict(self._grammar)
-        token = candidates.apply(self._chain)
-        if not self._allows(token):
-            # Given to the grammar, it would end the program.
-            raise EngineError("There is no token left that the grammar allows.")
-        return token
-
     def close(self) -> None:
-        for sampler in (self._chain, self._grammar):
-            if sampler:
-                llama_cpp.llama_sampler_free(sampler)
-        self._chain = self._grammar = None
-
-    def _allows(self, token: int) -> bool:
-        alone = _Candidates(np.array([token]), np.zeros(1, np.float32))
-        assert self._grammar is not None
-        alone.restrict(self._grammar)
-        return bool(np.isfinite(alone.data["logit"][0]))
+        if self._chain:
+            llama_cpp.llama_sampler_free(self._chain)
+        self._chain = None
 
 
 def log_probabilities(model: Model, scores: Scores, token: int, n_top: int) -> tuple[float, tuple[TokenLogprob, ...]]:
@@ -107,32 +71,32 @@ def log_probabilities(model: Model, scores: Scores, token: int, n_top: int) -> t
 class _Candidates:
     """Tokens with their scores, as llama.cpp's samplers take them."""
 
-    def __init__(self, ids: npt.NDArray[np.intp], scores: Scores) -> None:
+    def __init__(self, ids: Ids, scores: Scores) -> None:
         self.data = np.empty(len(ids), CANDIDATE)
         self.data["id"], self.data["logit"], self.data["p"] = ids, scores, 0
         pointer = self.data.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token_data))
         self._array = llama_cpp.llama_token_data_array(pointer, len(ids), -1, False)
 
     @classmethod
-    def likeliest(cls, scores: Scores, n: int) -> _Candidates:
-        """The `n` likeliest tokens and perhaps some more; all if `n` is 0.
+    def likeliest(cls, scores: Scores, n: int, allowed: Ids | None = None) -> _Candidates:
+        """The `n` likeliest tokens and perhaps some more; all (of those allowed) if `n` is 0.
 
         A sampler that looks at every token of a large vocabulary takes longer than a small model does for the token.
         """
+        given = scores if allowed is None else scores[allowed]
         if n:
-            ids = np.flatnonzero(scores > scores.max() - NEAR)
-            if len(ids) >= n:
-                return cls(ids, scores[ids])
-        return cls(np.arange(len(scores)), scores)
-
-    def restrict(self, sampler: llama_cpp.llama_sampler_p) -> None:
-        """Let a sampler change the scores."""
-        llama_cpp.llama_sampler_apply(sampler, ctypes.byref(self._array))
+            near = np.flatnonzero(given > given.max() - NEAR)
+            if len(near) >= n:
+                return cls(near if allowed is None else allowed[near], given[near])
+        return cls(np.arange(len(scores)) if allowed is None else allowed, given)
 
     def apply(self, chain: llama_cpp.llama_sampler_p) -> int:
-        """Let a chain choose one of them."""
-        self.restrict(chain)
-        return int(self.data["id"][self._array.selected])
+        """Let a chain choose one of them. Raises EngineError if it left none."""
+        llama_cpp.llama_sampler_apply(chain, ctypes.byref(self._array))
+        chosen = self.data[self._array.selected]
+        if chosen["logit"] == -np.inf:
+            raise EngineError("There is no token left that may come next.")
+        return int(chosen["id"])
 
 
 def _samplers(model: Model, options: RequestOptions) -> Iterator[llama_cpp.llama_sampler_p]:
@@ -191,13 +155,4 @@ def _dry(model: Model, options: RequestOptions) -> llama_cpp.llama_sampler_p:
         breakers,
         len(DRY_BREAKERS),
     )
-    return sampler
-
-
-def _grammar(model: Model, grammar: str) -> llama_cpp.llama_sampler_p:
-    sampler: llama_cpp.llama_sampler_p | None = llama_cpp.llama_sampler_init_grammar(
-        model.vocab, grammar.encode(), b"root"
-    )
-    if not sampler:
-        raise EngineError("The grammar is not valid GBNF, or has no rule called root.")
     return sampler

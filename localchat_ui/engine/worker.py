@@ -28,7 +28,7 @@ from localchat_ui.engine.base import (
 )
 from localchat_ui.engine.embedding import Embedder
 from localchat_ui.engine.generation import Generation
-from localchat_ui.engine.grammar import with_grammar
+from localchat_ui.engine.grammar import Guide, guide_of
 from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions, usable_cores
 from localchat_ui.engine.model_pool import ModelPool, PooledModel
 from localchat_ui.engine.prompt import Prompt, build_prompt, plain_prompt
@@ -168,10 +168,10 @@ class LlamaEngine:
         return self._pool.holds(path)
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        sampling = with_grammar(request.sampling)
         model = self._loader.lease(self._path_for(request.model))
         try:
             prompt = self._prompt(model, request)
+            guide = guide_of(model.model, request.sampling, prompt.marks, prompt.phase)
             with self._lock:
                 if self._closing:
                     raise NoModelError(SHUTTING_DOWN)
@@ -180,7 +180,7 @@ class LlamaEngine:
             self._loader.release(model)
             raise
         # From here on the lease is the request's own, and ends with its last event.
-        self._inbox.put(partial(self._begin, model, request, prompt, sampling))
+        self._inbox.put(partial(self._begin, model, request, prompt, guide))
 
     def preview(self, request: GenerationRequest) -> PromptBuilt:
         with self._loader.leased(self._path_for(request.model)) as model:
@@ -204,8 +204,7 @@ class LlamaEngine:
                 raise NoModelError(SHUTTING_DOWN if self._closing else CANCELLED) from None
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
-        options = with_grammar(sampling)
-        self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, options)))
+        self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, sampling)))
 
     def cancel(self, request_id: str) -> None:
         self._inbox.put(partial(self._cancel, request_id))
@@ -240,12 +239,12 @@ class LlamaEngine:
             may_drop=request.may_drop,
         )
 
-    def _begin(self, model: PooledModel, request: GenerationRequest, prompt: Prompt, sampling: RequestOptions) -> None:
+    def _begin(self, model: PooledModel, request: GenerationRequest, prompt: Prompt, guide: Guide | None) -> None:
         if model.discarded or request.id not in self._open:
             self._loader.release(model)
             return
         emit = partial(self._emit, model, request.id)
-        model.scheduler.add(Generation(request, prompt, emit, sampling))
+        model.scheduler.add(Generation(request, prompt, emit, request.sampling, guide))
 
     def _cancel(self, request_id: str) -> None:
         for job in [each for each in self._embeddings if each.id == request_id]:

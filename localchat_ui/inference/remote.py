@@ -98,7 +98,7 @@ class RemoteServer:
 
     def _ref(self, remote_id: str, context_length: int = 0, error: str | None = None) -> ModelRef:
         context_length = context_length or self._settings.context_length
-        place = "leaves this machine" if self._leaves_machine else "another program on this machine"
+        place = "leaves this machine" if self._leaves_machine else "on this machine"
         details = [f"on {self.name}", place, f"{readable_context(context_length)} context" if context_length else ""]
         return ModelRef(
             id=f"{self.name}/{displayable(remote_id)}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import llm
 import openai
 import psutil
@@ -99,6 +100,47 @@ async def test_openai_async_choices_logprobs_and_prefill(server: Server):
         assert len(token.top_logprobs) == 3
         assert token.logprob <= token.top_logprobs[0].logprob <= 0
         assert bytes(token.bytes or []).decode() == token.token
+
+
+CONSTANTS = {
+    "newline": {"const": "x\ny"},
+    "quote": {"const": 'x"y'},
+    "digits": {"type": "string", "pattern": r"^\d{3}$"},
+}
+
+
+def test_replies_obey_their_schemas(server: Server):
+    for schema in (
+        {"type": "object", "properties": CONSTANTS, "required": list(CONSTANTS)},
+        {"type": "object", "properties": {'a"b': {"type": "integer", "minimum": 3, "maximum": 5}}, "required": ['a"b']},
+        {
+            "$defs": {"P": {"type": "string", "enum": ["u", "v"]}},
+            "type": "object",
+            "properties": {"p": {"allOf": [{"$ref": "#/$defs/P"}]}},
+            "required": ["p"],
+        },
+    ):
+        validator = jsonschema_rs.validator_for(schema)
+        for wanted in (
+            {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+            {"type": "json_object", "schema": schema},
+        ):
+            body = {"messages": QUESTION, "response_format": wanted, "max_tokens": 100}
+            answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
+            assert validator.is_valid(json.loads(answer.json()["choices"][0]["message"]["content"])), answer.text
+
+
+def test_a_schema_that_cannot_be_followed_is_refused_with_the_reason(server: Server):
+    for more, reason in (
+        ({"response_format": {"type": "json_object", "schema": {"uniqueItems": True}}}, "uniqueItems"),
+        ({"json_schema": {"type": "string", "pattern": "(?=a)"}}, "look-ahead"),
+        ({"grammar": "root ::= x"}, "no rule called x"),
+    ):
+        body = {"messages": QUESTION, "max_tokens": 5, **more}
+        for stream in (False, True):
+            answer = httpx.post(f"{server.url}/v1/chat/completions", json={**body, "stream": stream}, timeout=60)
+            assert answer.status_code == 400, answer.text
+            assert reason in answer.json()["error"]["message"]
 
 
 def test_openai_json_tools_completions_and_embeddings(client: openai.OpenAI):
@@ -270,7 +312,7 @@ def test_open_streams_end_with_the_key_or_the_user_who_began_them(tmp_path: Path
         for name in ("alice", "bob"):
             assert user(server, "add", name, password="correct horse").returncode == 0
             keys[name] = {"Authorization": f"Bearer {user(server, 'key', name).stdout.strip()}"}
-        endless = {"grammar": 'root ::= "on and " root', "max_tokens": 1900}
+        endless = {"grammar": 'root ::= ("on and " | "so "){2000}', "max_tokens": 1900}
         bodies = {
             "/chat/stream": {"user_input": LONG[0]["content"], **endless},
             "/v1/chat/completions": {"messages": LONG, "stream": True, **endless},

@@ -211,15 +211,16 @@ async def test_forced_tools_and_formats_become_schemas(client: httpx.AsyncClient
         {"tools": [TOOL], "tool_choice": named},
         {"tools": [TOOL], "tool_choice": "none"},
         {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_object", "schema": schema}},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}}},
     ):
         await asked(client, **more)
-    forced, unforced, free, exact = running.engine.requests
+    forced, unforced, free, object_alone, exact = running.engine.requests
     assert forced.sampling.json_schema is not None
     assert forced.sampling.json_schema["properties"]["name"] == {"const": "time"}
     assert unforced.template_arguments == {}
     assert free.sampling.json_schema == {"type": "object"}
-    assert exact.sampling.json_schema == schema
+    assert object_alone.sampling.json_schema == exact.sampling.json_schema == schema
 
 
 async def test_completions_read_the_prompt_as_it_is(client: httpx.AsyncClient, running: Program):

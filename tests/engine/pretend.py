@@ -139,12 +139,7 @@ class PretendSampler:
         self._closed = False
         PretendSampler.open += 1
 
-    def changed(self, model: object, options: RequestOptions, history: Sequence[int]) -> PretendSampler:
-        changed = PretendSampler(model, options, history)
-        self.close()
-        return changed
-
-    def sample(self, scores: np.ndarray) -> int:
+    def sample(self, scores: np.ndarray, allowed: np.ndarray | None = None) -> int:
         assert not self._closed
         if self._fails:
             raise RuntimeError("the sampler broke")

@@ -17,6 +17,7 @@ from localchat_ui.engine.context import Context, ContextOptions
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.sampler import Sampler, log_probabilities
+from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
 
@@ -91,7 +92,6 @@ def test_json_schema_is_followed(engine: LlamaEngine):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"grammar": "this is not GBNF"}, "not valid GBNF"),
         ({"logit_bias": {10_000_000: 1.0}}, "logit_bias names the token 10000000"),
     ],
 )
@@ -105,9 +105,42 @@ def test_options_that_cannot_be_applied_fail_their_request_alone(
     assert other.stats.reply_tokens == 20
 
 
-def test_a_schema_that_is_none_is_refused_before_anything_is_read(engine: LlamaEngine):
-    with pytest.raises(EngineError, match="JSON schema cannot be turned into a grammar"):
-        ask(engine, "Hello", json_schema={"type": "no such type"})
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"json_schema": {"type": "no such type"}}, "JSON schema cannot be turned into a grammar"),
+        ({"grammar": "this is not GBNF"}, "not valid GBNF"),
+    ],
+)
+def test_a_grammar_that_is_none_is_refused_before_anything_is_read(
+    engine: LlamaEngine, options: dict[str, object], message: str
+):
+    with pytest.raises(EngineError, match=message):
+        ask(engine, "Hello", **options)
+    assert engine.figures.running == engine.figures.waiting == 0
+
+
+@pytest.mark.parametrize("kind", ["json_schema", "grammar"])
+def test_thinking_is_free_and_its_answer_bound(smollm: Path, kind: str):
+    """For this model thinking is a sentence: it begins with the reply and ends with the first full stop."""
+    options: dict[str, Any] = {
+        "json_schema": {"json_schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}},
+        "grammar": {"grammar": r'root ::= "{\"n\": " [0-9]{1,5} "}"'},
+    }[kind]
+    engine = LlamaEngine(LoadOptions(n_ctx=512, parallel=1))
+    try:
+        engine.load(smollm, lambda share: None)
+        engine._pool.all()[0].model.thinking_marks = ThinkingMarks("<|im_start|>assistant", ".")
+        question = "How many legs does a dog have?"
+        free = ask(engine, question, max_tokens=100).wait()
+        bound, again = (ask(engine, question, max_tokens=100, **options).wait() for _ in range(2))
+    finally:
+        engine.close()
+    assert len(bound.thinking) > 10
+    assert bound.thinking == free.thinking
+    assert isinstance(json.loads(bound.text)["n"], int)
+    assert bound.stats.finish_reason == "stop"
+    assert (bound.thinking, bound.text) == (again.thinking, again.text)
 
 
 def test_a_grammar_that_leaves_no_token_ends_its_request_and_not_the_program(engine: LlamaEngine):

@@ -77,7 +77,7 @@ def error_of(events: list[Event]) -> str:
 async def test_models_stand_with_where_they_run_and_how_much_they_can_read(server: RemoteServer, stub: Stub) -> None:
     one, two = server.models
     assert (one.id, one.name, one.engine, one.context_length) == ("box/one", "one", "box", 1000)
-    assert one.details == "on box · another program on this machine · 1k context"
+    assert one.details == "on box · on this machine · 1k context"
     assert (two.context_length, one.refusal, one.is_local, one.can_answer) == (0, None, False, True)
     assert stub.keys == [f"Bearer {KEY}"]
 
