@@ -15,6 +15,7 @@ from localchat_ui.ui.components.message_log import MessageLog
 
 # A long conversation opens with its end; more is read as the reader goes up.
 PAGE_SIZE = 40
+STAYS = "Everything stays on this machine."
 
 
 class Transcript:
@@ -31,10 +32,18 @@ class Transcript:
                 with ui.element("h1"):
                     ui.label("What is on your mind?")
                 with ui.element("p"):
-                    ui.label("Everything stays on this machine.")
+                    self._promise = ui.label()
                 DownloadCard(models)
             self._earlier = text_button("Show earlier messages", on_earlier).classes("earlier")
             self.log = MessageLog()
+        self._models = models
+        models.changed.subscribe(self._draw_promise)
+        self._draw_promise()
+
+    def _draw_promise(self) -> None:
+        model = self._models.status.target or self._models.status.model
+        leaves_to = model.engine if model is not None and model.leaves_machine else ""
+        self._promise.set_text(f"What you write is sent to {leaves_to}." if leaves_to else STAYS)
 
     @property
     def limit(self) -> int:
