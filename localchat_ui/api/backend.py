@@ -44,6 +44,15 @@ class Backend:
         except EngineError as error:
             raise api_error(error) from error
 
+    async def writer_of(self, name: str | None) -> ModelRef:
+        """The model that a request for a reply means; one that only embeds is none. Raises ApiError."""
+        model = await self.model_of(name)
+        if model.refusal and not model.is_local:
+            raise no_model(model.refusal)
+        if model.refusal:
+            raise ApiError(400, model.refusal, param="model", code="model_not_loadable")
+        return model
+
     def no_model(self) -> ApiError:
         """The answer while no model can answer."""
         reason = self.models.status.error or HOW_TO_ADD

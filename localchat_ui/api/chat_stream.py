@@ -228,7 +228,7 @@ async def _find(backend: Backend, conversation_id: str) -> Conversation:
 async def _model_of(backend: Backend, name: str | None) -> ModelRef | None:
     """What answers; None is the model in use, or on its way. Raises ApiError."""
     if name:
-        return await backend.model_of(name)
+        return await backend.writer_of(name)
     if backend.models.current is None and not backend.models.settling:
         raise backend.no_model()
     return None

@@ -72,7 +72,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         its generation.
         """
         backend.inference.admit()
-        model = await while_connected(request, backend.closing, backend.model_of(body.model))
+        model = await while_connected(request, backend.closing, backend.writer_of(body.model))
         requests, tools = chat_requests(body, backend.chat.defaults.configured)
         answer = _ChatAnswer(model, [ChoiceReader(tools if model.is_local else None) for _ in requests], body)
         return await _answer(backend, request, model, requests, answer, stream=body.stream)
@@ -81,7 +81,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     async def completions(body: CompletionRequest, request: Request) -> Response:
         """Continue a text as it is, without the model's chat template."""
         backend.inference.admit()
-        model = await while_connected(request, backend.closing, backend.model_of(body.model))
+        model = await while_connected(request, backend.closing, backend.writer_of(body.model))
         requests = completion_requests(body, backend.chat.defaults.configured)
         answer = _TextAnswer(model, [ChoiceReader() for _ in requests], body, requests)
         return await _answer(backend, request, model, requests, answer, stream=body.stream)

@@ -224,8 +224,8 @@ class ModelRegistry:
     async def prepare(self, name: str) -> ModelRef:
         """A model that a request names, without changing the model in use.
 
-        A file is loaded when the request is submitted. Raises UnknownModelError, and ModelLoadError for one that does
-        not fit beside those in use, or cannot answer.
+        A file is loaded when the request is submitted. Raises UnknownModelError, ModelLoadError for one that does not
+        fit beside those in use, or cannot answer, and NoModelError for one whose server is down.
         """
         model = self.find(name)
         if model is None:
@@ -234,7 +234,7 @@ class ModelRegistry:
         if model is None:
             raise UnknownModelError(f"No installed model is called {displayable(name)[:200]}.")
         if not model.can_answer:
-            raise ModelLoadError(model.refusal)
+            raise ModelLoadError(model.refusal) if model.is_local else NoModelError(model.refusal)
         if model.file is not None:
             await self._local.prepare(model.file)
         return model

@@ -319,6 +319,20 @@ async def test_a_full_queue_is_a_429(client: httpx.AsyncClient, monkeypatch: pyt
     assert int(response.headers["retry-after"]) > 0
 
 
+async def test_a_model_that_only_embeds_writes_nothing(running: Program, client: httpx.AsyncClient):
+    (running.models / "embedding.gguf").write_bytes(b"GGUF")
+    answers = [
+        await client.post(CHAT, json={**QUESTION, "model": "embedding"}),
+        await client.post("/v1/completions", json={"prompt": "Hi", "model": "embedding"}),
+        await client.post("/chat/stream", json={"user_input": "Hi", "model": "embedding"}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "model_not_loadable"
+        assert "cannot chat" in answer.json()["error"]["message"]
+    assert "embedding" in [card["id"] for card in (await client.get("/v1/models")).json()["data"]]
+
+
 async def test_without_a_model_it_is_a_503(program: Program):
     program.engine.load_error = "It is broken."
     async with program.running() as running, connected() as client:

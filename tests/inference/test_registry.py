@@ -843,7 +843,7 @@ async def test_a_server_that_is_down_delays_no_file_and_cannot_be_chosen(house: 
     await settled(manager)
     assert manager.status.phase is Phase.READY
     assert "box cannot be reached" in (manager.status.error or "")
-    with pytest.raises(ModelLoadError, match="box cannot be reached"):
+    with pytest.raises(NoModelError, match="box cannot be reached"):
         await manager.prepare("box/box")
 
 
