@@ -21,7 +21,9 @@ def set_up(level: str, form: LogFormat = "text") -> None:
     number = getattr(logging, level.upper())
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler])
     logging.getLogger("localchat_ui").setLevel(number)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # They log every address that they call.
+    for library in ("alembic", "httpx", "httpx2", "httpcore", "openai"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 class Text(logging.Formatter):

@@ -30,6 +30,7 @@ SHARE = re.compile(r"\d+(\.\d+)?")
 ENGINES_EXAMPLE = '[{"name": "box", "url": "http://192.168.1.9:8000/v1", "key": "secret", "models": ["qwen*"]}]'
 # A key may be in it, which must not be read over somebody's shoulder, or in a log.
 SECRET = ("ENGINES",)
+KEY_IN_JSON = re.compile(r'("key"\s*:\s*)"[^"]*"?')
 AMOUNT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>%|MB|GB)", re.IGNORECASE)
 
 
@@ -307,7 +308,7 @@ def _refuse_lines_without_effect() -> None:
         raise BadSettingError(f"{ENV_FILE} is not a UTF-8 text file: {error.reason}") from error
     for line in lines:
         if line.error or (line.key and line.value is None):
-            said = line.original.string.strip()
+            said = KEY_IN_JSON.sub(r'\1"…"', line.original.string.strip())
             raise BadSettingError(
                 f"{ENV_FILE}, line {line.original.line}: {said!r} is not of the form {PREFIX}NAME=value"
             )
@@ -327,7 +328,7 @@ def _explain(error: dict[str, Any]) -> str:
 
 
 def _explain_flag(message: str) -> str:
-    reason = message.removeprefix("error parsing CLI: ")
+    reason = KEY_IN_JSON.sub(r'\1"…"', message.removeprefix("error parsing CLI: "))
     flag = next((word for word in reason.split() if word.startswith("--")), "")
     unknown = reason.startswith("unrecognized arguments")
     return reason + (_did_you_mean(flag.lstrip("-").replace("-", "_"), as_flag=True) if unknown else "")

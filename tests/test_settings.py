@@ -275,3 +275,26 @@ def error_of(*flags: str) -> str:
         load_settings(list(flags))
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["value", "flag", "line"])
+def test_a_key_is_in_no_complaint(way: str, folder: Path):
+    engines = '[{"name": "box", "url": "ftp://x", "key": "secret-of-mine"}]'
+    if way == "line":
+        (folder / "settings.env").write_text(f"LOCALCHAT_ENGINES {engines}\n")
+    said = error_of() if way == "line" else error_of(f"--engine{'s' if way == 'value' else ''}", engines)
+    assert "secret-of-mine" not in said
+    assert "engine" in said.lower()
+
+
+def test_engines_are_what_is_given(folder: Path):
+    write_file(folder, ENGINES='[{"name": "box", "url": "http://10.0.0.1/v1", "models": ["qwen*"]}]')
+    [engine] = load_settings([]).engine_list
+    assert (engine.name, engine.url, engine.models, engine.context_length) == (
+        "box",
+        "http://10.0.0.1/v1",
+        ["qwen*"],
+        0,
+    )
+    two = '[{"name": "box", "url": "http://a"}, {"name": "box", "url": "http://b"}]'
+    assert "each needs a name of its own" in error_of("--engines", two)

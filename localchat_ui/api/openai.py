@@ -73,7 +73,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """
         backend.inference.admit()
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
-        requests, tools = chat_requests(body, backend.chat.defaults.configured)
+        requests, tools = chat_requests(body, backend.chat.defaults.configured, tells_calls=not model.is_local)
         answer = _ChatAnswer(model, [ChoiceReader(tools if model.is_local else None) for _ in requests], body)
         return await _answer(backend, request, model, requests, answer, stream=body.stream)
 

@@ -34,9 +34,12 @@ ROLES = {
 
 
 def chat_requests(
-    body: ChatCompletionRequest, configured: SamplingOptions
+    body: ChatCompletionRequest, configured: SamplingOptions, *, tells_calls: bool = False
 ) -> tuple[list[GenerationRequest], dict[str, dict[str, Any]]]:
-    """One request for each choice, and the schemas of the functions that the reply may call. Raises ApiError."""
+    """One request for each choice, and the schemas of the functions that the reply may call. Raises ApiError.
+
+    A server that `tells_calls` apart by itself gets `tool_choice` as it is.
+    """
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs to be true.", param="top_logprobs", code="invalid_value")
     tools = [] if body.tool_choice == "none" else body.tools
@@ -48,7 +51,12 @@ def chat_requests(
         if body.reasoning_effort == "none":
             arguments.setdefault("enable_thinking", False)
     changes: dict[str, Any] = {"top_logprobs": (body.top_logprobs or 0) if body.logprobs else None}
-    if (schema := _schema(body)) is not None:
+    schema = _schema(body)
+    if tells_calls and body.tool_choice not in (None, "auto", "none"):
+        choice = body.tool_choice
+        arguments["tool_choice"] = choice if isinstance(choice, str) else choice.model_dump()
+        schema = None
+    if schema is not None:
         changes["json_schema"] = schema
     limit = body.max_completion_tokens or body.max_tokens
     turns = turns_of(body.messages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from localchat_ui.conversation import FullSampling, GenerationStats, Role
@@ -33,6 +33,8 @@ EXTRA = (
     "dry_allowed_length",
     "xtc_probability",
     "xtc_threshold",
+    "mirostat_tau",
+    "mirostat_eta",
     "grammar",
 )
 # The value that leaves everything as it is.
@@ -45,14 +47,15 @@ NEUTRAL = {
 BROKEN_OFF = "The reply broke off before its end. Try again, or continue it."
 
 
-def parameters_of(model_id: str, request: GenerationRequest) -> dict[str, Any]:
-    """What every server of the protocol understands of a request."""
+def parameters_of(model_id: str, request: GenerationRequest, room: int = 0) -> dict[str, Any]:
+    """What every server of the protocol understands of a request; `room` tokens are left in the context, if not 0."""
     sampling = request.sampling
     given: dict[str, Any] = {
         "model": model_id,
         "stream": True,
         "stream_options": {"include_usage": True},
-        "max_tokens": sampling.max_tokens,
+        # Some refuse what would not fit instead of ending there.
+        "max_tokens": min(sampling.max_tokens, room or sampling.max_tokens),
         **{name: value for name in STANDARD if (value := getattr(sampling, name)) not in (None, {})},
     }
     if request.stop:
@@ -61,6 +64,8 @@ def parameters_of(model_id: str, request: GenerationRequest) -> dict[str, Any]:
         given["prompt"] = request.prompt
         if sampling.top_logprobs is not None:
             given["logprobs"] = sampling.top_logprobs
+        if sampling.json_schema is not None:
+            given["response_format"] = _response_format(sampling.json_schema)
         return given
     given["messages"] = [_message(turn) for turn in request.turns]
     if sampling.top_logprobs is not None:
@@ -69,9 +74,14 @@ def parameters_of(model_id: str, request: GenerationRequest) -> dict[str, Any]:
         if name in request.template_arguments:
             given[name] = request.template_arguments[name]
     if sampling.json_schema is not None:
-        schema = {"name": "reply", "schema": sampling.json_schema}
-        given["response_format"] = {"type": "json_schema", "json_schema": schema}
+        given["response_format"] = _response_format(sampling.json_schema)
     return given
+
+
+def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
+    if schema == {"type": "object"}:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
 
 
 def extra_parameters(request: GenerationRequest) -> dict[str, Any]:
@@ -106,10 +116,15 @@ def _message(turn: Turn) -> dict[str, Any]:
 class ReplyReader:
     """Reads the chunks of one reply."""
 
-    def __init__(self, request: GenerationRequest) -> None:
+    def __init__(self, request: GenerationRequest, n_prompt: int = 0) -> None:
+        """`n_prompt` tokens are about what is read; the server may tell better."""
         self._request = request
+        self._n_prompt = n_prompt
+        goes_on = request.prompt is not None or (bool(request.turns) and request.turns[-1].role is Role.ASSISTANT)
         # Some servers leave the thinking where the model wrote it.
-        self._text = TextStream(marks=KNOWN_MARKS[-1], continued=request.prompt is not None)
+        marks = None if request.prompt is not None else KNOWN_MARKS[-1]
+        self._text = TextStream(marks=marks, continued=goes_on)
+        self._calls = CallReader()
         self._started = time.monotonic()
         self._first_at = 0.0
         self._answer_at = 0.0
@@ -124,13 +139,18 @@ class ReplyReader:
         for choice in getattr(chunk, "choices", None) or ():
             self._finish_reason = choice.finish_reason or self._finish_reason
             delta = getattr(choice, "delta", None)
-            said = (getattr(delta, "content", None) if delta is not None else getattr(choice, "text", None)) or ""
+            said = _text_of(getattr(delta, "content", None) if delta is not None else getattr(choice, "text", None))
             thought = _thinking_of(delta)
             thinking, text = self._text.feed(said.encode(errors="replace")) if said else ("", "")
-            calls = tuple(_calls_of(delta))
+            calls = tuple(self._calls.read(getattr(delta, "tool_calls", None) or ()))
             logprobs = _logprobs_of(getattr(choice, "logprobs", None))
             if thought or thinking or text or calls or logprobs:
                 yield from self._tokens(thought + thinking, text, calls, logprobs)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server said that the reply is complete; its usage may still follow."""
+        return bool(self._finish_reason)
 
     def finish(self, reason: str = "") -> Iterator[Event]:
         """The last events; a reply that nobody has ended by then has broken off."""
@@ -161,13 +181,13 @@ class ReplyReader:
 
     def _stats(self, reason: str) -> GenerationStats:
         usage = self._usage
-        n_reply = usage.completion_tokens if usage else self._n_pieces
-        n_prompt = usage.prompt_tokens if usage else 0
-        details = getattr(usage, "prompt_tokens_details", None)
+        n_reply = count_in(usage, "completion_tokens", self._n_pieces)
+        n_prompt = count_in(usage, "prompt_tokens", self._n_prompt)
+        n_reused = count_in(getattr(usage, "prompt_tokens_details", None), "cached_tokens")
         seconds = self._last_at - self._first_at
         return GenerationStats(
             prompt_tokens=n_prompt,
-            reused_tokens=min(n_prompt, getattr(details, "cached_tokens", None) or 0),
+            reused_tokens=min(n_prompt, n_reused),
             reply_tokens=n_reply,
             seconds_to_first_token=self._first_at - self._started if self._first_at else 0.0,
             tokens_per_second=(n_reply - 1) / seconds if seconds > 0 and n_reply > 1 else 0.0,
@@ -184,17 +204,60 @@ def _thinking_of(delta: Any) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _calls_of(delta: Any) -> Iterator[CallDelta]:
-    for call in getattr(delta, "tool_calls", None) or ():
-        function = call.function
-        yield CallDelta(call.index or 0, (function and function.name) or "", (function and function.arguments) or "")
+class CallReader:
+    """Numbers the calls of one reply 0, 1, 2 … and begins each with its name, whatever order a server keeps."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, object] = (None, None)
+        self._named = False
+        self._number = -1
+
+    def read(self, deltas: Iterable[Any]) -> Iterator[CallDelta]:
+        for delta in deltas:
+            function = getattr(delta, "function", None)
+            name = _text_of(getattr(function, "name", None))
+            arguments = getattr(function, "arguments", None)
+            if arguments is not None and not isinstance(arguments, str):
+                arguments = json.dumps(arguments)
+            index, call_id = getattr(delta, "index", None), getattr(delta, "id", None) or self._last[1]
+            if (index, call_id) != self._last or self._number < 0:
+                self._last, self._named = (index, call_id), False
+                self._number += 1
+            if name and not self._named:
+                self._named = True
+                yield CallDelta(self._number, name, arguments or "")
+            elif arguments and self._named:
+                yield CallDelta(self._number, "", arguments)
+
+
+def count_in(said: Any, name: str, otherwise: int = 0) -> int:
+    """A number of tokens that a server tells; what it says instead of one counts as not said."""
+    value = getattr(said, name, None)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
+
+
+def _text_of(said: Any) -> str:
+    """Text, or the texts of its parts."""
+    if isinstance(said, list):
+        return "".join(_text_of(part.get("text")) for part in said if isinstance(part, dict))
+    return said if isinstance(said, str) else ""
 
 
 def _logprobs_of(said: Any) -> list[tuple[TokenLogprob, tuple[TokenLogprob, ...]]]:
     """Each token with the likeliest in its place."""
-    return [
-        (_logprob(each), tuple(map(_logprob, each.top_logprobs or ()))) for each in getattr(said, "content", None) or ()
-    ]
+    if tokens := getattr(said, "tokens", None):
+        return list(_older_logprobs(tokens, said))
+    content = getattr(said, "content", None) or ()
+    return [(_logprob(each), tuple(map(_logprob, each.top_logprobs or ()))) for each in content]
+
+
+def _older_logprobs(tokens: Sequence[str], said: Any) -> Iterator[tuple[TokenLogprob, tuple[TokenLogprob, ...]]]:
+    """Those of /v1/completions."""
+    values = getattr(said, "token_logprobs", None) or [0.0] * len(tokens)
+    tops = getattr(said, "top_logprobs", None) or [{}] * len(tokens)
+    for token, value, top in zip(tokens, values, tops, strict=False):
+        alternatives = tuple(TokenLogprob(-1, piece.encode(), logprob) for piece, logprob in (top or {}).items())
+        yield TokenLogprob(-1, token.encode(), value or 0.0), alternatives
 
 
 def _logprob(said: Any) -> TokenLogprob:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+START_SECONDS = 2.0
 LAST_USED = "model.last_used"
 ADMINS_CHOOSE = "model.only_admins_choose"
 HOW_TO_ADD = "Put a GGUF file into the models folder and choose it in the header, or download one."
@@ -118,7 +120,7 @@ class ModelRegistry:
     def current(self) -> ModelRef | None:
         """The model that answers whoever names none."""
         if self._model is not None and not self._model.is_local:
-            return next((model for model in self.models if model.id == self._model.id), self._model)
+            return next((model for model in self.models if _same(model, self._model)), self._model)
         loaded = self._local.engine.model
         if loaded is None:
             return None
@@ -275,8 +277,10 @@ class ModelRegistry:
             await self._use_configured()
             return
         failures = []
-        for model in await self._candidates():
-            await self._use(model)
+        candidates = await self._candidates()
+        for model in candidates:
+            # What stands in for a server that is down is not what was chosen.
+            await self._use(model, remember=model is candidates[0] or candidates[0].is_local)
             if self._model is not None:
                 break
             failures.append(self._error)
@@ -308,14 +312,17 @@ class ModelRegistry:
         """A model of a server that is set up; asks that server what it has."""
         for remote in self._remotes:
             if name.startswith(f"{remote.name}/"):
-                await remote.refresh()
-                return next((model for model in remote.models if model.id == name), None)
+                # A server that is slow to say what it has must not hold up the files.
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(remote.refresh(), START_SECONDS)
+                models = remote.models
+                return next((model for model in models if model.id == name or model.error), None)
         return None
 
     def _ref_of(self, file: ModelFile) -> ModelRef:
         return next((model for model in self.models if model.file == file), None) or ModelRef.of_file(file)
 
-    async def _use(self, model: ModelRef) -> None:
+    async def _use(self, model: ModelRef, *, remember: bool = True) -> None:
         if model.refusal:
             self._fail(model.refusal)
             return
@@ -327,6 +334,8 @@ class ModelRegistry:
                 return
         self._model = model
         self._settle()
+        if not remember:
+            return
         try:
             await self._preferences.set(LAST_USED, str(model.path or model.id))
         except HistoryError as error:
@@ -373,6 +382,11 @@ class ModelRegistry:
     def _show(self, phase: Phase, **changes: Any) -> None:
         self.status = ModelStatus(phase, model=self._model, error=self._error, **changes)
         self.changed.emit()
+
+
+def _same(model: ModelRef, other: ModelRef | None) -> bool:
+    """Whether these are one model, of which other things may be known by now."""
+    return other is not None and (model.id, model.engine) == (other.id, other.engine)
 
 
 def _refs_of(files: Sequence[ModelFile], models_dir: Path) -> dict[ModelFile, ModelRef]:

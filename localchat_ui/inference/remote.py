@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import numpy as np
 import openai
 
-from localchat_ui.conversation import RequestOptions
+from localchat_ui.conversation import RequestOptions, Role
 from localchat_ui.engine.base import (
     Embeddings,
     Emit,
     EngineError,
+    Event,
     GenerationFailed,
     GenerationRequest,
     PromptBuilt,
+    Turn,
 )
 from localchat_ui.inference.model_ref import ModelRef
-from localchat_ui.inference.openai_protocol import ReplyReader, extra_parameters, parameters_of
+from localchat_ui.inference.openai_protocol import ReplyReader, count_in, extra_parameters, parameters_of
 from localchat_ui.inference.prompt_estimate import fit, size_of
 from localchat_ui.library.model_file import displayable, readable_context
 from localchat_ui.settings import EngineSettings, is_loopback
@@ -35,8 +39,16 @@ CONNECT_SECONDS = 5.0
 # A server that reads a long prompt says nothing meanwhile.
 SILENT_SECONDS = 300.0
 LIST_SECONDS = 10.0
+# For so long the figures are waited for that follow the end of a reply.
+USAGE_SECONDS = 3.0
 # So often a page that looks may ask again, and so often the program does by itself while a server does not answer.
 REFRESH_SECONDS = 5.0
+RETRY_SECONDS = 15.0
+# Where an estimate times this is more than the context holds, the tokens are counted.
+NEAR_FULL = 1.5
+REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
+# What servers say of a parameter that they do not know.
+UNKNOWN = ("unrecognized", "unknown", "unsupported", "unexpected", "extra", "not permitted", "not allowed")
 RETRIES = 2
 # Under these names servers tell how many tokens a model can read.
 CONTEXT_NAMES = ("max_model_len", "context_length", "max_context_length", "context_window", "n_ctx")
@@ -59,8 +71,12 @@ class RemoteServer:
         # Some put a password into it.
         self._shown_url = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
         self._client = openai.AsyncOpenAI(
-            base_url=settings.url,
+            base_url=self._shown_url,
             api_key=settings.key or "none",
+            # Nothing for this server comes from variables that are meant for another.
+            organization="",
+            project="",
+            default_headers={"Authorization": _authorization(settings)},
             max_retries=RETRIES,
             timeout=openai.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS),
         )
@@ -69,7 +85,10 @@ class RemoteServer:
             max_retries=0, timeout=openai.Timeout(LIST_SECONDS, connect=CONNECT_SECONDS)
         )
         self._counts_tokens = True
-        self._takes_extras = True
+        # Of each model: whether it takes more than the protocol knows, and what it calls the longest reply.
+        self._takes_extras: dict[str, bool] = {}
+        self._limit_name: dict[str, str] = {}
+        self._again: asyncio.TimerHandle | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._asked_at = float("-inf")
@@ -84,17 +103,29 @@ class RemoteServer:
 
     async def refresh(self) -> None:
         """Ask for its models; takes at most ten seconds."""
-        self._asked_at = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._asked_at = loop.time()
         try:
-            cards = (await asyncio.wait_for(self._quick.models.list(), LIST_SECONDS)).data
-            wanted = [card for card in cards if any(fnmatchcase(card.id, glob) for glob in self._settings.models)]
-            context = await self._context_of_server() if any(not _context_of(card) for card in wanted) else 0
-            models = [self._ref(card.id, _context_of(card) or context) for card in wanted]
+            models = await asyncio.wait_for(self._list(), LIST_SECONDS)
+            self._counts_tokens = True
         except Exception as error:
             models = self._unavailable(self._reason(error))
+            # It may be back before anybody looks.
+            if self._again is not None:
+                self._again.cancel()
+            self._again = loop.call_later(RETRY_SECONDS, self.refresh_soon)
         if models != self.models:
             self.models = models
             self.on_change()
+
+    async def _list(self) -> list[ModelRef]:
+        cards = {str(card.id): card for card in (await self._quick.models.list()).data if getattr(card, "id", None)}
+        wanted = {name: card for name, card in cards.items() if self._is_wanted(name)}
+        context = await self._context_of_server() if any(not _context_of(card) for card in wanted.values()) else 0
+        return [self._ref(name, _context_of(card) or context) for name, card in wanted.items()]
+
+    def _is_wanted(self, remote_id: str) -> bool:
+        return any(fnmatchcase(remote_id, pattern) for pattern in self._settings.models)
 
     def _ref(self, remote_id: str, context_length: int = 0, error: str | None = None) -> ModelRef:
         context_length = context_length or self._settings.context_length
@@ -113,8 +144,10 @@ class RemoteServer:
 
     def _unavailable(self, reason: str) -> list[ModelRef]:
         """What it had, which cannot answer now; of a server that never answered, one entry that says so."""
-        known = [model.remote_id for model in self.models if model.remote_id != self.name]
-        return [self._ref(remote_id, error=reason) for remote_id in known or [self.name]]
+        known = [model.remote_id for model in self.models if model.remote_id]
+        if known:
+            return [self._ref(remote_id, error=reason) for remote_id in known]
+        return [replace(self._ref(self.name, error=reason), remote_id="")]
 
     async def _context_of_server(self) -> int:
         """llama.cpp's server tells in its own way how many tokens a conversation may have; 0 if there is no telling."""
@@ -132,41 +165,66 @@ class RemoteServer:
 
     async def _write(self, model: ModelRef, request: GenerationRequest, emit: Emit) -> None:
         reader = ReplyReader(request)
+        last: Event
         try:
             request, built = await self._fitted(model, request)
+            reader = ReplyReader(request, built.n_tokens)
             emit(built)
-            async for chunk in await self._begin(model, request):
+            async for chunk in self._chunks(await self._begin(model, request, built.n_tokens), reader):
                 for event in reader.read(chunk):
                     emit(event)
-            for event in reader.finish():
+            *rest, last = reader.finish()
+            for event in rest:
                 emit(event)
         except asyncio.CancelledError:
-            for event in reader.finish("cancelled"):
-                emit(event)
+            *_, last = reader.finish("cancelled")
         except EngineError as error:
-            emit(GenerationFailed(str(error), refused=True))
+            last = GenerationFailed(str(error), refused=True)
         except Exception as error:
             logger.info("a reply of %s ended: %s", self.name, type(error).__name__)
-            emit(GenerationFailed(self._reason(error), refused=isinstance(error, openai.BadRequestError)))
+            last = GenerationFailed(self._reason(error), refused=isinstance(error, REFUSALS))
             if isinstance(error, openai.APIConnectionError):
                 self.refresh_soon()
         finally:
             self._tasks.pop(request.id, None)
+        emit(last)
 
-    async def _begin(self, model: ModelRef, request: GenerationRequest) -> openai.AsyncStream[Any]:
-        given = parameters_of(model.remote_id, request)
-        extras = extra_parameters(request)
+    async def _chunks(self, stream: openai.AsyncStream[Any], reader: ReplyReader) -> AsyncIterator[Any]:
+        """The chunks of a reply. Behind its end only the usage is waited for, and not for long."""
+        chunks = aiter(stream)
+        try:
+            while True:
+                seconds = USAGE_SECONDS if reader.has_ended else SILENT_SECONDS
+                yield await asyncio.wait_for(anext(chunks), seconds)
+        except StopAsyncIteration:
+            return
+        except (TimeoutError, asyncio.TimeoutError):
+            if not reader.has_ended:
+                raise
+        finally:
+            await stream.close()
+
+    async def _begin(self, model: ModelRef, request: GenerationRequest, n_prompt: int) -> openai.AsyncStream[Any]:
+        """Begin a reply with what the server takes: the protocol knows less than llama.cpp does, and some insist."""
+        room = max(1, model.context_length - n_prompt) if model.context_length else 0
+        given = parameters_of(model.remote_id, request, room)
+        if (limit := self._limit_name.get(model.remote_id, "max_tokens")) != "max_tokens":
+            given[limit] = given.pop("max_tokens")
+        extras = extra_parameters(request) if self._takes_extras.get(model.remote_id, True) else {}
+        if "grammar" not in extras and request.sampling.grammar:
+            raise EngineError(f"{self.name} follows no grammars.")
         api: Any = self._client.completions if request.prompt is not None else self._client.chat.completions
         try:
-            stream: openai.AsyncStream[Any] = await api.create(
-                **given, extra_body=extras if self._takes_extras else None
-            )
-        except openai.BadRequestError as error:
-            # The protocol knows less than llama.cpp does, and strict servers insist on that.
-            if not (extras and self._takes_extras and _is_about(error, extras)):
+            stream: openai.AsyncStream[Any] = await api.create(**given, extra_body=extras or None)
+        except REFUSALS as error:
+            said = _message_of(error).lower()
+            if "max_completion_tokens" in said and limit == "max_tokens":
+                self._limit_name[model.remote_id] = "max_completion_tokens"
+            elif _is_unknown(said, extras) and "grammar" not in extras:
+                self._takes_extras[model.remote_id] = False
+            else:
                 raise
-            self._takes_extras = False
-            stream = await api.create(**given)
+            return await self._begin(model, request, n_prompt)
         return stream
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
@@ -183,14 +241,20 @@ class RemoteServer:
         try:
             given: Any = list(texts)
             answer = await self._client.embeddings.create(model=model.remote_id, input=given, encoding_format="float")
-            vectors = [np.asarray(each.embedding, dtype=np.float64) for each in answer.data]
+            by_index = sorted(answer.data, key=lambda each: each.index)
+            vectors = [np.asarray(each.embedding, dtype=np.float64) for each in by_index]
             unit = [(vector / (np.linalg.norm(vector) or 1)).tolist() for vector in vectors]
         except Exception as error:
             raise EngineError(self._reason(error)) from None
-        return Embeddings(unit, answer.usage.prompt_tokens)
+        if len(unit) != len(texts):
+            raise EngineError(f"{self.name} gave {len(unit)} vectors for {len(texts)} texts.")
+        n_tokens = sum(size_of(Turn(Role.USER, text)) if isinstance(text, str) else len(text) for text in texts)
+        return Embeddings(unit, count_in(answer.usage, "prompt_tokens", n_tokens))
 
     async def close(self) -> None:
         """End all that is under way."""
+        if self._again is not None:
+            self._again.cancel()
         tasks = [*self._tasks.values(), *([self._refreshing] if self._refreshing else [])]
         for task in tasks:
             task.cancel()
@@ -207,6 +271,10 @@ class RemoteServer:
         Raises PromptTooLongError.
         """
         sizes = [size_of(turn) for turn in request.turns]
+        # An estimate is good enough where there is room.
+        near_full = 0 < model.context_length < NEAR_FULL * sum(sizes)
+        # What is only looked at stays here.
+        exactly = near_full if not exactly else not self._leaves_machine
         if exactly and self._counts_tokens and request.prompt is None:
             counted = await asyncio.gather(*(self._count(turn.text) for turn in request.turns))
             sizes = [count if count is not None else size for count, size in zip(counted, sizes, strict=True)]
@@ -219,6 +287,7 @@ class RemoteServer:
         try:
             return len((await self._call("POST", "tokenize", {"content": text}))["tokens"])
         except Exception:
+            # Asked again when its models are.
             self._counts_tokens = False
             return None
 
@@ -245,7 +314,7 @@ class RemoteServer:
         if isinstance(error, openai.NotFoundError):
             return f"{name} does not know this model or this kind of request."
         if isinstance(error, openai.APIStatusError):
-            return f"{name} refused: {self._without_key(_message_of(error))}"
+            return f"{name} refused: {self._without_key(_message_of(error))[:300]}"
         if type(error).__module__.startswith("httpx"):  # raised as it is, in mid-reply
             return f"The connection to {name} broke off. Try again."
         if isinstance(error, openai.APIError):
@@ -256,25 +325,33 @@ class RemoteServer:
         return text.replace(self._settings.key, "…") if self._settings.key else text
 
 
+def _authorization(settings: EngineSettings) -> str:
+    """The key, else the name and password that stand in the address."""
+    url = urlsplit(settings.url)
+    if settings.key or not url.username:
+        return f"Bearer {settings.key or 'none'}"
+    return "Basic " + b64encode(f"{unquote(url.username)}:{unquote(url.password or '')}".encode()).decode()
+
+
 def _context_of(card: openai.types.Model) -> int:
     """What a list of models says of a context, in tokens; 0 if nothing."""
     said = card.model_extra or {}
     meta = said.get("meta")
     for place in (said, meta if isinstance(meta, dict) else {}):
         for name in CONTEXT_NAMES:
-            # What llama.cpp's server was trained for is not what it runs with.
-            if name != "n_ctx_train" and isinstance(place.get(name), int):
-                return int(place[name])
+            value = place.get(name)
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return value
     return 0
 
 
-def _is_about(error: openai.BadRequestError, extras: Mapping[str, object]) -> bool:
-    text = _message_of(error).lower()
-    return any(name in text for name in extras) or "extra" in text or "unrecognized" in text or "unknown" in text
+def _is_unknown(said: str, extras: Mapping[str, object]) -> bool:
+    """Whether a server refuses parameters that it does not know."""
+    return any(word in said for word in UNKNOWN) and any(name in said for name in (*extras, "extra", "body"))
 
 
 def _message_of(error: openai.APIStatusError) -> str:
     body = error.body
     if isinstance(body, dict):
-        return str(body.get("message") or body.get("error") or json.dumps(body))[:300]
-    return str(error.message)[:300]
+        return str(body.get("message") or body.get("error") or body.get("detail") or json.dumps(body))
+    return str(error.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from localchat_ui.conversation import RequestOptions, Role
+from localchat_ui.api.requests import chat_requests
+from localchat_ui.api.schemas import ChatCompletionRequest
+from localchat_ui.conversation import RequestOptions, Role, SamplingOptions
 from localchat_ui.engine.base import (
     EngineError,
     Event,
@@ -25,7 +28,8 @@ from localchat_ui.engine.base import (
     Turn,
 )
 from localchat_ui.engine.tool_calls import CallDelta
-from localchat_ui.inference import ModelRef
+from localchat_ui.inference import ModelRef, remote
+from localchat_ui.inference.openai_protocol import parameters_of
 from localchat_ui.inference.remote import RemoteServer
 from localchat_ui.settings import EngineSettings
 
@@ -341,3 +345,177 @@ async def test_embeddings_that_fail_say_why(stub: Stub) -> None:
     with pytest.raises(EngineError, match="box cannot be reached"):
         await server.embed(server._ref("m"), ["a"])
     await server.close()
+
+
+# Found by somebody who tried to break it
+
+
+async def test_usage_that_says_nothing_ends_no_reply(server: RemoteServer, stub: Stub) -> None:
+    nothing = {"prompt_tokens": None, "total_tokens": None}
+    stub.chunks = [{**chunk({"content": "Yes."}), "usage": nothing}, {**chunk({}, "stop"), "usage": nothing}]
+    events, text, _ = await ask(server, "Well?")
+    assert text == "Yes."
+    assert isinstance(events[-1], GenerationDone)
+    assert events[-1].stats.prompt_tokens > 0, "about as many as were sent"
+    stub.chunks = [{**chunk({"content": "Yes."}), "usage": nothing}, 9.0]
+    events = []
+    request = GenerationRequest([Turn(Role.USER, "Well?")])
+    await server.submit(server.models[0], request, events.append)
+    while not any(isinstance(event, Token) for event in events):  # noqa: ASYNC110 - nobody could set one
+        await asyncio.sleep(0.005)
+    server.cancel(request.id)
+    await asyncio.sleep(0.1)
+    assert isinstance(events[-1], GenerationDone)
+
+
+def call(name: str | None = None, arguments: object = None, index: int | None = 0, call_id: str | None = None) -> Any:
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    given = {"index": index, "id": call_id, "function": function}
+    return chunk({"tool_calls": [{key: value for key, value in given.items() if value is not None}]})
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [call("a", '{"x":1}', 0, "i"), call("b", '{"y":2}', 0, "j")],
+        [call("a", '{"x":1}', 1, "i"), call("b", '{"y":2}', 2, "j")],
+        [call("a", {"x": 1}, 0, "i"), call("b", {"y": 2}, 1, "j")],
+        [call("a", "", 0, "i"), call("a", '{"x":', 0), call("a", "1}", 0), call("b", '{"y":2}', 1, "j")],
+        [call("a", '{"x":1}', None, "i"), call("b", '{"y":2}', None, "j")],
+    ],
+)
+async def test_calls_come_right_however_a_server_numbers_them(
+    server: RemoteServer, stub: Stub, chunks: list[Any]
+) -> None:
+    stub.chunks = [*chunks, ending("tool_calls")]
+    events, _, _ = await ask(server, "Go")
+    found: dict[int, list[str]] = {}
+    for delta in (delta for event in events if isinstance(event, Token) for delta in event.calls):
+        assert bool(delta.name) is (delta.number not in found)
+        entry = found.setdefault(delta.number, [delta.name, ""])
+        entry[1] += delta.arguments
+    assert {number: (name, json.loads(said)) for number, (name, said) in found.items()} == {
+        0: ("a", {"x": 1}),
+        1: ("b", {"y": 2}),
+    }
+
+
+async def test_one_bad_request_changes_nothing_for_the_next(server: RemoteServer, stub: Stub) -> None:
+    stub.answer = lambda body: (
+        JSONResponse({"error": {"message": "Failed to parse grammar"}}, 400) if "grammar" in body else None
+    )
+    events, _, _ = await ask(server, "Hi", sampling=RequestOptions(grammar="nonsense"))
+    assert "Failed to parse grammar" in error_of(events)
+    await ask(server, "Hi")
+    assert stub.bodies[-1]["top_k"] == 40
+    stub.answer = lambda body: (
+        JSONResponse({"error": {"message": "Unknown parameter: grammar"}}, 400) if "grammar" in body else None
+    )
+    events, _, _ = await ask(server, "Hi", sampling=RequestOptions(grammar='root ::= "x"'))
+    assert error_of(events), "and never an answer that does not follow it"
+
+
+async def test_a_server_may_insist_on_its_own_name_and_refuse_with_422(server: RemoteServer, stub: Stub) -> None:
+    def strict(body: dict[str, Any]) -> JSONResponse | None:
+        if "max_tokens" in body:
+            message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            return JSONResponse({"error": {"message": message}}, 400)
+        extra = {"detail": [{"type": "extra_forbidden", "loc": ["body", "top_k"], "msg": "Extra inputs not permitted"}]}
+        return JSONResponse(extra, 422) if "top_k" in body else None
+
+    stub.answer = strict
+    for _ in range(2):
+        _, text, _ = await ask(server, "Hi", sampling=RequestOptions(max_tokens=77))
+        assert text == "Hello."
+    assert (stub.bodies[-1]["max_completion_tokens"], len(stub.bodies)) == (77, 4)
+
+
+async def test_a_reply_is_never_longer_than_what_is_left_of_the_context(server: RemoteServer, stub: Stub) -> None:
+    await ask(server, "Hi", sampling=RequestOptions(max_tokens=30_000))
+    assert 900 < stub.bodies[-1]["max_tokens"] < 1000
+    await ask(server, "Hi", model=server.models[1], sampling=RequestOptions(max_tokens=30_000))
+    assert stub.bodies[-1]["max_tokens"] == 30_000, "nobody knows"
+
+
+async def test_a_server_that_only_pings_behind_the_end_is_left(
+    server: RemoteServer, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "USAGE_SECONDS", 0.2)
+    stub.chunks = [*said("Done."), chunk({}, "stop"), 9.0]
+    events, text, _ = await ask(server, "Hi")
+    assert text == "Done."
+    assert isinstance(events[-1], GenerationDone)
+
+
+async def test_what_goes_on_keeps_the_space_before_it(server: RemoteServer, stub: Stub) -> None:
+    stub.chunks = [*said(" a time"), ending()]
+    _, text, _ = await ask(server, "Begin", "Once upon")
+    assert text == " a time"
+
+
+async def test_the_key_is_the_configured_one_whatever_the_environment_says(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of-another")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer of-another")
+    server = RemoteServer(EngineSettings(name="box", url=stub.url, key=KEY))
+    await server.refresh()
+    assert stub.keys == [f"Bearer {KEY}"]
+    await server.close()
+
+
+async def test_a_name_and_a_password_in_the_address_are_sent_as_such(stub: Stub) -> None:
+    server = RemoteServer(EngineSettings(name="box", url=stub.url.replace("//", "//me:secret@")))
+    await server.refresh()
+    assert stub.keys == ["Basic bWU6c2VjcmV0"]
+    await server.close()
+
+
+async def test_bad_entries_of_the_list_are_no_models(stub: Stub) -> None:
+    stub.models = [{"id": "a", "max_model_len": -1}, {"id": "a"}, {"name": "no id"}, {"id": "b", "n_ctx": True}]
+    server = RemoteServer(EngineSettings(name="box", url=stub.url))
+    await server.refresh()
+    assert [(model.id, model.context_length) for model in server.models] == [("box/a", 0), ("box/b", 0)]
+    await server.close()
+
+
+async def test_a_server_is_asked_again_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(remote, "REFRESH_SECONDS", 0.0)
+    with Stub().running() as stub:
+        port = int(stub.url.split(":")[2].split("/")[0])
+    server = RemoteServer(EngineSettings(name="box", url=stub.url))
+    await server.refresh()
+    assert server.models[0].refusal
+    with Stub().running(port):
+        deadline = time.monotonic() + 5
+        while server.models[0].refusal:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+    await server.close()
+
+
+async def test_log_probabilities_of_the_older_shape(server: RemoteServer, stub: Stub) -> None:
+    said_of_it = {"tokens": ["Hi"], "token_logprobs": [-0.5], "top_logprobs": [{"Hi": -0.5, "Ho": -1.5}]}
+    choice = {"index": 0, "text": "Hi", "finish_reason": None, "logprobs": said_of_it}
+    stub.chunks = [
+        {"id": "x", "object": "text_completion", "created": 1, "model": "one", "choices": [choice]},
+        ending(),
+    ]
+    events, _, _ = await ask(server, turns=[], prompt="Say", sampling=RequestOptions(top_logprobs=2))
+    token = next(event for event in events if isinstance(event, Token))
+    assert (token.text, token.logprob, len(token.top)) == ("Hi", -0.5, 2)
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "add"}}])
+def test_a_call_that_has_to_be_is_asked_of_the_server(choice: object) -> None:
+    body = ChatCompletionRequest.model_validate(
+        {"messages": [{"role": "user", "content": "1 + 1?"}], "tools": TOOLS, "tool_choice": choice}
+    )
+    [request], _ = chat_requests(body, SamplingOptions(), tells_calls=True)
+    given = parameters_of("one", request)
+    assert given["tool_choice"] == choice
+    assert "response_format" not in given
+    [here], _ = chat_requests(body, SamplingOptions())
+    assert here.sampling.json_schema is not None
+    assert "tool_choice" not in here.template_arguments

@@ -60,7 +60,7 @@ class ModelsTable:
             with ui.element("td"):
                 ui.label(state)
             with ui.element("td").classes("actions-cell"):
-                if model.refusal is None and model != self._in_use:
+                if model.refusal is None and model.id != (self._in_use.id if self._in_use else None):
                     button = text_button("Use", partial(self._choose, model))
                     button.props["aria-label"] = f"Use {model.name}"
 

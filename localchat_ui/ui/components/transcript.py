@@ -41,8 +41,11 @@ class Transcript:
         self._draw_promise()
 
     def _draw_promise(self) -> None:
-        model = self._models.status.target or self._models.status.model
-        leaves_to = model.engine if model is not None and model.leaves_machine else ""
+        status = self._models.status
+        # While another is loaded, the one before answers.
+        leaves_to = next(
+            (model.engine for model in (status.model, status.target) if model and model.leaves_machine), ""
+        )
         self._promise.set_text(f"What you write is sent to {leaves_to}." if leaves_to else STAYS)
 
     @property
