@@ -97,6 +97,7 @@ def test_only_one_thread_ever_computes(smollm: Path):
     """A second living OpenMP team makes every barrier a system call: decoding would lose a third of its speed."""
     program = f"""
 import threading
+import time
 from pathlib import Path
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
@@ -110,6 +111,7 @@ def threads_of_openmp():
 
 engine = LlamaEngine(LoadOptions(n_ctx=512, parallel=2, n_threads=3))
 engine.load(Path({str(smollm)!r}), lambda share: None)
+time.sleep(0.5)  # what has loaded the model ends by and by
 before = threads_of_openmp()
 ask(engine, "Hello, you there", max_tokens=3).wait()
 engine.embed(["a text", "and another"])
