@@ -3,14 +3,8 @@
 from localchat_ui.inference.generate import Inference, QueueFullError
 from localchat_ui.inference.metrics import Metrics
 from localchat_ui.inference.model_ref import ModelRef
-from localchat_ui.inference.registry import (
-    HOW_TO_ADD,
-    ChoiceRefusedError,
-    ModelRegistry,
-    ModelStatus,
-    Phase,
-    UnknownModelError,
-)
+from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
+from localchat_ui.inference.registry import HOW_TO_ADD, ModelRegistry
 from localchat_ui.inference.token_stream import TokenStream
 
 __all__ = [

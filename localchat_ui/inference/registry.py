@@ -6,21 +6,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nicegui import Event
 
-from localchat_ui.engine.base import EngineError, ModelLoadError, NoModelError
+from localchat_ui.engine.base import ModelLoadError, NoModelError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.inference.local import PROGRESS_SECONDS, LocalBackend
-from localchat_ui.inference.model_ref import ModelRef
+from localchat_ui.inference.model_ref import ModelRef, refs_of
+from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.download import Download, DownloadError, Progress
+from localchat_ui.library.download import Download, DownloadError
 from localchat_ui.library.model_file import ModelFile, displayable
 
 if TYPE_CHECKING:
@@ -32,39 +31,6 @@ START_SECONDS = 2.0
 LAST_USED = "model.last_used"
 ADMINS_CHOOSE = "model.only_admins_choose"
 HOW_TO_ADD = "Put a GGUF file into the models folder and choose it in the header, or download one."
-
-
-class Phase(str, Enum):
-    STARTING = "starting"
-    LOADING = "loading"
-    DOWNLOADING = "downloading"
-    READY = "ready"
-    FAILED = "failed"
-    NONE = "none"
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """What the page shows of the models.
-
-    `model` answers now; `target` is on its way into memory and `share` of it, 0 to 1, is there; `download` is how far a
-    download is. `error` says, for people, why the last attempt failed.
-    """
-
-    phase: Phase
-    model: ModelRef | None = None
-    target: ModelRef | None = None
-    share: float = 0.0
-    download: Progress | None = None
-    error: str | None = None
-
-
-class UnknownModelError(EngineError):
-    """No installed model is called so."""
-
-
-class ChoiceRefusedError(EngineError):
-    """Whoever asks may not change the model that answers everybody."""
 
 
 class ModelRegistry:
@@ -113,14 +79,14 @@ class ModelRegistry:
         """The files found by the last refresh, then what the servers said last that they have."""
         files = self._catalog.models
         if list(self._refs) != files:
-            self._refs = _refs_of(files, self._catalog.models_dir.absolute())
+            self._refs = refs_of(files, self._catalog.models_dir.absolute())
         return [*self._refs.values(), *(model for remote in self._remotes for model in remote.models)]
 
     @property
     def current(self) -> ModelRef | None:
         """The model that answers whoever names none."""
         if self._model is not None and not self._model.is_local:
-            return next((model for model in self.models if _same(model, self._model)), self._model)
+            return next((model for model in self.models if model.is_same(self._model)), self._model)
         loaded = self._local.engine.model
         if loaded is None:
             return None
@@ -382,23 +348,3 @@ class ModelRegistry:
     def _show(self, phase: Phase, **changes: Any) -> None:
         self.status = ModelStatus(phase, model=self._model, error=self._error, **changes)
         self.changed.emit()
-
-
-def _same(model: ModelRef, other: ModelRef | None) -> bool:
-    """Whether these are one model, of which other things may be known by now."""
-    return other is not None and (model.id, model.engine) == (other.id, other.engine)
-
-
-def _refs_of(files: Sequence[ModelFile], models_dir: Path) -> dict[ModelFile, ModelRef]:
-    """Each file with the id that programs call it by: its name, or where it lies if an earlier one has that name."""
-    refs: dict[ModelFile, ModelRef] = {}
-    taken: set[str] = set()
-    for file in files:
-        model_id = displayable(file.path.stem)
-        if model_id in taken:
-            inside = file.path.is_relative_to(models_dir)
-            path = file.path.relative_to(models_dir) if inside else file.path
-            model_id = displayable(str(path.with_suffix("")))
-        taken.add(model_id)
-        refs[file] = ModelRef.of_file(file, model_id)
-    return refs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -29,7 +28,8 @@ from localchat_ui.engine.base import (
 )
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.openai_protocol import ReplyReader, count_in, extra_parameters, parameters_of
-from localchat_ui.inference.prompt_estimate import fit, size_of
+from localchat_ui.inference.prompt_estimate import TOKENS_PER_TURN, fit, size_of
+from localchat_ui.inference.remote_errors import REFUSALS, message_of, reason_of, refuses_unknown
 from localchat_ui.library.model_file import displayable, readable_context
 from localchat_ui.settings import EngineSettings, is_loopback
 
@@ -46,9 +46,6 @@ REFRESH_SECONDS = 5.0
 RETRY_SECONDS = 15.0
 # Where an estimate times this is more than the context holds, the tokens are counted.
 NEAR_FULL = 1.5
-REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
-# What servers say of a parameter that they do not know.
-UNKNOWN = ("unrecognized", "unknown", "unsupported", "unexpected", "extra", "not permitted", "not allowed")
 RETRIES = 2
 # Under these names servers tell how many tokens a model can read.
 CONTEXT_NAMES = ("max_model_len", "context_length", "max_context_length", "context_window", "n_ctx")
@@ -206,7 +203,9 @@ class RemoteServer:
 
     async def _begin(self, model: ModelRef, request: GenerationRequest, n_prompt: int) -> openai.AsyncStream[Any]:
         """Begin a reply with what the server takes: the protocol knows less than llama.cpp does, and some insist."""
-        room = max(1, model.context_length - n_prompt) if model.context_length else 0
+        # Nobody counted what the template writes around the turns.
+        n_taken = n_prompt + TOKENS_PER_TURN * len(request.turns)
+        room = max(1, model.context_length - n_taken) if model.context_length else 0
         given = parameters_of(model.remote_id, request, room)
         if (limit := self._limit_name.get(model.remote_id, "max_tokens")) != "max_tokens":
             given[limit] = given.pop("max_tokens")
@@ -217,10 +216,10 @@ class RemoteServer:
         try:
             stream: openai.AsyncStream[Any] = await api.create(**given, extra_body=extras or None)
         except REFUSALS as error:
-            said = _message_of(error).lower()
+            said = message_of(error).lower()
             if "max_completion_tokens" in said and limit == "max_tokens":
                 self._limit_name[model.remote_id] = "max_completion_tokens"
-            elif _is_unknown(said, extras) and "grammar" not in extras:
+            elif refuses_unknown(said, extras) and "grammar" not in extras:
                 self._takes_extras[model.remote_id] = False
             else:
                 raise
@@ -300,29 +299,8 @@ class RemoteServer:
             return dict(await self._quick.get(url, cast_to=dict[str, Any]))
         return dict(await self._quick.post(url, cast_to=dict[str, Any], body=body))
 
-    def _reason(self, error: Exception) -> str:  # noqa: PLR0911 - a table
-        """What went wrong, for people; never with the key in it."""
-        name, url = self.name, self._shown_url
-        if isinstance(error, (openai.APITimeoutError, TimeoutError, asyncio.TimeoutError)):
-            return f"{name} does not answer in time. Try again, or choose another model."
-        if isinstance(error, openai.APIConnectionError):
-            return f"{name} cannot be reached at {url}. Start it, or choose another model."
-        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            return f"{name} refuses the key. Set the right one in ENGINES."
-        if isinstance(error, openai.RateLimitError):
-            return f"{name} takes no more requests for now. Try again later, or choose another model."
-        if isinstance(error, openai.NotFoundError):
-            return f"{name} does not know this model or this kind of request."
-        if isinstance(error, openai.APIStatusError):
-            return f"{name} refused: {self._without_key(_message_of(error))[:300]}"
-        if type(error).__module__.startswith("httpx"):  # raised as it is, in mid-reply
-            return f"The connection to {name} broke off. Try again."
-        if isinstance(error, openai.APIError):
-            return f"{name} failed: {self._without_key(str(error.message))[:300]}"
-        return f"{name} answered with something that is no reply. Is {url} the address of an OpenAI-compatible server?"
-
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._settings.key, "…") if self._settings.key else text
+    def _reason(self, error: Exception) -> str:
+        return reason_of(error, self.name, self._shown_url, self._settings.key)
 
 
 def _authorization(settings: EngineSettings) -> str:
@@ -343,15 +321,3 @@ def _context_of(card: openai.types.Model) -> int:
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:
                 return value
     return 0
-
-
-def _is_unknown(said: str, extras: Mapping[str, object]) -> bool:
-    """Whether a server refuses parameters that it does not know."""
-    return any(word in said for word in UNKNOWN) and any(name in said for name in (*extras, "extra", "body"))
-
-
-def _message_of(error: openai.APIStatusError) -> str:
-    body = error.body
-    if isinstance(body, dict):
-        return str(body.get("message") or body.get("error") or body.get("detail") or json.dumps(body))
-    return str(error.message)

@@ -1,0 +1,52 @@
+"""What servers elsewhere say when something is wrong, in words for people."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+
+import openai
+
+MESSAGE_LENGTH = 300
+REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
+# What servers say of a parameter that they do not know.
+UNKNOWN = ("unrecognized", "unknown", "unsupported", "unexpected", "extra", "not permitted", "not allowed")
+
+
+def reason_of(error: Exception, name: str, url: str, key: str) -> str:  # noqa: PLR0911 - a table
+    """Why a request to the server of this name failed; never with the key in it."""
+    if isinstance(error, (openai.APITimeoutError, TimeoutError, asyncio.TimeoutError)):
+        return f"{name} does not answer in time. Try again, or choose another model."
+    if isinstance(error, openai.APIConnectionError):
+        return f"{name} cannot be reached at {url}. Start it, or choose another model."
+    if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
+        return f"{name} refuses the key. Set the right one in ENGINES."
+    if isinstance(error, openai.RateLimitError):
+        return f"{name} takes no more requests for now. Try again later, or choose another model."
+    if isinstance(error, openai.NotFoundError):
+        return f"{name} does not know this model or this kind of request."
+    if isinstance(error, openai.APIStatusError):
+        return f"{name} refused: {_without(key, message_of(error))}"
+    if type(error).__module__.startswith("httpx"):  # raised as it is, in mid-reply
+        return f"The connection to {name} broke off. Try again."
+    if isinstance(error, openai.APIError):
+        return f"{name} failed: {_without(key, str(error.message))}"
+    return f"{name} answered with something that is no reply. Is {url} the address of an OpenAI-compatible server?"
+
+
+def message_of(error: openai.APIStatusError) -> str:
+    """The words of the server itself."""
+    body = error.body
+    if isinstance(body, dict):
+        return str(body.get("message") or body.get("error") or body.get("detail") or json.dumps(body))
+    return str(error.message)
+
+
+def refuses_unknown(said: str, parameters: Iterable[str]) -> bool:
+    """Whether a server says, in small letters, that it does not know one of these parameters."""
+    return any(word in said for word in UNKNOWN) and any(name in said for name in (*parameters, "extra", "body"))
+
+
+def _without(key: str, text: str) -> str:
+    return (text.replace(key, "…") if key else text)[:MESSAGE_LENGTH]
