@@ -108,11 +108,12 @@ def test_a_killed_program_loses_half_a_second_of_a_reply_at_most(server: Server,
     # Half a second between two notes, and as much again for a slow machine to write one.
     long_ago = [step.length for step in growth if step.at < growth[-1].at - 1]
     server.start()
+    # What was unfinished is marked before the first page is shown, not before the port is open.
+    anna.open(f"/c/{conversation_id}")
+    expect(anna.replies.last).to_contain_text("Interrupted")
     [_, reply] = server.messages(conversation_id)
     assert reply.state is MessageState.INTERRUPTED
     assert len(reply.text) >= max(long_ago) > 0
-    anna.open(f"/c/{conversation_id}")
-    expect(anna.replies.last).to_contain_text("Interrupted")
     expect(anna.replies.last.get_by_role("button", name="Try again")).to_be_visible()
     expect(anna.log).to_have_attribute("aria-busy", "false")
 
