@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from fastapi import FastAPI
 from nicegui import App, app
 
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
@@ -97,9 +100,22 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         await access.close()
         await database.close()
 
-    app.on_startup(start)
+    _before_the_first_request(app, start)
     app.on_shutdown(stop)
     return app
+
+
+def _before_the_first_request(app: App, start: Callable[[], Awaitable[None]]) -> None:
+    """Run `start` to its end before the port is open and NiceGUI says so, unlike `on_startup`."""
+    nicegui = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await start()
+        async with nicegui(app):
+            yield
+
+    app.router.lifespan_context = lifespan
 
 
 def _llama(settings: Settings) -> LlamaEngine:

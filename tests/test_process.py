@@ -108,12 +108,12 @@ def test_a_killed_program_loses_half_a_second_of_a_reply_at_most(server: Server,
     # Half a second between two notes, and as much again for a slow machine to write one.
     long_ago = [step.length for step in growth if step.at < growth[-1].at - 1]
     server.start()
-    # What was unfinished is marked before the first page is shown, not before the port is open.
-    anna.open(f"/c/{conversation_id}")
-    expect(anna.replies.last).to_contain_text("Interrupted")
+    # Marked before the port is open.
     [_, reply] = server.messages(conversation_id)
     assert reply.state is MessageState.INTERRUPTED
     assert len(reply.text) >= max(long_ago) > 0
+    anna.open(f"/c/{conversation_id}")
+    expect(anna.replies.last).to_contain_text("Interrupted")
     expect(anna.replies.last.get_by_role("button", name="Try again")).to_be_visible()
     expect(anna.log).to_have_attribute("aria-busy", "false")
 
@@ -337,7 +337,7 @@ def test_a_damaged_database_is_one_line_that_says_what_to_do_and_can_be_recovere
     assert [message.text for message in server.messages(conversation_id)] == ["Hi", "Hello!"]
 
 
-def test_a_start_that_fails_after_the_port_is_open_ends_with_one_line(tmp_path: Path) -> None:
+def test_a_start_that_fails_late_ends_with_one_line(tmp_path: Path) -> None:
     server = Server(tmp_path)
     server.stored(_talk)
     with closing(sqlite3.connect(tmp_path / "data" / "localchat.sqlite3")) as connection:

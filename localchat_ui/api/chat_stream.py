@@ -106,7 +106,7 @@ class ConversationView(ConversationSummary):
 def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     """POST and GET /chat/stream, POST /reset, GET /conversations, GET and DELETE /conversations/{conversation_id}"""
     chat = backend.chat
-    routes = router(metrics, "Chat", before=chat.started)
+    routes = router(metrics, "Chat", before=chat.defaults.read)
     last: dict[str | None, str] = {}  # by owner
 
     @routes.post("/chat/stream", response_class=Response, responses={**STREAM, **ERRORS, **NO_SUCH, **BUSY})

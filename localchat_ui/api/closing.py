@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nicegui.server import Server
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 
 
 def server_is_ending() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -57,19 +56,12 @@ class ChatService:
         self._store = store
         self._models = models
         self._replies = RunningReplies(inference, store, models, quotas, on_change=self._tell_both)
-        self._started = asyncio.Event()
 
     async def start(self) -> None:
         """Mark what a crash left unfinished. Raises HistoryError."""
         interrupted = await self._store.interrupt_unfinished()
         if interrupted:
             logger.info("%d replies were interrupted when the program ended last", interrupted)
-        self._started.set()
-
-    async def started(self) -> None:
-        """Wait until conversations can be read and made: a page may be asked for before that."""
-        await self._started.wait()
-        await self.defaults.read()
 
     async def close(self) -> None:
         """Stop all replies and keep what was written of them as interrupted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 
@@ -14,12 +15,15 @@ from localchat_ui.inference.metrics import Meter
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.update_throttle import UpdateThrottle
 
+# A token that is the last for a while is shown so late at most.
+PATIENCE_SECONDS = 0.05
+
 
 class TokenStream:
     """`async with` submits the request; iterating yields its events in batches; leaving the block cancels it.
 
-    Batches come at most about 20 times a second, and half as often while all cores are busy: waking the loop for every
-    token would make it compete with the engine for the interpreter's lock.
+    Batches come at most about 20 times a second, and half as often while all cores are busy, those of all streams at
+    the same moments: whenever the loop wakes, it takes a core from the engine.
     """
 
     def __init__(self, backend: Backend, model: ModelRef, request: GenerationRequest, meter: Meter) -> None:
@@ -32,6 +36,10 @@ class TokenStream:
         self._events: list[Event] = []
         self._arrived = asyncio.Event()
         self._throttle = UpdateThrottle()
+        # No token wakes the loop before that moment, nor twice.
+        self._due = 0.0
+        self._is_woken = False
+        self._later: asyncio.TimerHandle | None = None
         self._taken_at = 0.0
         self._first_at = 0.0
         self._ended = False
@@ -56,16 +64,18 @@ class TokenStream:
         """At least one event at a time; the first text comes at once. The last event is Done or Failed."""
         while not self._ended:
             await self._arrived.wait()
-            pause = self._taken_at + self._throttle.measure() - self._loop.time()
-            if pause > 0:
-                await asyncio.sleep(pause)
+            self._arrived.clear()
             with self._lock:
-                events, self._events = self._events, []
-                self._arrived.clear()
-            if any(isinstance(event, Token) for event in events):
-                self._taken_at = self._loop.time()
-                self._first_at = self._first_at or self._taken_at
+                events, self._events, self._is_woken = self._events, [], False
+                if has_text := any(isinstance(event, Token) for event in events):
+                    self._taken_at = time.monotonic()
+                    self._due = self._throttle.next_update(self._taken_at)
+            if not events:
+                continue
             self._ended = isinstance(events[-1], (GenerationDone, GenerationFailed))
+            if has_text:
+                self._first_at = self._first_at or self._taken_at
+                self._look_later()
             yield events
 
     def close(self) -> None:
@@ -92,9 +102,18 @@ class TokenStream:
         self._meter.count(event)
         with self._lock:
             self._events.append(event)
-            if len(self._events) > 1:
+            if self._is_woken or (isinstance(event, Token) and time.monotonic() < self._due):
                 return
+            self._is_woken = True
         self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def _look_later(self) -> None:
+        """Take what came before it was due, if nothing follows that takes it along."""
+        if self._later:
+            self._later.cancel()
+        if not self._ended:
+            seconds = self._due - time.monotonic() + PATIENCE_SECONDS
+            self._later = self._loop.call_later(seconds, self._arrived.set)
 
 
 def _failed(done: asyncio.Future[None]) -> bool:

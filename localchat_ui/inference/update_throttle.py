@@ -21,6 +21,11 @@ class UpdateThrottle:
         self._measured_at = time.monotonic()
         self._idle, self._total = _times()
 
+    def next_update(self, now: float) -> float:
+        """The moment (of `time.monotonic`) of the next update. All replies have the same: one waking serves them all."""
+        seconds = self.measure()
+        return (now // seconds + 1) * seconds
+
     def measure(self) -> float:
         """Seconds that should lie between two updates; looks at the machine twice a second."""
         now = time.monotonic()

@@ -287,7 +287,7 @@ def register(chat: ChatService, models: ModelRegistry, presets: Presets, access:
 
     async def open_page(conversation_id: str | None) -> ChatPage:
         # Everything is read before the page is sent, so that it arrives with its messages in it.
-        await chat.started()
+        await chat.defaults.read()
         # Many pages at once, each part by part, would leave nobody else a turn.
         async with one_at_a_time:
             recent = await chat.conversations(LIST_PAGE_SIZE + 1)

@@ -16,7 +16,7 @@ async def test_own_defaults_are_for_new_conversations_and_survive_a_restart(hous
     assert house.chat.new_conversation().options.temperature == 1.25
     engine = ScriptedEngine()
     async with House(tmp_path, engine) as again:
-        await again.chat.started()
+        await again.chat.defaults.read()
         assert again.chat.new_conversation().options.temperature == 1.25
         await again.chat.defaults.set(None)
         assert again.chat.new_conversation().options == OPTIONS

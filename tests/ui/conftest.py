@@ -57,8 +57,8 @@ class Program:
         return Visitor(User(client))
 
     @asynccontextmanager
-    async def running(self, *, wait: bool = True) -> AsyncIterator[Program]:
-        """From the start to the shutdown; `wait` False does not wait until everything has started."""
+    async def running(self) -> AsyncIterator[Program]:
+        """From the start to the shutdown."""
         # The app outlives the test, and each router that is included wraps this once more.
         lifespan = core.app.router.lifespan_context
         with nicegui_reset_globals():
@@ -67,8 +67,6 @@ class Program:
                 create_app(settings, engine=self.engine)
                 run(settings)
                 async with _lifespan():
-                    if wait:
-                        await until(lambda: not is_running("func start"))
                     yield self
                     for client in self._clients:
                         await client.aclose()

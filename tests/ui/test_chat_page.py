@@ -738,12 +738,6 @@ async def test_a_hostile_name_of_a_model_is_shown_as_text(program: Program, tmp_
 # Start and restart
 
 
-async def test_a_page_asked_for_right_after_the_start_waits_for_the_history(program: Program) -> None:
-    async with program.running(wait=False):
-        response = await program.visitor().user.http_client.get("/")
-        assert response.status_code == 200
-
-
 async def test_a_page_arrives_with_its_messages_in_it(running: Program) -> None:
     """It is there at once, and not only when the socket has connected."""
     me = await visit(running)
