@@ -22,7 +22,7 @@ class UpdateThrottle:
         self._idle, self._total = _times()
 
     def next_update(self, now: float) -> float:
-        """The moment (of `time.monotonic`) of the next update. All replies have the same: one waking serves them all."""
+        """The moment of the next one, in `time.monotonic`: the same for all replies, so that one waking serves all."""
         seconds = self.measure()
         return (now // seconds + 1) * seconds
 
