@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -26,6 +27,13 @@ INVALID = "invalid_request_error"
 SERVER = "server_error"
 MESSAGE_LENGTH = 2000
 RETRY_SECONDS = 5
+# A reply that ended with an error: status and code by its kind.
+FAILURES = {
+    "failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "generation_failed"),
+    "unavailable": (HTTPStatus.BAD_GATEWAY, "engine_unavailable"),
+    "overloaded": (HTTPStatus.TOO_MANY_REQUESTS, "engine_overloaded"),
+    "timeout": (HTTPStatus.GATEWAY_TIMEOUT, "engine_timeout"),
+}
 # Parts of a location that name a choice among types and no field of the request.
 TYPE_NAME = re.compile(r"^(str|int|float|bool|dict|list|tuple|none|function-.*|constrained-.*|.*\[.*)$")
 
@@ -98,9 +106,11 @@ def api_error(error: Exception) -> ApiError:  # noqa: PLR0911 - a table
 
 def failed(event: GenerationFailed) -> ApiError:
     """The answer to a reply that ended with an error."""
-    if event.refused:
+    if event.kind == "refused":
         return ApiError(400, event.message)
-    return ApiError(500, event.message, kind=SERVER, code="generation_failed")
+    status, code = FAILURES[event.kind]
+    retry_after = RETRY_SECONDS if status != HTTPStatus.INTERNAL_SERVER_ERROR else None
+    return ApiError(status, event.message, kind=SERVER, code=code, retry_after=retry_after)
 
 
 def refused(refusal: AccessError) -> ApiError:

@@ -70,7 +70,7 @@ class ReplyWriter:
             if reply.stopping:
                 stream.cancel()
             if reply.options is not options:
-                self.change(reply)  # somebody was quicker
+                self.change(reply, reply.options, before=options)  # somebody was quicker
             stats = await self._receive(reply, stream, messages, owners)
         sampling = SamplingOptions.model_validate(reply.options.model_dump(include=set(SamplingOptions.model_fields)))
         return stats.model_copy(
@@ -82,10 +82,15 @@ class ReplyWriter:
             }
         )
 
-    def change(self, reply: Reply) -> None:
-        """Let it go on with the sampling its options say now."""
-        if reply.stream is not None:
-            reply.stream.change(sampling_of(reply.options))
+    def change(self, reply: Reply, options: ChatOptions, *, before: ChatOptions | None = None) -> None:
+        """Let it go on with this sampling, where that can be; otherwise it has the options that it had `before`."""
+        if reply.stream is None:
+            reply.options = options
+        elif reply.stream.takes_changes:
+            reply.options = options
+            reply.stream.change(sampling_of(options))
+        else:
+            reply.options = before or reply.options
 
     async def _receive(
         self, reply: Reply, stream: TokenStream, messages: Sequence[Message], owners: Sequence[int]

@@ -115,8 +115,7 @@ class RunningReplies:
         reply = self._replies.get(conversation_id)
         if reply is not None and reply.sampling is None:
             sampling = options.model_dump(include=set(SamplingOptions.model_fields))
-            reply.options = reply.options.model_copy(update=sampling)
-            self._writer.change(reply)
+            self._writer.change(reply, reply.options.model_copy(update=sampling))
 
     def stop(self, conversation_id: str) -> None:
         """End the reply being written, if any; what was written stays."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new_id
 
@@ -129,12 +129,19 @@ class GenerationDone:
     thinking: str = ""
 
 
+FailureKind = Literal["failed", "refused", "unavailable", "overloaded", "timeout"]
+
+
 @dataclass(frozen=True)
 class GenerationFailed:
-    """The request ended with an error; `message` is for people. `refused`: what it asked for cannot be done."""
+    """The request ended with an error; `message` is for people. `n_tokens` were computed for it all the same.
+
+    `refused`: what it asked for cannot be done. The other kinds are those of servers elsewhere.
+    """
 
     message: str
-    refused: bool = False
+    kind: FailureKind = "failed"
+    n_tokens: int = 0
 
 
 Event = PromptBuilt | Queued | PromptProgress | Token | GenerationDone | GenerationFailed

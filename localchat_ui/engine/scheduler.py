@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from localchat_ui.conversation import RequestOptions
-from localchat_ui.engine.base import EngineError, GenerationDone, GenerationFailed, PromptBuilt, Queued
+from localchat_ui.engine.base import EngineError, FailureKind, GenerationDone, GenerationFailed, PromptBuilt, Queued
 from localchat_ui.engine.batch_planner import BatchPlanner, Decode, sequence_id
 from localchat_ui.engine.context import Context
 from localchat_ui.engine.generation import Generation
@@ -205,7 +205,7 @@ class Scheduler:
         try:
             return action()
         except EngineError as error:
-            self._fail(generation, str(error), refused=True)
+            self._fail(generation, str(error), "refused")
         except Exception:
             logger.exception("a request failed")
             self._fail(generation, otherwise)
@@ -216,9 +216,9 @@ class Scheduler:
         thinking, text = generation.text.finish()
         generation.emit(GenerationDone(text, generation.stats(reason), thinking))
 
-    def _fail(self, generation: Generation, message: str, *, refused: bool = False) -> None:
+    def _fail(self, generation: Generation, message: str, kind: FailureKind = "failed") -> None:
         self._retire(generation, keep=False)
-        generation.emit(GenerationFailed(message, refused))
+        generation.emit(GenerationFailed(message, kind))
 
     def _retire(self, generation: Generation, *, keep: bool = True) -> None:
         (self._running if generation in self._running else self._waiting).remove(generation)

@@ -1,6 +1,7 @@
 """The one way from a request to tokens, wherever the model runs."""
 
-from localchat_ui.inference.generate import Inference, QueueFullError
+from localchat_ui.inference.backend import QueueFullError
+from localchat_ui.inference.generate import Inference
 from localchat_ui.inference.metrics import Metrics
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError

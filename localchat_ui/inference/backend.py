@@ -6,12 +6,25 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from localchat_ui.conversation import RequestOptions
-from localchat_ui.engine.base import Embeddings, Emit, GenerationRequest, PromptBuilt
+from localchat_ui.engine.base import Embeddings, Emit, EngineError, GenerationRequest, PromptBuilt
 from localchat_ui.inference.model_ref import ModelRef
+
+# More requests than these wait for nobody.
+MAX_WAITING = 256
+
+
+class QueueFullError(EngineError):
+    """Too many requests wait already."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests are waiting. Try again soon.")
 
 
 class Backend(Protocol):
-    """Computes for models of its own. Belongs to the event loop."""
+    """Computes for models of its own. Belongs to the event loop. `takes_changes`: whether `change` does anything."""
+
+    @property
+    def takes_changes(self) -> bool: ...
 
     async def submit(self, model: ModelRef, request: GenerationRequest, emit: Emit) -> None:
         """Begin a reply. Its events reach `emit`, on any thread; the last is Done or Failed, exactly once.

@@ -6,22 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from localchat_ui.access import current_visitor
 from localchat_ui.conversation import new_id
-from localchat_ui.engine.base import Embeddings, EngineError, GenerationRequest, PromptBuilt
-from localchat_ui.inference.backend import Backend
+from localchat_ui.engine.base import Embeddings, GenerationRequest, PromptBuilt
+from localchat_ui.inference.backend import MAX_WAITING, Backend, QueueFullError
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.inference.metrics import Meter, Metrics, RecordUsage
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.token_stream import TokenStream
 
-MAX_WAITING = 256
 NO_REMOTES: Mapping[str, Backend] = {}
-
-
-class QueueFullError(EngineError):
-    """Too many requests wait already."""
-
-    def __init__(self) -> None:
-        super().__init__("Too many requests are waiting. Try again soon.")
 
 
 class Inference:
@@ -54,7 +46,7 @@ class Inference:
         return TokenStream(self._backend(model), model, request, meter)
 
     def admit(self) -> None:
-        """Raises QueueFullError when too many requests wait already."""
+        """Raises QueueFullError when too many requests wait for the engine in this process already."""
         if self.local.engine.figures.waiting >= self.max_waiting:
             raise QueueFullError
 

@@ -50,6 +50,8 @@ class LocalBackend:
 
         return await _run(self._embeddings, embed)
 
+    takes_changes = True
+
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self.engine.change(request_id, sampling)
 

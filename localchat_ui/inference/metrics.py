@@ -71,6 +71,8 @@ class Meter:
         if isinstance(event, GenerationDone):
             stats = event.stats
             self._record_usage(self._visitor, stats.prompt_tokens - stats.reused_tokens + stats.reply_tokens)
+        elif isinstance(event, GenerationFailed) and event.n_tokens:
+            self._record_usage(self._visitor, event.n_tokens)
 
 
 class _Figures(Collector):

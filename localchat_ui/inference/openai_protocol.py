@@ -161,7 +161,7 @@ class ReplyReader:
         if not reason:
             if text or thinking:
                 yield Token(text, -1, thinking)
-            yield GenerationFailed(BROKEN_OFF)
+            yield GenerationFailed(BROKEN_OFF, "unavailable", self.n_computed)
             return
         yield GenerationDone(text, self._stats(reason), thinking)
 
@@ -178,6 +178,11 @@ class ReplyReader:
         for own, top in logprobs:
             yield Token(text, own.id, thinking, own.logprob, top, own.piece, calls)
             text, thinking, calls = "", "", ()
+
+    @property
+    def n_computed(self) -> int:
+        """Tokens that the server has read and written so far, as far as that is known; 0 before it began to write."""
+        return self._n_prompt + self._n_pieces if self._n_pieces else 0
 
     def _stats(self, reason: str) -> GenerationStats:
         usage = self._usage

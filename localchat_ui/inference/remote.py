@@ -26,10 +26,11 @@ from localchat_ui.engine.base import (
     PromptBuilt,
     Turn,
 )
+from localchat_ui.inference.backend import MAX_WAITING, QueueFullError
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.openai_protocol import ReplyReader, count_in, extra_parameters, parameters_of
 from localchat_ui.inference.prompt_estimate import TOKENS_PER_TURN, fit, size_of
-from localchat_ui.inference.remote_errors import REFUSALS, message_of, reason_of, refuses_unknown
+from localchat_ui.inference.remote_errors import REFUSALS, kind_of, message_of, reason_of, refuses_unknown
 from localchat_ui.library.model_file import displayable, readable_context
 from localchat_ui.settings import EngineSettings, is_loopback
 
@@ -156,6 +157,8 @@ class RemoteServer:
     # Replies
 
     async def submit(self, model: ModelRef, request: GenerationRequest, emit: Emit) -> None:
+        if len(self._tasks) >= MAX_WAITING:
+            raise QueueFullError
         self._tasks[request.id] = asyncio.create_task(self._write(model, request, emit))
         # A task that is cancelled before it began would never say that it ended.
         await asyncio.sleep(0)
@@ -176,10 +179,10 @@ class RemoteServer:
         except asyncio.CancelledError:
             *_, last = reader.finish("cancelled")
         except EngineError as error:
-            last = GenerationFailed(str(error), refused=True)
+            last = GenerationFailed(str(error), "refused")
         except Exception as error:
             logger.info("a reply of %s ended: %s", self.name, type(error).__name__)
-            last = GenerationFailed(self._reason(error), refused=isinstance(error, REFUSALS))
+            last = GenerationFailed(self._reason(error), kind_of(error), reader.n_computed)
             if isinstance(error, openai.APIConnectionError):
                 self.refresh_soon()
         finally:
@@ -226,8 +229,9 @@ class RemoteServer:
             return await self._begin(model, request, n_prompt)
         return stream
 
-    def change(self, request_id: str, sampling: RequestOptions) -> None:
-        """The protocol has no words for that."""
+    takes_changes = False  # the protocol has no words for that
+
+    def change(self, request_id: str, sampling: RequestOptions) -> None: ...
 
     def cancel(self, request_id: str) -> None:
         if task := self._tasks.get(request_id):

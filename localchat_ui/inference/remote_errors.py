@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import openai
 
+from localchat_ui.engine.base import FailureKind
+
 MESSAGE_LENGTH = 300
 REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
 # What servers say of a parameter that they do not know.
@@ -33,6 +35,17 @@ def reason_of(error: Exception, name: str, url: str, key: str) -> str:  # noqa: 
     if isinstance(error, openai.APIError):
         return f"{name} failed: {_without(key, str(error.message))}"
     return f"{name} answered with something that is no reply. Is {url} the address of an OpenAI-compatible server?"
+
+
+def kind_of(error: Exception) -> FailureKind:
+    """What that means for whoever asked."""
+    if isinstance(error, REFUSALS):
+        return "refused"
+    if isinstance(error, (openai.APITimeoutError, TimeoutError, asyncio.TimeoutError)):
+        return "timeout"
+    if isinstance(error, openai.RateLimitError):
+        return "overloaded"
+    return "unavailable"
 
 
 def message_of(error: openai.APIStatusError) -> str:

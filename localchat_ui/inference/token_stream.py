@@ -88,8 +88,13 @@ class TokenStream:
         """End it at the next step; it then ends with `cancelled`."""
         self._backend.cancel(self._request.id)
 
+    @property
+    def takes_changes(self) -> bool:
+        """Whether the options can be changed while it is written: not on a server elsewhere."""
+        return self._backend.takes_changes
+
     def change(self, sampling: RequestOptions) -> None:
-        """Let it go on with other options; the next token obeys, where the engine can do that."""
+        """Let it go on with other options; the next token obeys."""
         self._backend.change(self._request.id, sampling)
 
     def tokens_per_second(self, n_tokens: int) -> float:

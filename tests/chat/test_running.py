@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.chat import ChatError, ChatService
-from localchat_ui.conversation import Conversation, Message, MessageState, RequestOptions, Role
+from localchat_ui.conversation import ChatOptions, Conversation, Message, MessageState, RequestOptions, Role
 from localchat_ui.engine.base import PromptTooLongError
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history import rows
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.history.tables import MessageRow
+from localchat_ui.inference.local import LocalBackend
 
 from .house import (
     MODEL,
@@ -74,6 +75,21 @@ async def test_settings_leave_a_reply_alone_that_has_its_own(chat: ChatService, 
     assert not engine.changes
     chat.stop(conversation.id)
     await finished(reply)
+
+
+async def test_a_server_elsewhere_goes_on_as_it_began_and_the_receipt_says_so(
+    chat: ChatService, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalBackend, "takes_changes", False)
+    conversation, reply = await begin_story(chat, engine)
+    before = reply.options.temperature
+    await chat.set_options(conversation, ChatOptions(temperature=1.9))
+    chat.stop(conversation.id)
+    await finished(reply)
+    assert not engine.changes
+    assert reply.message.stats
+    assert reply.message.stats.sampling
+    assert reply.message.stats.sampling.temperature == before
 
 
 async def test_stop_takes_effect_while_the_model_is_still_loading(empty_house: House) -> None:

@@ -28,7 +28,7 @@ from localchat_ui.engine.base import (
     Turn,
 )
 from localchat_ui.engine.tool_calls import CallDelta
-from localchat_ui.inference import ModelRef, remote
+from localchat_ui.inference import ModelRef, QueueFullError, remote
 from localchat_ui.inference.openai_protocol import parameters_of
 from localchat_ui.inference.remote import RemoteServer
 from localchat_ui.settings import EngineSettings
@@ -219,6 +219,9 @@ async def test_a_reply_that_is_cut_off_keeps_its_text_and_says_so(server: Remote
     events, text, _ = await ask(server, "A story")
     assert text == "Once upon a time"
     assert "broke off" in error_of(events)
+    assert isinstance(events[-1], GenerationFailed)
+    assert events[-1].kind == "unavailable"
+    assert events[-1].n_tokens >= 2, "what was written is paid for"
 
 
 async def test_a_reply_that_stalls_ends(server: RemoteServer, stub: Stub) -> None:
@@ -227,6 +230,8 @@ async def test_a_reply_that_stalls_ends(server: RemoteServer, stub: Stub) -> Non
     events, text, _ = await ask(server, "A story")
     assert text == "Once "
     assert error_of(events)
+    assert isinstance(events[-1], GenerationFailed)
+    assert events[-1].kind == "timeout"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +241,7 @@ async def test_a_reply_that_stalls_ends(server: RemoteServer, stub: Stub) -> Non
         (403, {"error": {"message": "no"}}, "refuses the key"),
         (404, {"error": {"message": "no such model"}}, "does not know this model"),
         (400, {"error": {"message": f"bad {KEY}"}}, "box refused: bad …"),
+        (422, {"error": {"message": "no"}}, "box refused: no"),
         (429, {"error": {"message": "slow down"}}, "takes no more requests"),
         (500, {"error": {"message": "oops"}}, "box refused: oops"),
     ],
@@ -246,6 +252,9 @@ async def test_a_refusal_is_said_in_words_without_the_key(
     stub.answer = lambda body: JSONResponse(said_by_server, status, {"Retry-After": "0.01"})
     events, _, _ = await ask(server, "Hi")
     assert expected in error_of(events)
+    assert isinstance(events[-1], GenerationFailed)
+    assert events[-1].kind == {400: "refused", 422: "refused", 429: "overloaded"}.get(status, "unavailable")
+    assert events[-1].n_tokens == 0
 
 
 async def test_a_busy_server_is_asked_again(server: RemoteServer, stub: Stub) -> None:
@@ -253,6 +262,23 @@ async def test_a_busy_server_is_asked_again(server: RemoteServer, stub: Stub) ->
     stub.answer = lambda body: busy if len(stub.bodies) < 3 else None
     _, text, _ = await ask(server, "Hi")
     assert (text, len(stub.bodies)) == ("Hello.", 3)
+
+
+async def test_not_everybody_waits_for_a_slow_server(
+    server: RemoteServer, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "MAX_WAITING", 2)
+    stub.chunks = [5.0]
+    waiting = [GenerationRequest([Turn(Role.USER, "Hi")]) for _ in range(2)]
+    for request in waiting:
+        await server.submit(server.models[0], request, lambda event: None)
+    with pytest.raises(QueueFullError, match="Try again soon"):
+        await ask(server, "Hi")
+    for request in waiting:
+        server.cancel(request.id)
+    await asyncio.sleep(0.05)
+    stub.chunks = [*said("Hello."), ending()]
+    assert (await ask(server, "Hi"))[1] == "Hello."
 
 
 async def test_garbage_is_an_error_and_nothing_else(server: RemoteServer, stub: Stub) -> None:

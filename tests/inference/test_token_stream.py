@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from localchat_ui.conversation import GenerationStats, RequestOptions
-from localchat_ui.engine.base import Emit, GenerationDone, GenerationRequest, Token
+from localchat_ui.engine.base import Emit, GenerationDone, GenerationFailed, GenerationRequest, Token
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.inference import ModelRef, TokenStream
 from localchat_ui.inference.metrics import Meter, Metrics
@@ -19,6 +19,7 @@ class Dictated:
     """A backend that says what the test does."""
 
     emit: Emit
+    takes_changes = False
 
     async def submit(self, model: ModelRef, request: GenerationRequest, emit: Emit) -> None:
         self.emit = emit
@@ -36,8 +37,13 @@ async def dictated() -> Dictated:
 
 
 @pytest.fixture
-async def stream(dictated: Dictated) -> AsyncIterator[TokenStream]:
-    meter = Meter(Metrics(ScriptedEngine()), lambda visitor, n_tokens: None, None)
+def spent() -> list[int]:
+    return []
+
+
+@pytest.fixture
+async def stream(dictated: Dictated, spent: list[int]) -> AsyncIterator[TokenStream]:
+    meter = Meter(Metrics(ScriptedEngine()), lambda visitor, n_tokens: spent.append(n_tokens), None)
     async with TokenStream(dictated, ModelRef("m", "m"), GenerationRequest([]), meter) as stream:  # type: ignore[arg-type]
         yield stream
 
@@ -69,6 +75,15 @@ async def test_the_end_waits_for_no_update(
     assert len(await asyncio.wait_for(anext(batches), 5)) == 2
     with pytest.raises(StopAsyncIteration):
         await anext(batches)
+
+
+async def test_a_reply_that_breaks_off_elsewhere_is_paid_for(
+    dictated: Dictated, stream: TokenStream, spent: list[int]
+) -> None:
+    dictated.emit(GenerationFailed("It broke off.", "unavailable", n_tokens=120))
+    assert [events async for events in stream]
+    dictated.emit(GenerationFailed("Nothing was written."))
+    assert spent == [120]
 
 
 def test_all_replies_are_updated_at_the_same_moments(monkeypatch: pytest.MonkeyPatch) -> None:
