@@ -37,7 +37,7 @@ async def test_a_machine_without_models_says_how_to_get_one(settings: Settings) 
 async def test_models_are_judged_and_nothing_private_is_told(settings: Settings) -> None:
     write_llama(settings.models_dir / "mine.gguf")
     said = await told(settings)
-    assert "mine: 26K" in said or "mine: " in said
+    assert "  mine: " in said
     assert "fits well: about" in said
     assert said.endswith("Problems\n  none")
     assert "secret" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from nicegui import ui
@@ -58,7 +59,7 @@ class _Row:
             buttons.set_visibility(library.may_manage)
             self._bar = ProgressBar(job.name)
 
-    def _button(self, label: str, act: object) -> ui.button:
+    def _button(self, label: str, act: Callable[[Job], None]) -> ui.button:
         button = text_button(label, partial(self._act, act))
         button.props["aria-label"] = f"{label} {self._job.name}"
         return button
@@ -79,7 +80,8 @@ class _Row:
         if self._cancel.props.get("aria-label") != f"{verb} {job.name}":
             self._cancel.props["aria-label"] = f"{verb} {job.name}"
             self._cancel.update()
-        self._item.classes(add="failed") if job.state is State.FAILED else self._item.classes(remove="failed")
+        failed = job.state is State.FAILED
+        self._item.classes(add="failed" if failed else "", remove="" if failed else "failed")
         size = f"{readable_size(progress.done)} of {readable_size(progress.total)}" if progress.total else ""
         texts = {
             State.QUEUED: "Waiting for its turn",
@@ -94,6 +96,6 @@ class _Row:
         with self._outcome.telling():
             await self._library.cancel(self._job)
 
-    def _act(self, act: object) -> None:
+    def _act(self, act: Callable[[Job], None]) -> None:
         with self._outcome.telling():
-            act(self._job)  # type: ignore[operator]
+            act(self._job)
