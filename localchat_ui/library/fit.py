@@ -20,16 +20,21 @@ CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model runs here, in a few words, and what would make it fit."""
+    """Whether a model runs here, in a few words, and what would make it fit.
+
+    Where the shape is not known, its context is not counted: it needs at least so many bytes.
+    """
 
     words: str
     need: int
     advice: str = ""
+    is_known: bool = True
 
     @property
     def text(self) -> str:
         """One line: `fits well: about 1.2 GB of memory`."""
-        return f"{self.words}: about {readable_size(self.need)} of memory{f'; {self.advice}' if self.advice else ''}"
+        about = "about" if self.is_known else "at least"
+        return f"{self.words}: {about} {readable_size(self.need)} of memory{f'; {self.advice}' if self.advice else ''}"
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,9 @@ class MemoryCheck:
 
         needed = need(n_ctx, self.kv_type)
         if needed <= free * SHARE_AT_EASE:
-            return Verdict("fits well", needed)
+            return Verdict("fits well", needed, is_known=shape != UNKNOWN)
         if needed <= free:
-            return Verdict("tight", needed)
+            return Verdict("tight", needed, is_known=shape != UNKNOWN)
         if need(n_ctx, "q8_0") <= free:
             return Verdict("too big", needed, "fits with KV_TYPE=q8_0")
         while n_ctx >= 2 * SMALLEST_CONTEXT:

@@ -67,9 +67,10 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
     expect(downloads).to_contain_text("Paused · ")
 
     # The queue is the process's, not the tab's, nor the run's.
+    page.goto("about:blank")
     server.kill()
     server.start()
-    page.reload()
+    page.goto(f"{server.url}/models")
     expect(downloads).to_contain_text("Paused · ")
     hub.seconds_per_block = 0
     page.get_by_role("button", name=f"Resume {FILE}").click()
