@@ -1,5 +1,5 @@
 """`python -m localchat_ui`: read the settings, create the app, run it. `… user` is for accounts, `… database` for the
-file with the conversations."""
+file with the conversations, `… models` for the models; `… doctor` tells what is wrong."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from localchat_ui.app import create_app
 from localchat_ui.history import command_line as database_command_line
 from localchat_ui.history.database import check
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.library import command_line as models_command_line
+from localchat_ui.library import doctor
+from localchat_ui.library.errors import LibraryError
 from localchat_ui.settings import BadSettingError, Settings, load_settings
 
 
@@ -30,11 +33,17 @@ def main() -> None:
         if sys.argv[1:2] == ["database"]:
             database_command_line.run(sys.argv[2:])
             return
+        if sys.argv[1:2] == ["models"]:
+            models_command_line.run(sys.argv[2:])
+            return
+        if sys.argv[1:2] == ["doctor"]:
+            doctor.run(sys.argv[2:])
+            return
         settings = load_settings(sys.argv[1:])
         has_accounts = asyncio.run(_check_database(settings))
         _check_certificate(settings)
         _check_address(settings)
-    except (BadSettingError, HistoryError, AccountError, OSError) as error:
+    except (BadSettingError, HistoryError, AccountError, LibraryError, OSError) as error:
         sys.exit(f"localchat_ui: {error}")
     logs.set_up(settings.log_level, settings.log_format)
     makes_token = needs_token(settings) and not settings.access_token

@@ -24,13 +24,17 @@ from localchat_ui.history.maintenance import Maintenance
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.inference import Inference, ModelRegistry
+from localchat_ui.inference import Inference, ModelLibrary, ModelRegistry
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Download
+from localchat_ui.library.downloads import new_downloads
 from localchat_ui.library.fit import MemoryCheck
+from localchat_ui.library.hub import Hub
+from localchat_ui.library.hub_token import HubToken
+from localchat_ui.library.queue import DownloadQueue
 from localchat_ui.settings import Settings
-from localchat_ui.ui import account_page, admin_page, chat_page, login_page, trouble_page
+from localchat_ui.ui import account_page, admin_page, chat_page, login_page, models_page, trouble_page
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -46,8 +50,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     maintenance = Maintenance(store)
     preferences = Preferences(database)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
-    memory = None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type)
-    local = LocalBackend(engine or _llama(settings), catalog, memory)
+    local = _local(engine or _llama(settings), catalog, settings)
     remotes = _remotes(settings)
     inference = Inference(local, {remote.name: remote for remote in remotes}, record_usage=access.quotas.record_usage)
     models = ModelRegistry(
@@ -60,6 +63,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         remotes=remotes,
         is_admin=current_is_admin,
     )
+    library = _library(settings, catalog, models)
     chat = ChatService(inference, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
 
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
@@ -69,6 +73,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
+    models_page.register(models, library)  # /models
     trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, inference.metrics)  # /v1/models, /v1/chat/completions and its like
@@ -84,6 +89,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
             maintenance.start()
             await models.open()
             models.start()
+            await library.start()
         except Exception as error:
             # NiceGUI would log it and go on, with pages that wait for ever.
             app.state.startup_error = error
@@ -96,6 +102,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         await chat.close()
         # A load under way gives up when the engine closes, so the models are closed after it.
         await local.close()
+        await library.close()
         await models.close()
         await access.close()
         await database.close()
@@ -116,6 +123,20 @@ def _before_the_first_request(app: App, start: Callable[[], Awaitable[None]]) ->
             yield
 
     app.router.lifespan_context = lifespan
+
+
+def _library(settings: Settings, catalog: Catalog, models: ModelRegistry) -> ModelLibrary:
+    token = HubToken(settings.hub_token, settings.data_dir / "hub-token")
+    queue = DownloadQueue(settings.models_dir, settings.data_dir / "downloads.json", new_downloads(settings, token))
+    return ModelLibrary(catalog, models, queue, Hub(token), token, memory=_memory(settings), is_admin=current_is_admin)
+
+
+def _local(engine: Engine, catalog: Catalog, settings: Settings) -> LocalBackend:
+    return LocalBackend(engine, catalog, _memory(settings))
+
+
+def _memory(settings: Settings) -> MemoryCheck | None:
+    return None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type)
 
 
 def _llama(settings: Settings) -> LlamaEngine:

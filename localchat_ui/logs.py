@@ -22,7 +22,7 @@ def set_up(level: str, form: LogFormat = "text") -> None:
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler])
     logging.getLogger("localchat_ui").setLevel(number)
     # They log every address that they call.
-    for library in ("alembic", "httpx", "httpx2", "httpcore", "openai"):
+    for library in ("alembic", "httpx", "httpx2", "httpcore", "openai", "watchfiles"):
         logging.getLogger(library).setLevel(logging.WARNING)
 
 

@@ -83,6 +83,8 @@ class Settings(BaseSettings, ChatOptions):
         "Qwen/Qwen2.5-0.5B-Instruct-GGUF", description="repository a first run without any model downloads from"
     )
     model_file: str = Field("qwen2.5-0.5b-instruct-q4_k_m.gguf", description="file it downloads from there")
+    hub_token: str = Field("", repr=False, description="token for gated or private repositories; empty is HF_TOKEN")
+    allow_private_downloads: bool = Field(False, description="let models be downloaded from private networks too")
     n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is the model's own")
     n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one for each physical core")
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")

@@ -241,6 +241,11 @@ def llama_cpp_version() -> str:
     return str(llama_cpp.__version__)
 
 
+def build_features() -> str:
+    """What llama.cpp was built with: `CPU : AVX2 = 1 | …`."""
+    return str(llama_cpp.llama_print_system_info().decode(errors="replace")).strip(" |")
+
+
 def supports_gpu() -> bool:
     """Whether this build of llama.cpp can compute on a graphics card."""
     return bool(llama_cpp.llama_supports_gpu_offload())

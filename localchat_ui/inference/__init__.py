@@ -3,6 +3,7 @@
 from localchat_ui.inference.backend import QueueFullError
 from localchat_ui.inference.generate import Inference
 from localchat_ui.inference.metrics import Metrics
+from localchat_ui.inference.model_library import ModelLibrary
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
 from localchat_ui.inference.registry import HOW_TO_ADD, ModelRegistry
@@ -13,6 +14,7 @@ __all__ = [
     "ChoiceRefusedError",
     "Inference",
     "Metrics",
+    "ModelLibrary",
     "ModelRef",
     "ModelRegistry",
     "ModelStatus",

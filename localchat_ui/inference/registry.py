@@ -19,7 +19,8 @@ from localchat_ui.inference.local import PROGRESS_SECONDS, LocalBackend
 from localchat_ui.inference.model_ref import ModelRef, refs_of
 from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.download import Download, DownloadError
+from localchat_ui.library.download import Download
+from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import ModelFile, displayable
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ModelRegistry:
         self._task: asyncio.Task[None] | None = None
         self._running_download: asyncio.Task[Path] | None = None
         self._model: ModelRef | None = None
+        self._removed: Path | None = None
         self._error: str | None = None
         self._number = 0
         self._refs: dict[ModelFile, ModelRef] = {}
@@ -88,7 +90,7 @@ class ModelRegistry:
         if self._model is not None and not self._model.is_local:
             return next((model for model in self.models if model.is_same(self._model)), self._model)
         loaded = self._local.engine.model
-        if loaded is None:
+        if loaded is None or loaded.path == self._removed:
             return None
         if self._model is not None and self._model.path == loaded.path:
             return self._model
@@ -159,6 +161,22 @@ class ModelRegistry:
         """Raises ChoiceRefusedError."""
         self._require_choice()
         self._cancel_download()
+
+    async def forget(self, model: ModelRef) -> None:
+        """Its file is gone: if it was in use, another one that is here takes its place."""
+        if self._model is not None and self._model.is_same(model):
+            self._model, self._removed = None, model.path
+            candidates = await self._candidates()
+            self._settle()
+            if candidates:
+                self._run(partial(self._use, candidates[0]))
+        self.changed.emit()
+
+    async def use_first(self, path: Path) -> None:
+        """Use a file that has just come, if there is no other model that answers or is on its way."""
+        file = self._catalog.find(path)
+        if file is not None and file.refusal is None and self.current is None and not self.settling:
+            self._run(partial(self._use, self._ref_of(file)))
 
     def _require_choice(self) -> None:
         if not self.may_choose:
@@ -298,7 +316,7 @@ class ModelRegistry:
             except ModelLoadError as error:
                 self._fail(str(error))
                 return
-        self._model = model
+        self._model, self._removed = model, None
         self._settle()
         if not remember:
             return

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from localchat_ui.library.errors import RemovalError
 from localchat_ui.library.metadata import PROBE, Metadata, read_metadata, try_load
 from localchat_ui.library.model_file import ModelFile, displayable
+from localchat_ui.library.removal import remove_files
 from localchat_ui.library.scan import FoundFile, find_files
 
 logger = logging.getLogger(__name__)
@@ -71,6 +73,19 @@ class Catalog:
             await asyncio.to_thread(_save, self._cache_file, dict(self._known))
         return error
 
+    def owns(self, model: ModelFile) -> bool:
+        """Whether it lies in the folder of models, and so may be removed."""
+        return not model.is_starter and _normal(model.path).is_relative_to(_normal(self.models_dir))
+
+    async def remove(self, model: ModelFile) -> int:
+        """Remove a model's files; returns the bytes that are free now. Raises RemovalError."""
+        if not self.owns(model):
+            owner = "comes with the program" if model.is_starter else "belongs to another program"
+            raise RemovalError(f"{model.name} {owner}, and is removed with it.")
+        freed = await asyncio.to_thread(remove_files, model.path)
+        await self.refresh()
+        return freed
+
     def find(self, name_or_path: str | Path, *, outside: bool = False) -> ModelFile | None:
         """A model that the last refresh listed, by its path (also relative to the folder), file name or stem.
 
@@ -110,6 +125,9 @@ class Catalog:
             is_starter=file.is_starter,
             shape=metadata.shape,
             kind=metadata.kind,
+            architecture=displayable(metadata.architecture),
+            licence=displayable(metadata.licence),
+            abilities=metadata.abilities,
             n_ctx=min(self._n_ctx or metadata.context_length, metadata.context_length or self._n_ctx),
         )
 
@@ -137,7 +155,7 @@ class _Entry:
 @dataclass(frozen=True)
 class _Cache:
     entries: list[_Entry]
-    version: int = 3
+    version: int = 4
 
 
 _CACHE = TypeAdapter(_Cache)

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -51,11 +51,21 @@ class Child:
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], *arguments: str | Path) -> AsyncIterator[Child]:
-    """A child process, gone when the block ends, however it does. Raises ChildError when it does not start."""
+async def running(
+    command: Sequence[str], *arguments: str | Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
+    """A child process, gone when the block ends, however it does. Raises ChildError when it does not start.
+
+    `environment` is for what nobody may read in a list of processes.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, *(os.fspath(argument) for argument in arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+            *command,
+            *(os.fspath(argument) for argument in arguments),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env={**os.environ, **environment} if environment else None,
         )
     except OSError as error:
         raise ChildError(str(error)) from error

@@ -6,12 +6,14 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from localchat_ui.library.child import END_WITH_STDIN, ChildError, running
+from localchat_ui.library.errors import ConnectionLostError, DownloadError
+from localchat_ui.library.model_file import readable_size
 
 FETCH = (sys.executable, "-m", "localchat_ui.library.fetch", END_WITH_STDIN)
 # The child's own time-outs are shorter; this is for a resolver or a disk that hangs.
@@ -22,18 +24,18 @@ SHORTEST_WINDOW = 0.1
 Stage = Literal["connecting", "downloading", "waiting", "verifying", "done"]
 
 
-class DownloadError(Exception):
-    """The file did not arrive; the text says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Report:
-    """A line of the child: where it is, or with `error` why it gave up. `done` and `total` are bytes of the file."""
+    """A line of the child: where it is, or with `error` why it gave up. `done` and `total` are bytes of the file.
+
+    `may_pass`: the error is the network's, and another attempt may succeed.
+    """
 
     stage: Stage = "connecting"
     done: int = 0
     total: int | None = None
     error: str | None = None
+    may_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,20 @@ class Download:
     The hub is HF_ENDPOINT or huggingface.co, the token HF_TOKEN or that of `hf auth login`.
     """
 
-    def __init__(self, repo_id: str, filename: str, models_dir: Path, *, command: Sequence[str] = FETCH) -> None:
-        self.path = models_dir / filename
-        self._arguments = (repo_id, filename, models_dir)
+    def __init__(
+        self,
+        source: str,
+        filename: str,
+        folder: Path,
+        *,
+        command: Sequence[str] = FETCH,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`source` is a repository, or what else the command fetches from. `environment` has a token for it."""
+        self.path = folder / filename
+        self._arguments = (source, filename, folder)
         self._command = command
+        self._environment = environment
         self._last = Report()
         self._samples: deque[tuple[float, int]] = deque()
 
@@ -84,7 +96,7 @@ class Download:
         goes on from there.
         """
         try:
-            async with running(self._command, *self._arguments) as child:
+            async with running(self._command, *self._arguments, environment=self._environment) as child:
                 while line := await child.line(SECONDS_OF_SILENCE):
                     self._take(Report(**json.loads(line)))
                     if self._last.stage == "done":
@@ -100,9 +112,33 @@ class Download:
 
     def _take(self, report: Report) -> None:
         if report.error:
-            raise DownloadError(report.error)
+            raise (ConnectionLostError if report.may_pass else DownloadError)(report.error)
         if report.stage != "downloading" or self._last.stage != "downloading":
             self._samples.clear()
         if report.stage == "downloading":
             self._samples.append((time.monotonic(), report.done))
         self._last = report
+
+
+def progress_text(progress: Progress) -> str:
+    """`120 MB of 397 MB · 8.1 MB/s · 34 s left`, as far as it is known."""
+    if progress.total is None:
+        return "Connecting…"
+    if progress.stage == "verifying":
+        return "Checking what arrived…"
+    if progress.stage == "waiting":
+        return f"{readable_size(progress.done)} of {readable_size(progress.total)} · connection lost, trying again…"
+    parts = [f"{readable_size(progress.done)} of {readable_size(progress.total)}"]
+    if progress.speed:
+        parts.append(f"{readable_size(progress.speed)}/s")
+    if progress.seconds_left is not None:
+        parts.append(f"{_duration(progress.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

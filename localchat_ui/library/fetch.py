@@ -1,7 +1,7 @@
 """`python -m localchat_ui.library.fetch REPOSITORY FILE FOLDER` downloads from the Hugging Face hub, and may be killed.
 
-The only importer of huggingface_hub. Writes an empty line when it is ready, then a line of JSON, a `Report`, for each
-sign of progress. Until it is complete and verified the file grows beside its final name as `….part`.
+Writes an empty line when it is ready, then a line of JSON, a `Report`, for each sign of progress.
+Until it is complete and verified the file grows beside its final name as `….part`.
 """
 
 from __future__ import annotations
@@ -12,26 +12,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeVar
-from urllib.parse import urlsplit
+from typing import BinaryIO, Protocol, TypeVar
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url, hf_raise_for_status
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from localchat_ui.library.child import speaking
-from localchat_ui.library.download import DownloadError, Report, Stage
+from localchat_ui.library.download import Report, Stage
+from localchat_ui.library.errors import ConnectionLostError, DownloadError
+from localchat_ui.library.hub_errors import explain_hub_error, host_of, no_connection
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.library.partial import PartialFile, explain_disk_error
 
@@ -39,7 +33,6 @@ TIMEOUT = 10.0
 REPORT_EVERY = 0.1
 # Seconds between attempts in vain to take up a connection that broke in mid-file.
 PAUSES = (1, 2, 4, 8, 15, 30)
-TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 T = TypeVar("T")
 
@@ -50,10 +43,14 @@ def main(arguments: Sequence[str]) -> None:
         def report(report: Report) -> None:
             say(json.dumps(dataclasses.asdict(report)))
 
-        try:
-            Fetch(repo_id, filename, Path(folder), report, constants.ENDPOINT).run()
-        except DownloadError as error:
-            report(Report(error=str(error)))
+        run(Fetch(repo_id, filename, Path(folder), report, constants.ENDPOINT), report)
+
+
+def run(fetch: Fetch, report: Callable[[Report], None]) -> None:
+    try:
+        fetch.run()
+    except DownloadError as error:
+        report(Report(error=str(error), may_pass=isinstance(error, ConnectionLostError)))
 
 
 class Fetch:
@@ -85,19 +82,19 @@ class Fetch:
             raise DownloadError(explain_disk_error(error, self._path)) from error
         self._report("done", remote.size, remote.size)
 
-    def _metadata(self) -> Iterator[_RemoteFile]:
+    def _metadata(self) -> Iterator[RemoteFile]:
         url = hf_hub_url(self._repo_id, self._filename, endpoint=self._endpoint)
         found = get_hf_file_metadata(url, timeout=TIMEOUT, endpoint=self._endpoint)
         if found.commit_hash is None or found.etag is None or found.size is None:
             raise DownloadError(
-                f"{self._host} does not answer like a model hub. A login page of your network or a proxy may stand in"
-                " between, or HF_ENDPOINT is wrong."
+                f"{host_of(self._endpoint)} does not answer like a model hub. A login page of your network or a proxy"
+                " may stand in between, or HF_ENDPOINT is wrong."
             )
         # A commit, not `main`, so that the bytes belong to this checksum even when the file changes meanwhile.
         url = hf_hub_url(self._repo_id, self._filename, revision=found.commit_hash, endpoint=self._endpoint)
-        yield _RemoteFile(url, found.size, found.etag)
+        yield RemoteFile(url, found.size, found.etag)
 
-    def _receive(self, remote: _RemoteFile, partial: PartialFile, file: BinaryIO) -> None:
+    def _receive(self, remote: RemoteFile, partial: PartialFile, file: BinaryIO) -> None:
         """Take up a connection that breaks, until a number of attempts in a row have brought nothing."""
         pauses = iter(PAUSES)
         while (start := file.tell()) < remote.size:
@@ -107,7 +104,7 @@ class Fetch:
                     file.write(piece)
                     file.flush()
                     self._report("downloading", file.tell(), remote.size)
-            except _ConnectionLostError:
+            except ConnectionLostError:
                 if file.tell() > start:
                     pauses = iter(PAUSES)
                 if not (pause := next(pauses, None)):
@@ -115,13 +112,12 @@ class Fetch:
                 self._report("waiting", file.tell(), remote.size)
                 time.sleep(pause)
 
-    def _body(self, remote: _RemoteFile, partial: PartialFile, start: int) -> Iterator[bytes]:
+    def _body(self, remote: RemoteFile, partial: PartialFile, start: int) -> Iterator[bytes]:
         """What one connection brings of the bytes from `start` on, and little more than the file shall have."""
-        headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-"}
-        with get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT) as response:
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-"}
+        with self._get(remote, headers) as response:
             if response.status_code == 416:
                 raise partial.damaged(f"no more than {start} bytes instead of {remote.size}")
-            hf_raise_for_status(response)
             # A server that ignores the range sends once more what we have.
             at = start if response.status_code == 206 else 0
             for piece in response.iter_bytes():
@@ -130,7 +126,16 @@ class Fetch:
                 if at > remote.size:
                     return
         if at < remote.size:
-            raise _ConnectionLostError(self._unreachable("it ended too early"))
+            raise ConnectionLostError(self._unreachable("it ended too early"))
+
+    @contextmanager
+    def _get(self, remote: RemoteFile, headers: dict[str, str]) -> Iterator[Response]:
+        """An answer with a body, or 416."""
+        headers = build_hf_headers() | headers
+        with get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT) as response:
+            if response.status_code != 416:
+                hf_raise_for_status(response)
+            yield response
 
     def _network(self, source: Iterator[T]) -> Iterator[T]:
         """What the network gives, its errors in plain words. An OSError that is raised elsewhere is the disk's."""
@@ -142,43 +147,19 @@ class Fetch:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> DownloadError:
-        page = f"{self._endpoint}/{self._repo_id}"
-        token_help = f"set HF_TOKEN to a token from {self._endpoint}/settings/tokens, and start again"
-        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-        if isinstance(error, GatedRepoError):
-            text = f"{self._repo_id} wants its terms accepted first. Accept them at {page}, {token_help}."
-        elif isinstance(error, EntryNotFoundError):
-            text = f"{self._repo_id} has no file {self._filename}. See {page}/tree/main for its files."
-        elif isinstance(error, RepositoryNotFoundError) or status == 404:
-            text = f"{self._host} shows no repository {self._repo_id}. Check its name; if it is private, {token_help}."
-        elif status in (401, 403):
-            text = f"{self._host} refuses access to {self._repo_id}. If it is yours to read, {token_help}."
-        elif status in TRANSIENT:
-            return _ConnectionLostError(
-                f"{self._host} is busy or broken (HTTP {status}). Try again in a few minutes.{self._kept()}"
-            )
-        elif status is not None:
-            text = f"{self._host} is broken (HTTP {status}). Try again in a few minutes."
-        elif isinstance(error, HFValidationError):
-            text = f"“{self._repo_id}” is not the name of a repository. It looks like owner/name."
-        elif isinstance(error, OfflineModeIsEnabled):
-            text = "HF_HUB_OFFLINE forbids downloads. Unset it and start again."
-        else:
-            return _ConnectionLostError(self._unreachable(str(error) or type(error).__name__))
-        return DownloadError(text)
+        explained = explain_hub_error(error, self._endpoint, self._repo_id, self._filename)
+        if isinstance(explained, ConnectionLostError):
+            return ConnectionLostError(f"{explained}{self._kept()}")
+        return explained
 
     def _unreachable(self, reason: str) -> str:
-        return f"No connection to {self._host} ({reason}). Check the network and start again.{self._kept()}"
+        return f"{no_connection(self._endpoint, reason)}{self._kept()}"
 
     def _kept(self) -> str:
         if not self._last.done or self._last.total is None:
             return ""
         done, total = readable_size(self._last.done), readable_size(self._last.total)
         return f" {done} of {total} are kept; it goes on from there."
-
-    @property
-    def _host(self) -> str:
-        return urlsplit(self._endpoint).netloc
 
     def _report(self, stage: Stage, done: int = 0, total: int | None = None) -> None:
         report = Report(stage, done, total)
@@ -189,15 +170,19 @@ class Fetch:
         self._last = report
 
 
-class _ConnectionLostError(DownloadError):
-    """The network failed, which another attempt may mend."""
-
-
 @dataclass(frozen=True)
-class _RemoteFile:
+class RemoteFile:
     url: str
     size: int
     etag: str
+
+
+class Response(Protocol):
+    """As much as is needed of an answer, whichever library brought it."""
+
+    status_code: int
+
+    def iter_bytes(self) -> Iterator[bytes]: ...
 
 
 def _refuse_outside(filename: str) -> None:

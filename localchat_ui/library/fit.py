@@ -9,11 +9,32 @@ from pathlib import Path
 
 import psutil
 
-from localchat_ui.library.estimate import KvType, Memory, memory
+from localchat_ui.library.estimate import UNKNOWN, KvType, Memory, Shape, memory
 from localchat_ui.library.model_file import ModelFile, readable_size
 
 SMALLEST_CONTEXT = 512
+# Of the free memory; above it other programs feel it.
+SHARE_AT_EASE = 0.75
 CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model runs here, in a few words, and what would make it fit.
+
+    Where the shape is not known, its context is not counted: it needs at least so many bytes.
+    """
+
+    words: str
+    need: int
+    advice: str = ""
+    is_known: bool = True
+
+    @property
+    def text(self) -> str:
+        """One line: `fits well: about 1.2 GB of memory`."""
+        about = "about" if self.is_known else "at least"
+        return f"{self.words}: {about} {readable_size(self.need)} of memory{f'; {self.advice}' if self.advice else ''}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,27 @@ class MemoryCheck:
             f" {self.parallel} × {self._context_of(model):,} tokens of context), and {readable_size(free)} are free."
             f" {self._advice(model, others, free)}"
         )
+
+    def verdict(self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0) -> Verdict:
+        """Of a file of so many bytes, on this machine, for the settings the program runs with."""
+        n_ctx = min(self.n_ctx or context_length, context_length or self.n_ctx)
+        free = free_memory()
+
+        def need(n_ctx: int, kv_type: KvType) -> int:
+            return memory(weights, shape, n_ctx=n_ctx, parallel=self.parallel, kv_type=kv_type).total
+
+        needed = need(n_ctx, self.kv_type)
+        if needed <= free * SHARE_AT_EASE:
+            return Verdict("fits well", needed, is_known=shape != UNKNOWN)
+        if needed <= free:
+            return Verdict("tight", needed, is_known=shape != UNKNOWN)
+        if need(n_ctx, "q8_0") <= free:
+            return Verdict("too big", needed, "fits with KV_TYPE=q8_0")
+        while n_ctx >= 2 * SMALLEST_CONTEXT:
+            n_ctx //= 2
+            if need(n_ctx, self.kv_type) <= free:
+                return Verdict("too big", needed, f"fits with N_CTX={n_ctx}")
+        return Verdict("too big", needed, f"{readable_size(free)} are free; take a smaller quantisation or model")
 
     def need(self, model: ModelFile, n_ctx: int | None = None) -> Memory:
         return memory(

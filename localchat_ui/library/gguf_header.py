@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -37,6 +38,10 @@ class GgufError(Exception):
     """What is wrong with a file, as the end of a sentence that begins with its name."""
 
 
+class CutOffError(GgufError):
+    """The file ends in the middle of its description."""
+
+
 @dataclass(frozen=True)
 class GgufHeader:
     """`values` is the metadata; of a list of strings or a very long list only the length is in it."""
@@ -62,22 +67,26 @@ def read_header(path: Path) -> GgufHeader:
             return parse_header(content)
 
 
+def parse_beginning(content: bytes) -> GgufHeader:
+    """As much of the metadata as stands in the first bytes of a file. Raises GgufError for no GGUF file.
+
+    Of a list that goes on behind them the length is known.
+    """
+    values: dict[str, Value] = {}
+    with suppress(CutOffError):
+        _, n_values, cursor = _begin(content)
+        for _ in range(n_values):
+            key = cursor.string()
+            kind = cursor.number("I")
+            if kind == _ARRAY:
+                values[key] = cursor.peek_length()
+            values[key] = cursor.value(kind)
+    return GgufHeader(values, ())
+
+
 def parse_header(content: Buffer) -> GgufHeader:
     """The header at the beginning of `content`. Raises GgufError."""
-    beginning = bytes(content[:32])
-    if not beginning.startswith(MAGIC):
-        raise GgufError(
-            next((why for start, why in MISTAKEN.items() if beginning.lower().startswith(start)), "is not a GGUF file.")
-        )
-    cursor = _Cursor(content, len(MAGIC))
-    version = cursor.number("I")
-    if version.to_bytes(4, "big") in (n.to_bytes(4, "little") for n in VERSIONS):
-        raise GgufError("is made for a machine of another kind (big-endian). Look for another download of it.")
-    if version not in VERSIONS:
-        raise GgufError(
-            f"is a GGUF file of version {version}, which is not supported. Look for another download of it."
-        )
-    n_tensors, n_values = cursor.number("Q"), cursor.number("Q")
+    n_tensors, n_values, cursor = _begin(content)
     values: dict[str, Value] = {}
     for _ in range(n_values):
         key = cursor.string()
@@ -91,6 +100,24 @@ def parse_header(content: Buffer) -> GgufHeader:
     if tensors and cursor.position + -cursor.position % ALIGNMENT + last >= len(content):
         raise GgufError(INCOMPLETE)
     return GgufHeader(values, tuple(tensors))
+
+
+def _begin(content: Buffer) -> tuple[int, int, _Cursor]:
+    """How many tensors and values there are, and where the values begin."""
+    beginning = bytes(content[:32])
+    if not beginning.startswith(MAGIC):
+        raise GgufError(
+            next((why for start, why in MISTAKEN.items() if beginning.lower().startswith(start)), "is not a GGUF file.")
+        )
+    cursor = _Cursor(content, len(MAGIC))
+    version = cursor.number("I")
+    if version.to_bytes(4, "big") in (n.to_bytes(4, "little") for n in VERSIONS):
+        raise GgufError("is made for a machine of another kind (big-endian). Look for another download of it.")
+    if version not in VERSIONS:
+        raise GgufError(
+            f"is a GGUF file of version {version}, which is not supported. Look for another download of it."
+        )
+    return cursor.number("Q"), cursor.number("Q"), cursor
 
 
 class _Cursor:
@@ -117,7 +144,11 @@ class _Cursor:
     def skip(self, count: int) -> None:
         self.position += count
         if self.position > len(self._content):
-            raise GgufError(CUT_OFF)
+            raise CutOffError(CUT_OFF)
+
+    def peek_length(self) -> int:
+        """How long the list is that begins here."""
+        return _Cursor(self._content, self.position + 4).number("Q")
 
     def _list(self) -> Value:
         kind, count = self.number("I"), self.number("Q")

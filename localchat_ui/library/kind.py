@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from localchat_ui.library.gguf_header import GgufHeader
@@ -11,6 +12,13 @@ ENCODERS = {
     "gemma-embedding", "llama-embed", "t5encoder",
 }  # fmt: skip
 RANK = 4
+# Words of a chat template that tell what its model was trained to do.
+ABILITIES = {
+    "calls tools": re.compile(r"\btools\b"),
+    "thinks before it answers": re.compile(r"</?think>|enable_thinking|reasoning_content|<\|channel\|>|\[THINK\]"),
+    "sees images": re.compile(r"<image>|image_url|'image'|\"image\"|<\|vision_start\|>"),
+}
+LONGEST_LICENCE = 100
 
 
 class Kind(str, Enum):
@@ -60,6 +68,20 @@ def kind_of(header: GgufHeader) -> Kind:
     if pooling or header.of_architecture("attention.causal") is False or header.architecture in ENCODERS:
         return Kind.EMBEDDING
     return Kind.CHAT if header.values.get("tokenizer.chat_template") else Kind.BASE
+
+
+def abilities_of(header: GgufHeader, kind: Kind) -> tuple[str, ...]:
+    """What a chat model can do beside chatting, in plain words."""
+    if kind is not Kind.CHAT:
+        return ()
+    template = str(header.values.get("tokenizer.chat_template", ""))
+    return tuple(words for words, pattern in ABILITIES.items() if pattern.search(template))
+
+
+def licence_of(header: GgufHeader) -> str:
+    """As the file names it, such as `apache-2.0`; empty when it does not."""
+    said = header.values.get("general.license.name") or header.values.get("general.license") or ""
+    return " ".join(str(said).split())[:LONGEST_LICENCE]
 
 
 def _without_a_use_of_its_own(header: GgufHeader) -> Kind | None:

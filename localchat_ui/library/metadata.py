@@ -24,7 +24,7 @@ SECONDS_WITHOUT_PROGRESS = 120.0
 class Metadata:
     """What a file says of itself, or why it cannot be loaded. Counts are exact; the context length is in tokens.
 
-    `loads` is true once the file was loaded for a trial.
+    `abilities` are in words for people. `loads` is true once the file was loaded for a trial.
     """
 
     name: str = ""
@@ -35,6 +35,9 @@ class Metadata:
     error: str | None = None
     shape: Shape = UNKNOWN
     loads: bool = False
+    architecture: str = ""
+    licence: str = ""
+    abilities: tuple[str, ...] = ()
 
 
 async def read_metadata(paths: Sequence[Path], probe: Sequence[str] = PROBE) -> dict[Path, Metadata]:

@@ -28,6 +28,9 @@ class ModelFile:
     shape: Shape = UNKNOWN
     kind: Kind = Kind.CHAT
     n_ctx: int = 0
+    architecture: str = ""
+    licence: str = ""
+    abilities: tuple[str, ...] = ()
 
     @property
     def is_loadable(self) -> bool:
@@ -41,6 +44,24 @@ class ModelFile:
             return self.error
         article = "an" if self.kind.words[0] in "aeiou" else "a"
         return f"{self.path.name} is {article} {self.kind.words}, and cannot chat. Choose another file."
+
+    @property
+    def sheet(self) -> dict[str, str]:
+        """All that is known of it, as names and values for people."""
+        rows = {
+            "What it is": self.kind.words if not self.error else "",
+            "Why it cannot be used": self.refusal or "",
+            "Abilities": ", ".join(self.abilities),
+            "Architecture": self.architecture,
+            "Parameters": readable_count(self.parameters) if self.parameters else "",
+            "Quantisation": self.quantisation,
+            "Context": f"{self.context_length:,} tokens" if self.context_length else "",
+            "Context in use": f"{self.n_ctx:,} tokens" if self.n_ctx else "",
+            "Licence": self.licence,
+            "Size": readable_size(self.size_bytes),
+            "File": displayable(str(self.path)),
+        }
+        return {name: value for name, value in rows.items() if value}
 
     @property
     def details(self) -> str:

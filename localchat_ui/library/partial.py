@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from localchat_ui.library.download import DownloadError
+from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import readable_size
 
 if sys.platform != "win32":

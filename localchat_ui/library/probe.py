@@ -18,7 +18,7 @@ from localchat_ui.engine.llama import read_metadata
 from localchat_ui.library.child import speaking
 from localchat_ui.library.estimate import shape_of
 from localchat_ui.library.gguf_header import GgufError, GgufHeader, read_header
-from localchat_ui.library.kind import kind_of
+from localchat_ui.library.kind import abilities_of, kind_of, licence_of
 from localchat_ui.library.load_errors import in_plain_words
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import displayable
@@ -54,8 +54,15 @@ def _describe(path: Path) -> Metadata:
         _check_parts(path, header)
         kind = kind_of(header)
         name = " ".join(str(header.values.get("general.name", "")).split())[:LONGEST_NAME]
+        about = Metadata(
+            name,
+            kind,
+            architecture=header.architecture,
+            licence=licence_of(header),
+            abilities=abilities_of(header, kind),
+        )
         if not kind.is_model:
-            return Metadata(name, kind)
+            return about
         said = read_metadata(path)
     except GgufError as error:
         return _failed(path, str(error))
@@ -65,9 +72,8 @@ def _describe(path: Path) -> Metadata:
         return _failed(path, f"could not be read: {error.strerror or error}.")
     except Exception as error:
         return _failed(path, f"could not be read: {error}")
-    return Metadata(
-        name,
-        kind,
+    return dataclasses.replace(
+        about,
         parameters=said.parameters,
         quantisation=said.quantisation,
         context_length=said.context_length,

@@ -54,6 +54,16 @@ def find_files(models_dir: Path, others: Iterable[Path] = ()) -> list[FoundFile]
     return list(unique.values())
 
 
+def parts_of(path: Path) -> list[Path]:
+    """All files of a model, of which `path` is the first."""
+    split = SPLIT.fullmatch(path.stem)
+    if not split:
+        return [path]
+    model, ending = re.escape(split["model"]), re.escape(path.suffix)
+    part = re.compile(rf"{model}-\d{{5}}-of-{split['parts']}{ending}", re.IGNORECASE)
+    return sorted(Path(entry.path) for entry in _entries(path.parent) if part.fullmatch(entry.name))
+
+
 def _gguf_files(folder: Path, visited: set[str]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in visited:

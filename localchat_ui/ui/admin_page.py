@@ -10,7 +10,7 @@ from localchat_ui.access import AccessControl, AccessError
 from localchat_ui.access.accounts import AccountError
 from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui.components.limits_form import LimitsForm
-from localchat_ui.ui.components.models_table import ModelsTable
+from localchat_ui.ui.components.model_choice import ModelChoice
 from localchat_ui.ui.components.users_table import UsersTable
 from localchat_ui.ui.page_layout import page_layout
 
@@ -35,5 +35,5 @@ def register(access: AccessControl, models: ModelRegistry) -> None:
             table = UsersTable(administration, users)
             limits = LimitsForm(administration, users, quotas)
             table.changed.subscribe(limits.refresh)
-            ModelsTable(administration, models)
+            ModelChoice(administration, models)
         return None

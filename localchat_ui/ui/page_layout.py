@@ -10,6 +10,7 @@ from nicegui import ui
 from localchat_ui.access.accounts import AccountError, LoggedOutError
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.library.errors import LibraryError
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.element import hint_of
 
@@ -114,7 +115,7 @@ class Outcome:
             yield
         except LoggedOutError:
             ui.navigate.reload()
-        except (AccountError, HistoryError, EngineError) as error:
+        except (AccountError, HistoryError, EngineError, LibraryError) as error:
             self.complain(str(error))
         else:
             self.say(done if isinstance(done, str) else done())

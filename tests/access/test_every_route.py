@@ -19,7 +19,18 @@ from .test_program import wait_until
 
 TOKEN = "the-token-of-every-route"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-PAGES = ["/", "/c/x", "/login", "/logout", "/docs", "/openapi.json", "/favicon.ico", "/nowhere", "/?token=wrong"]
+PAGES = [
+    "/",
+    "/c/x",
+    "/models",
+    "/login",
+    "/logout",
+    "/docs",
+    "/openapi.json",
+    "/favicon.ico",
+    "/nowhere",
+    "/?token=wrong",
+]
 SOCKETS = ["/_nicegui_ws/socket.io/?EIO=4&transport=polling", "/_nicegui_ws/socket.io/", "/_nicegui_ws/x"]
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]
 OPEN_TO_ALL = {"/login", "/healthz", "/favicon.ico"}

@@ -26,7 +26,8 @@ from localchat_ui.inference.registry import LAST_USED
 from localchat_ui.inference.remote import RemoteServer
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.download import DownloadError, Progress
+from localchat_ui.library.download import Progress
+from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.settings import EngineSettings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import struct
@@ -10,7 +11,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 BLOCK = 1 << 16
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -42,6 +44,8 @@ class FakeHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
+        # What else is told of a repository, by its name.
+        self.about: dict[str, dict[str, Any]] = {}
         self.commits: dict[str, dict[str, bytes]] = {}
         self.sha256: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
@@ -94,11 +98,53 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.awake.wait(10)
         if self.server.is_login_page:
             self._reply(200, {"Content-Length": "0"})
+        elif self.path.startswith("/api/models"):
+            self._tell()
         elif self.path.startswith("/storage/"):
             commit, _, name = self.path.removeprefix("/storage/").partition("/")
             self._send_file(self.server.commits[commit][name])
         else:
             self._resolve()
+
+    def _tell(self) -> None:
+        """A search, or what is in a repository."""
+        address = urlsplit(self.path)
+        repo = address.path.removeprefix("/api/models").strip("/").removesuffix("/revision/main")
+        repos = {"/".join(name.split("/")[:2]) for name in self.server.files} | self.server.about.keys()
+        refusal = self.server.refusals.get(repo)
+        if refusal:
+            status, code = refusal
+            self._reply(status, {"X-Error-Code": code})
+        elif not repo:
+            query = parse_qs(address.query)
+            words = " ".join(query.get("search", [])).lower().split()
+            have_models = {"/".join(name.split("/")[:2]) for name in self.server.files if name.endswith(".gguf")}
+            found = [each for each in have_models if all(word in each.lower() for word in words)]
+            found.sort(key=lambda each: (-self.server.about.get(each, {}).get("downloads", 0), each))
+            self._reply_json([self._info(each) for each in found[: int(query.get("limit", ["100"])[0])]])
+        elif repo not in repos:
+            self._reply(404, {"X-Error-Code": "RepoNotFound"})
+        else:
+            self._reply_json(self._info(repo) | {"siblings": self._siblings(repo)})
+
+    def _info(self, repo: str) -> dict[str, Any]:
+        about = {"downloads": 0, "likes": 0, "gated": False, "private": False, "tags": ["gguf"]}
+        return {"id": repo, "modelId": repo, "sha": self.server.commit(), **about, **self.server.about.get(repo, {})}
+
+    def _siblings(self, repo: str) -> list[dict[str, Any]]:
+        siblings = []
+        for name, data in self.server.files.items():
+            if name.startswith(f"{repo}/"):
+                size = self.server.sizes.get(name, len(data))
+                sha256 = self.server.sha256.get(name) or hashlib.sha256(data).hexdigest()
+                lfs = {"sha256": sha256, "size": size, "pointerSize": 134}
+                siblings.append({"rfilename": name.removeprefix(f"{repo}/"), "size": size, "lfs": lfs})
+        return siblings
+
+    def _reply_json(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        self._reply(200, {"Content-Length": str(len(body)), "Content-Type": "application/json"})
+        self.wfile.write(body)
 
     def _resolve(self) -> None:
         repo, _, rest = self.path[1:].partition("/resolve/")
@@ -127,17 +173,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, data: bytes) -> None:
         fault = self.server.faults.pop(0) if self.server.faults else Fault(after=len(data))
         wanted = self.headers.get("Range", "bytes=0-")
-        start = 0 if self.server.ignores_range else int(wanted.removeprefix("bytes=").removesuffix("-"))
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        start = 0 if self.server.ignores_range else int(first)
+        stop = min(len(data), int(last) + 1) if last and not self.server.ignores_range else len(data)
         if fault.status is not None:
             self._reply(fault.status, fault.headers)
             return
         if start >= len(data):
             self._reply(416, {"Content-Range": f"bytes */{len(data)}"})
             return
-        which = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        headers = {"Content-Length": str(len(data) - start), "Content-Range": which}
+        which = f"bytes {start}-{stop - 1}/{len(data)}"
+        headers = {"Content-Length": str(stop - start), "Content-Range": which}
         self._reply(200 if self.server.ignores_range else 206, headers)
-        end = min(start + fault.after, len(data))
+        end = min(start + fault.after, stop)
         for at in range(start, end, BLOCK):
             time.sleep(self.server.seconds_per_block)
             try:
@@ -145,9 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
             except OSError:
                 return
             self.server.bytes_sent += min(BLOCK, end - at)
-        if end < len(data) and fault.then == "stall":
+        if end < stop and fault.then == "stall":
             self.server.awake.wait(30)
-        elif end < len(data) and fault.then == "reset":
+        elif end < stop and fault.then == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             # Closed here, because the server would first say politely that it has nothing more to send.
             os.close(self.connection.detach())

@@ -80,6 +80,8 @@ async def test_a_user_with_two_models_a_broken_one_and_the_starter(
         shape=Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216),
         kind=Kind.BASE,
         n_ctx=4096,
+        architecture="gemma3",
+        licence="gemma",
     )
     assert (found[1].name, found[1].size_bytes, found[1].parameters) == ("half", 1_000_000, None)
     assert (found[1].error or "").startswith("half.gguf is incomplete: it ends in the middle of its")

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from localchat_ui.library import download as download_module
-from localchat_ui.library.download import Download, DownloadError, Progress, Report
+from localchat_ui.library.download import Download, Progress, Report
+from localchat_ui.library.errors import DownloadError
 from tests.library.fake_hub import BLOCK, FakeHub
 from tests.library.test_metadata import children, until
 

@@ -16,7 +16,8 @@ import pytest
 
 from localchat_ui.library import fetch as fetch_module
 from localchat_ui.library import partial as partial_module
-from localchat_ui.library.download import DownloadError, Report
+from localchat_ui.library.download import Report
+from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.fetch import Fetch
 from localchat_ui.library.partial import PartialFile
 from tests.library.fake_hub import BLOCK, FakeHub, Fault

@@ -78,3 +78,24 @@ def test_a_container_has_less_than_its_machine(tmp_path: Path, monkeypatch: pyte
     assert free_memory() == 70_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert free_memory() > 70_000_000
+
+
+@pytest.mark.parametrize(
+    ("free", "text"),
+    [
+        (2_000_000_000, "fits well: about 1.1 GB of memory"),
+        (1_200_000_000, "tight: about 1.1 GB of memory"),
+        (1_000_000_000, "too big: about 1.1 GB of memory; fits with KV_TYPE=q8_0"),
+        (800_000_000, "too big: about 1.1 GB of memory; fits with N_CTX="),
+        (300_000_000, "too big: about 1.1 GB of memory; 300 MB are free; take a smaller"),
+    ],
+)
+def test_a_verdict_says_what_would_make_it_fit(monkeypatch: pytest.MonkeyPatch, free: int, text: str) -> None:
+    monkeypatch.setattr(fit, "free_memory", lambda: free)
+    shape = Shape(n_vocab=32_000, n_embd=1024, n_ff=4096, n_head=16, kv_width=12_000)
+    assert MemoryCheck(4096, 4).verdict(500_000_000, shape, 8192).text.startswith(text)
+
+
+def test_of_an_unknown_shape_it_is_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "free_memory", lambda: 10**12)
+    assert MemoryCheck(4096, 4).verdict(500_000_000).text.startswith("fits well: at least 5")

@@ -83,9 +83,11 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 async def test_two_real_models(smollm: Path, gemma: Path) -> None:
+    of_smollm = ("Smollm2 135M 8k Lc100K Mix1 Ep2", Kind.CHAT, 134515008, "Q4_1", 8192, None, SMOLLM_SHAPE)
+    of_gemma = ("Gemma 3 270m", Kind.BASE, 268098176, "Q4_K_M", 32768, None, GEMMA_SHAPE)
     assert await read_metadata([smollm, gemma]) == {
-        smollm: Metadata("Smollm2 135M 8k Lc100K Mix1 Ep2", Kind.CHAT, 134515008, "Q4_1", 8192, None, SMOLLM_SHAPE),
-        gemma: Metadata("Gemma 3 270m", Kind.BASE, 268098176, "Q4_K_M", 32768, None, GEMMA_SHAPE),
+        smollm: Metadata(*of_smollm, architecture="llama", licence="apache-2.0"),
+        gemma: Metadata(*of_gemma, architecture="gemma3", licence="gemma"),
     }
 
 

@@ -16,6 +16,7 @@ from localchat_ui.ui.components.conversation_rows import ConversationRows
 from localchat_ui.ui.components.element import icon_button, text_button
 from localchat_ui.ui.components.exchange_menu import ExchangeMenu, Notes
 from localchat_ui.ui.components.search_box import SearchBox
+from localchat_ui.ui.page_layout import link
 
 PAGE_SIZE = 50
 UNDO_SECONDS = 10
@@ -54,6 +55,8 @@ class ConversationList:
                 self._more = text_button("Show more", self._show_more).classes("show-more")
                 self._more.set_visibility(has_more)
             self._notes = self._exchange.notes = Notes()
+            with ui.element("div").classes("sidebar-bottom"):
+                link(icons.MODELS, "Models", "/models")
             with ui.element("div").classes("undo").props("role=status") as self._undo:
                 self._undo_text = ui.label()
                 self._undo_button = text_button("Undo", self._restore)
