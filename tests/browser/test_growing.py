@@ -6,7 +6,7 @@ import pytest
 
 from localchat_ui.ui.components.message import GrowingMarkdown
 from localchat_ui.ui.markdown import render_markdown
-from tests.ui.test_markdown import REPLY
+from tests.ui.markdown.test_stream import REPLY
 
 from .conftest import Visit
 from .visitor import LONG

@@ -10,6 +10,7 @@ from typing import Any
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.ui.components import message_footer
+from localchat_ui.ui.language import language_of
 from localchat_ui.ui.markdown import MarkdownStream
 from localchat_ui.ui.rendered import rendered
 
@@ -37,6 +38,7 @@ class MessageView:
         self.thinking = GrowingMarkdown()
         self.summary = ""
         self.footer = ""
+        self.language = ""
         self.is_waiting = False
         self._draw = draw
         self._reply: Reply | None = None
@@ -54,6 +56,7 @@ class MessageView:
             "summary": self.summary,
             "footer": self.footer,
             "waiting": self.is_waiting,
+            "language": self.language,
         }
         return ("put", self.message.id, place, drawn)
 
@@ -95,6 +98,10 @@ class MessageView:
         self._rests_until = begun + min(taken / DRAWING_SHARE, LONGEST_REST_SECONDS)
 
     def _words(self) -> Iterator[Operation]:
+        language = language_of(self.message.text or self.message.thinking)
+        if language != self.language:
+            self.language = language
+            yield ("language", self.message.id, language)
         if self.words is None:
             return
         message, is_growing = self.message, self._reply is not None

@@ -66,8 +66,10 @@ const changes = {
   busy(log, busy) {
     log.setAttribute("aria-busy", busy);
   },
-  put(log, id, place, { role, text, words, thinking, summary, footer, waiting }) {
-    const body = make("div", { class: role === "user" ? "words" : "words markdown", dir: "auto" });
+  put(log, id, place, { role, text, words, thinking, summary, footer, waiting, language }) {
+    // The blocks of a reply say themselves when they run from right to left.
+    const kind = role === "user" ? { class: "words", dir: "auto" } : { class: "words markdown", dir: "ltr" };
+    const body = make("div", kind);
     const named = { id: `message-${id}`, "data-id": id, "aria-label": NAMES[role] };
     const article = make("article", { class: `message ${role}`, ...named }, body, make("div", { class: "footer" }));
     log.insertBefore(article, articles(log)[place] ?? null);
@@ -77,6 +79,7 @@ const changes = {
     if (summary) changes.summary(log, id, summary);
     changes.footer(log, id, footer);
     changes.waiting(log, id, waiting);
+    changes.language(log, id, language);
   },
   drop(log, id) {
     const article = find(log, id);
@@ -89,6 +92,9 @@ const changes = {
   },
   summary(log, id, text) {
     thoughts(find(log, id)).parentElement.firstElementChild.textContent = text;
+  },
+  language(log, id, language) {
+    for (const body of find(log, id).querySelectorAll(":scope > .words, :scope > .thinking")) body.lang = language;
   },
   waiting(log, id, waiting) {
     const article = find(log, id);
@@ -125,8 +131,9 @@ function make(tag, attributes, ...content) {
 function thoughts(article) {
   const found = article.querySelector(":scope > .thinking > .thoughts");
   if (found) return found;
-  const body = make("div", { class: "thoughts markdown", dir: "auto" });
-  article.prepend(make("details", { class: "thinking" }, make("summary", {}), body));
+  const body = make("div", { class: "thoughts markdown", dir: "ltr" });
+  const { lang } = article.querySelector(":scope > .words");
+  article.prepend(make("details", { class: "thinking", lang }, make("summary", {}), body));
   return body;
 }
 
@@ -152,6 +159,7 @@ function morph(parent, wanted, first = 0) {
   const found = [...parent.childNodes].slice(first);
   wanted.forEach((node, index) => {
     const old = found[index];
+    if (old?.nodeName === "DETAILS" && node.nodeName === "DETAILS") node.open = old.open;
     if (!old) parent.append(node);
     else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
       if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.length));
