@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import select
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Frame, Locator, Request, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from localchat_ui.conversation import Conversation, Message, Role
 from localchat_ui.history.store import HistoryStore
@@ -41,17 +45,18 @@ async def _fill(store: HistoryStore) -> None:
         "bad": "```mermaid\nflowchart nowhere\n  A --\n```\n\n```svg\n<svg><g></svg>\n```\n\n"
         "```json\n{\n```\n\n```csv\n1,2\n```",
         "long": "```csv\nn,square\n" + "".join(f"{n},{n * n}\n" for n in range(1, 901)) + "```\n\nAfter.",
-        "evil-svg": "\n\n".join(f"```svg\n{text}\n```" for text in SVG_AND_MATHML),
-        "evil-html": "\n\n".join(f"```html\n{text}\n```" for text in [*CODE, *CSS]),
-        "evil-mermaid": "\n\n".join(f"```mermaid\n{text}\n```" for text in CODE),
         **{name: (CASES / f"{name}.md").read_text(encoding="utf-8") for name in ("rtl", "cjk-bold")},
         "lists": "- سلام\n- كتاب\n\n> اقتباس\n\n"
         "| العمود | Value |\n|---|---|\n| أ | 1 |\n\n- one\n\nافتح /etc/hosts الآن.",
     }.items():
-        await store.add_conversation(Conversation(identity, id=identity))
-        question = Message(identity, Role.USER, "مرحبا\nhello")
-        await store.add_message(question)
-        await store.add_message(Message(identity, Role.ASSISTANT, text, parent_id=question.id))
+        await _add(store, identity, text)
+
+
+async def _add(store: HistoryStore, identity: str, reply: str) -> None:
+    await store.add_conversation(Conversation(identity, id=identity))
+    question = Message(identity, Role.USER, "مرحبا كيف الحال اليوم\nhello")
+    await store.add_message(question)
+    await store.add_message(Message(identity, Role.ASSISTANT, reply, parent_id=question.id))
 
 
 def show(anna: Visitor, index: int) -> Locator:
@@ -67,7 +72,10 @@ def test_code_is_shown_as_what_it_describes_and_as_code_again(visit: Visit) -> N
         image = show(anna, index).get_by_role("img", name="Picture")
         expect(image).to_be_visible()
         assert image.evaluate("(image) => image.naturalWidth") > 50
-    inside = show(anna, 2).locator("iframe").content_frame
+    page = show(anna, 2)
+    inside = page.locator("iframe").content_frame
+    expect(inside.get_by_role("heading")).to_have_text("Hello")
+    page.get_by_role("button", name="Run its scripts").click()
     inside.get_by_role("button", name="Press").click()
     expect(inside.get_by_role("button")).to_have_text("Pressed")
     expect(show(anna, 3).get_by_role("row")).to_have_text(["nameprice", "Tea2.50", "Coffee3"])
@@ -103,41 +111,64 @@ def test_long_data_in_several_pieces_is_one_table(visit: Visit) -> None:
     expect(anna.replies.first.locator("figure pre:visible")).not_to_have_count(0)
 
 
-@pytest.mark.parametrize("kind", ["evil-svg", "evil-html", "evil-mermaid"])
-def test_nothing_that_is_shown_gets_out_of_its_place(visit: Visit, kind: str) -> None:
-    """No request, no script in this page, no other page, and nothing of this page within reach."""
-    anna = visit()
+@pytest.fixture
+def stranger() -> Iterator[tuple[int, list[str]]]:
+    """A host that somebody's code may try to call: its port, and who has called it."""
+    calls: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+
+        def listen() -> None:
+            while True:
+                for ready in select.select([tcp, udp], [], [])[0]:
+                    try:
+                        calls.append(str(ready.accept()[0].recv(500) if ready is tcp else udp.recv(500)))
+                    except OSError:
+                        return
+                    if b"goodbye" in calls[-1].encode():
+                        calls.pop()
+                        return
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield port, calls
+        udp.sendto(b"goodbye", ("127.0.0.1", port))
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["svg", "html", "mermaid"])
+def test_nothing_that_is_shown_gets_out_of_its_place(
+    browser: Browser, server: Server, stranger: tuple[int, list[str]], kind: str
+) -> None:
+    """No call to anybody, no script in this page, no other page, and nothing of this page within reach."""
+    port, calls = stranger
+    blocks = [f"```{kind}\n{text}\n```" for text in (SVG_AND_MATHML if kind == "svg" else [*CODE, *CSS])]
+    text = re.sub(r"(https?:|wss:)?//evil[-\w.]*", lambda found: f"http://127.0.0.1:{port}", "\n\n".join(blocks))
+    identity = f"attack-{kind}"
+    server.stored(lambda store: _add(store, identity, text))
     seen: list[str] = []
-    context = anna.page.context
-    context.expose_binding("accuse", lambda _, what: seen.append(what))
-    context.add_init_script(
-        "for (const name of ['alert', 'print', 'open']) window[name] = (...told) => accuse(`${name} ${told} ${origin}`)"
-    )
-
-    def on_request(request: Request) -> None:
-        if "evil" in request.url:
-            seen.append(request.url)
-
-    def on_navigation(frame: Frame) -> None:
-        if frame.parent_frame and frame.url not in ("about:srcdoc", "about:blank"):
-            seen.append(frame.url)
-
-    context.on("request", on_request)
-    context.on("page", lambda page: seen.append(f"opened {page.url}"))
-    anna.page.on("framenavigated", on_navigation)
-    anna.page.on("dialog", lambda dialog: seen.append(dialog.message))
-    anna.open(f"/c/{kind}")
-    before = anna.page.url, anna.page.title()
-    figures = anna.replies.first.locator("figure")
-    for index in range(figures.count()):
-        figures.nth(index).get_by_role("button", name="Show preview").click()
-        anna.page.wait_for_timeout(150)
-    anna.page.wait_for_timeout(1_000)
-    for frame in anna.page.frames[1:]:
-        assert frame.evaluate("origin") == "null"
-    assert (anna.page.url, anna.page.title()) == before
-    assert not [each for each in seen if "null" not in each], seen
-    assert anna.page.evaluate("localStorage.getItem('stolen')") is None
+    with browser.new_context() as context:
+        context.expose_binding("accuse", lambda _, what: seen.append(what))
+        context.add_init_script("for (const name of ['alert', 'print', 'open']) window[name] = () => accuse(origin)")
+        anna = Visitor(context.new_page(), server).open(f"/c/{identity}")
+        context.on("page", lambda page: seen.append(f"opened {page.url}"))
+        before = anna.page.url, anna.page.title()
+        figures = anna.replies.first.locator("figure")
+        for index in range(figures.count()):
+            figures.nth(index).get_by_role("button", name="Show preview").click()
+            anna.page.wait_for_timeout(100)
+        anna.page.wait_for_timeout(500)
+        assert not seen, "no script runs at first, anywhere"
+        for run in anna.replies.first.get_by_role("button", name="Run its scripts").all()[::-1]:
+            run.click()
+            anna.page.wait_for_timeout(100)
+        anna.page.wait_for_timeout(1_000)
+        assert (anna.page.url, anna.page.title()) == before
+        assert anna.page.evaluate("localStorage.getItem('stolen') ?? ({}).polluted ?? null") is None
+        expect(anna.box).to_be_visible()
+    assert set(seen) <= {"null"}, "what runs, runs in frames of no origin"
+    assert not calls
 
 
 def test_blocks_run_the_way_their_words_do(visit: Visit) -> None:
@@ -161,7 +192,7 @@ def test_blocks_run_the_way_their_words_do(visit: Visit) -> None:
 def test_each_line_of_a_question_runs_its_own_way_and_the_box_follows(visit: Visit) -> None:
     anna = visit().open("/c/rtl")
     places = anna.questions.first.locator(".words").evaluate(
-        """(words) => [[0, 5], [6, 11]].map(([from, to]) => {
+        """(words) => [[0, 20], [22, 27]].map(([from, to]) => {
           const range = new Range();
           range.setStart(words.firstChild, from);
           range.setEnd(words.firstChild, to);
@@ -169,7 +200,7 @@ def test_each_line_of_a_question_runs_its_own_way_and_the_box_follows(visit: Vis
           return line.left - box.left < box.right - line.right ? "left" : "right";
         })"""
     )
-    assert places in (["right", "left"], ["left", "left"])
+    assert places[1] == "left"
     for text, direction in (("مرحبا", "rtl"), ("hello", "ltr"), ("שלום", "rtl"), ("123", "ltr")):
         anna.box.fill(text)
         assert anna.box.evaluate("(box) => getComputedStyle(box).direction") == direction

@@ -7,8 +7,10 @@ localchat.previews = (() => {
   // policy of this page, which lets no frame go anywhere.
   const POLICY = [
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:",
-    "media-src data:; form-action 'none'; base-uri 'none'; webrtc 'block'",
+    "media-src data:; form-action 'none'; base-uri 'none'",
   ].join("; ");
+  // No policy stops WebRTC, so a page loses it before its own scripts run.
+  const NO_CALLS = "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection<\/script>";
 
   const kinds = { mermaid: diagram, svg: picture, html: frame, csv: table, tsv: table, json: table };
 
@@ -51,9 +53,23 @@ localchat.previews = (() => {
     return element;
   }
 
+  // A page whose scripts run only when somebody says so.
   function frame(text) {
-    const srcdoc = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}">${text}`;
-    return make("iframe", { sandbox: "allow-scripts", title: "Page", referrerpolicy: "no-referrer", srcdoc });
+    const head = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}">`;
+    const page = make("iframe", { sandbox: "", title: "Page", referrerpolicy: "no-referrer", srcdoc: head + text });
+    if (!/<script|\son\w+\s*=/i.test(text)) return page;
+    const run = make("button", { type: "button", class: "text-button" });
+    run.textContent = "Run its scripts";
+    run.addEventListener("click", () => {
+      const running = make("iframe", { sandbox: "allow-scripts", title: "Page", referrerpolicy: "no-referrer" });
+      running.srcdoc = head + NO_CALLS + text;
+      page.replaceWith(running);
+      run.remove();
+      running.focus();
+    });
+    const whole = make("div", {});
+    whole.append(page, run);
+    return whole;
   }
 
   async function picture(text) {

@@ -7,9 +7,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from localchat_ui.chat import Reply
+from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.ui.components import message_footer
+from localchat_ui.ui.components.token_view import WAITING, render_alternatives, render_tokens
 from localchat_ui.ui.language import language_of
 from localchat_ui.ui.markdown import MarkdownStream
 from localchat_ui.ui.rendered import rendered
@@ -40,6 +41,7 @@ class MessageView:
         self.footer = ""
         self.language = ""
         self.is_waiting = False
+        self.tokens: list[ScoredToken] = []
         self._draw = draw
         self._reply: Reply | None = None
         self._shows_receipt = False
@@ -75,6 +77,17 @@ class MessageView:
     def toggle_receipt(self) -> Iterator[Operation]:
         self._shows_receipt = not self._shows_receipt
         yield from self._below()
+
+    def show_tokens(self, tokens: list[ScoredToken]) -> Iterator[Operation]:
+        """Show these in place of the words; none shows the words again."""
+        self.tokens = tokens
+        yield ("tokens", self.message.id, render_tokens(tokens) if tokens else "")
+
+    def await_tokens(self) -> Iterator[Operation]:
+        yield ("tokens", self.message.id, WAITING)
+
+    def show_alternatives(self, number: int) -> Iterator[Operation]:
+        yield ("alternatives", self.message.id, render_alternatives(self.tokens, number))
 
     def leave(self) -> None:
         """The message is no longer shown."""

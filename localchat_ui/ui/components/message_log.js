@@ -90,6 +90,20 @@ const changes = {
   footer(log, id, html) {
     find(log, id).querySelector(":scope > .footer").innerHTML = html;
   },
+  // A reply as its tokens, in place of its words, until it is the words again.
+  tokens(log, id, html) {
+    const article = find(log, id);
+    article.querySelector(":scope > .tokens-view")?.remove();
+    article.classList.toggle("as-tokens", Boolean(html));
+    if (!html) return;
+    const view = make("div", { class: "tokens-view" });
+    view.innerHTML = html;
+    view.addEventListener("keydown", step);
+    article.querySelector(":scope > .words").before(view);
+  },
+  alternatives(log, id, html) {
+    find(log, id).querySelector(".alternatives").innerHTML = html;
+  },
   summary(log, id, text) {
     thoughts(find(log, id)).parentElement.firstElementChild.textContent = text;
   },
@@ -116,6 +130,18 @@ const changes = {
     article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees what is above."));
   },
 };
+
+// The arrow keys go from token to token, so that the Tab key passes them as one.
+function step(event) {
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const tokens = [...event.currentTarget.querySelectorAll(".token-text .token")];
+  const next = tokens[tokens.indexOf(event.target) + (by ?? 0)];
+  if (!by || !tokens.includes(event.target) || !next) return;
+  event.preventDefault();
+  event.target.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+}
 
 const articles = (log) => log.querySelectorAll(":scope > article");
 const find = (log, id) => log.querySelector(`:scope > [data-id="${CSS.escape(id)}"]`);
