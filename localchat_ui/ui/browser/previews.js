@@ -3,14 +3,11 @@
 localchat.previews = (() => {
   const { complain } = localchat.page;
 
-  // The first thing in a page that is shown: no address can be loaded or called. Where its frame goes is up to the
-  // policy of this page, which lets no frame go anywhere.
-  const POLICY = [
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:",
-    "media-src data:; form-action 'none'; base-uri 'none'",
-  ].join("; ");
-  // No policy stops WebRTC, so a page loses it before its own scripts run.
-  const NO_CALLS = "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection<\/script>";
+  // The first thing in a page that is shown: no address can be loaded.
+  const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; media-src data:";
+  // Browsers connect to where a frame would go before they ask a policy, so a page keeps nothing that could go anywhere.
+  const NEVER = "script, iframe, frame, frameset, object, embed, portal, fencedframe, template, link, base, meta[http-equiv]";
+  const ADDRESSES = /^(href|xlink:href|src|srcset|ping|action|formaction|data|background|poster)$/;
 
   const kinds = { mermaid: diagram, svg: picture, html: frame, csv: table, tsv: table, json: table };
 
@@ -53,23 +50,33 @@ localchat.previews = (() => {
     return element;
   }
 
-  // A page whose scripts run only when somebody says so.
+  // A page without its scripts: with them nothing could keep it from the network.
   function frame(text) {
-    const head = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}">`;
-    const page = make("iframe", { sandbox: "", title: "Page", referrerpolicy: "no-referrer", srcdoc: head + text });
+    const html = still(text);
+    const srcdoc = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}">${html}`;
+    const page = make("iframe", { sandbox: "", title: "Page", referrerpolicy: "no-referrer", srcdoc });
     if (!/<script|\son\w+\s*=/i.test(text)) return page;
-    const run = make("button", { type: "button", class: "text-button" });
-    run.textContent = "Run its scripts";
-    run.addEventListener("click", () => {
-      const running = make("iframe", { sandbox: "allow-scripts", title: "Page", referrerpolicy: "no-referrer" });
-      running.srcdoc = head + NO_CALLS + text;
-      page.replaceWith(running);
-      run.remove();
-      running.focus();
-    });
+    const note = make("p", {});
+    note.textContent = "Scripts do not run here.";
     const whole = make("div", {});
-    whole.append(page, run);
+    whole.append(page, note);
     return whole;
+  }
+
+  function still(text) {
+    const parser = new DOMParser();  // in its documents nothing runs or loads
+    const page = parser.parseFromString(text, "text/html");
+    for (const element of page.querySelectorAll(NEVER)) element.remove();
+    for (const element of page.querySelectorAll("*")) {
+      for (const { name, value } of [...element.attributes]) {
+        const leads = ADDRESSES.test(name) && !/^(#|data:)/.test(value);
+        if (leads || name.startsWith("on")) element.removeAttribute(name);
+      }
+    }
+    const html = page.documentElement.outerHTML;
+    // Some HTML reads otherwise when it is written and read again.
+    if (parser.parseFromString(html, "text/html").querySelector(NEVER)) throw new Error("It is not well-formed.");
+    return html;
   }
 
   async function picture(text) {

@@ -13,6 +13,7 @@ from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.components.token_view import WAITING, render_alternatives, render_tokens
 from localchat_ui.ui.language import language_of
 from localchat_ui.ui.markdown import MarkdownStream
+from localchat_ui.ui.markdown.directions import with_technical_apart
 from localchat_ui.ui.rendered import rendered
 
 # A name that `message_log.js` knows, the id of a message, and what belongs to it.
@@ -53,6 +54,7 @@ class MessageView:
         drawn = {
             "role": self.message.role.value,
             "text": self.message.text if self.words is None else "",
+            "html": with_technical_apart(self.message.text) if self.words is None else "",
             "words": self.words.parts if self.words else None,
             "thinking": self.thinking.parts if self.summary else None,
             "summary": self.summary,

@@ -66,7 +66,7 @@ const changes = {
   busy(log, busy) {
     log.setAttribute("aria-busy", busy);
   },
-  put(log, id, place, { role, text, words, thinking, summary, footer, waiting, language }) {
+  put(log, id, place, { role, text, html, words, thinking, summary, footer, waiting, language }) {
     // The blocks of a reply say themselves when they run from right to left.
     const kind = role === "user" ? { class: "words", dir: "auto" } : { class: "words markdown", dir: "ltr" };
     const body = make("div", kind);
@@ -74,6 +74,7 @@ const changes = {
     const article = make("article", { class: `message ${role}`, ...named }, body, make("div", { class: "footer" }));
     log.insertBefore(article, articles(log)[place] ?? null);
     if (words) grow(body, words[0], 0, words[1]);
+    else if (html) body.innerHTML = html;
     else body.textContent = text;
     if (thinking) grow(thoughts(article), thinking[0], 0, thinking[1]);
     if (summary) changes.summary(log, id, summary);

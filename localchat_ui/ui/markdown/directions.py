@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import escape
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
@@ -33,6 +34,15 @@ TAGS = (
 def directions_plugin(markdown: MarkdownIt) -> None:
     """Blocks that run the other way than what they stand in get a `dir`. Code and formulas run left to right."""
     markdown.core.ruler.after("bare_hosts", "directions", _mark)
+
+
+def with_technical_apart(text: str) -> str:
+    """What a person wrote as HTML in which paths and the like run from left to right; nothing where none needs it."""
+    if not _RTL.search(text) or not _TECHNICAL.search(text):
+        return ""
+    return "".join(
+        f'<bdi dir="ltr">{escape(part)}</bdi>' if is_technical else escape(part) for part, is_technical in _parts(text)
+    )
 
 
 def _mark(state: StateCore) -> None:
@@ -100,14 +110,22 @@ def _with_technical_apart(children: list[Token]) -> Iterator[Token]:
         if token.type != "text" or is_address:
             yield token
             continue
-        position = 0
-        for found in _TECHNICAL.finditer(token.content):
-            yield Token("text", "", 0, content=token.content[position : found.start()])
-            yield Token("bdi_open", "bdi", 1, attrs={"dir": "ltr"})
-            yield Token("text", "", 0, content=found[0])
-            yield Token("bdi_close", "bdi", -1)
-            position = found.end()
-        yield Token("text", "", 0, content=token.content[position:])
+        for part, is_technical in _parts(token.content):
+            if is_technical:
+                yield Token("bdi_open", "bdi", 1, attrs={"dir": "ltr"})
+            yield Token("text", "", 0, content=part)
+            if is_technical:
+                yield Token("bdi_close", "bdi", -1)
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in pieces, and which of them are technical."""
+    position = 0
+    for found in _TECHNICAL.finditer(text):
+        yield text[position : found.start()], False
+        yield found[0], True
+        position = found.end()
+    yield text[position:], False
 
 
 _RTL_LETTERS = "\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"

@@ -8,6 +8,7 @@ import pytest
 
 from localchat_ui.ui.language import language_of
 from localchat_ui.ui.markdown import render_markdown
+from localchat_ui.ui.markdown.directions import with_technical_apart
 from tests.ui.markdown.test_stream import tags_of
 
 PAGES = Path(__file__).parent / "cases"
@@ -55,6 +56,12 @@ def test_paths_and_options_run_from_left_to_right(path: str):
     html = render_markdown(f"افتح {path}، ثم {path}.")
     assert re.findall(r'<bdi dir="ltr">(.*?)</bdi>', html) == [path, path]
     assert "bdi" not in render_markdown(f"Open {path}.")
+
+
+def test_paths_in_a_question_too():
+    assert with_technical_apart("شغّل ./run.sh <b>\nثم") == 'شغّل <bdi dir="ltr">./run.sh</bdi> &lt;b&gt;\nثم'
+    for text in ("Run ./run.sh", "شغّل", "", "<b>"):
+        assert with_technical_apart(text) == ""
 
 
 @pytest.mark.parametrize("text", ["و/أو", "3/4 من الناس - كلهم", "كتاب. ثم", "a b"])
