@@ -90,6 +90,15 @@ def test_code_is_shown_as_what_it_describes_and_as_code_again(visit: Visit) -> N
     expect(figure.get_by_role("button", name="Show preview")).to_be_focused()
 
 
+def test_what_is_shown_stays_in_sight(visit: Visit) -> None:
+    anna = visit().open("/c/blocks")
+    figure = anna.replies.first.locator("figure").nth(2)
+    figure.get_by_role("button", name="Show preview").click()
+    expect(figure.locator("iframe")).to_be_visible()
+    anna.page.wait_for_timeout(300)
+    expect(figure.get_by_role("button", name="Show code")).to_be_in_viewport()
+
+
 def test_what_cannot_be_shown_says_why_and_stays_code(visit: Visit) -> None:
     anna = visit().open("/c/bad")
     for index, reason in enumerate(["mermaid code", "not well-formed", "no JSON", "no rows"]):

@@ -89,7 +89,7 @@ class MessageView:
         yield ("tokens", self.message.id, WAITING)
 
     def show_alternatives(self, number: int) -> Iterator[Operation]:
-        yield ("alternatives", self.message.id, render_alternatives(self.tokens, number))
+        yield ("alternatives", self.message.id, number, render_alternatives(self.tokens, number))
 
     def leave(self) -> None:
         """The message is no longer shown."""

@@ -96,14 +96,17 @@ const changes = {
     const article = find(log, id);
     article.querySelector(":scope > .tokens-view")?.remove();
     article.classList.toggle("as-tokens", Boolean(html));
+    article.querySelector('[data-action="tokens"]')?.setAttribute("aria-pressed", Boolean(html));
     if (!html) return;
     const view = make("div", { class: "tokens-view" });
     view.innerHTML = html;
     view.addEventListener("keydown", step);
     article.querySelector(":scope > .words").before(view);
   },
-  alternatives(log, id, html) {
-    find(log, id).querySelector(".alternatives").innerHTML = html;
+  alternatives(log, id, number, html) {
+    const view = find(log, id).querySelector(":scope > .tokens-view");
+    view.querySelectorAll(".token-text .token").forEach((token, n) => token.classList.toggle("chosen", n === number));
+    view.querySelector(".alternatives").innerHTML = html;
   },
   summary(log, id, text) {
     thoughts(find(log, id)).parentElement.firstElementChild.textContent = text;

@@ -35,11 +35,11 @@ def render_alternatives(tokens: Sequence[ScoredToken], number: int) -> str:
     buttons = "".join(
         f'<button type="button" class="text-button" data-action="branch" data-target="{number}:{place}"'
         f"{'' if each.opening is not None and each.text != token.text else ' disabled'}>"
-        f"<span>{_visible(each.text) or '(end)'}</span> {_percent(each.probability)}</button>"
+        f"<span>{_visible(each.text.strip(' ') or each.text) or '(end)'}</span> {_percent(each.probability)}</button>"
         for place, each in enumerate(token.alternatives)
     )
     return (
-        f"<p><strong>{_visible(token.text)}</strong> had {_percent(token.probability)}."
+        f"<p><strong>{_visible(token.text.strip(' ') or token.text)}</strong> had {_percent(token.probability)}."
         f" Choose another to go on from there.</p><div>{buttons}</div>"
     )
 
