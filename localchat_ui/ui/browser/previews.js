@@ -9,7 +9,7 @@ localchat.previews = (() => {
   const NEVER = "script, iframe, frame, frameset, object, embed, portal, fencedframe, template, link, base, meta[http-equiv]";
   const ADDRESSES = /^(href|xlink:href|src|srcset|ping|action|formaction|data|background|poster)$/;
 
-  const kinds = { mermaid: diagram, svg: picture, html: frame, csv: table, tsv: table, json: table };
+  const kinds = { mermaid: diagram, svg: picture, html: frame, csv: table, tsv: table, json: table, jsonl: table };
 
   async function toggle(button) {
     const pieces = localchat.clipboard.pieces(button);
@@ -21,7 +21,7 @@ localchat.previews = (() => {
     const preview = make("div", { class: "preview", tabindex: 0, role: "group", "aria-label": `Preview: ${language}` });
     button.disabled = true;
     try {
-      preview.append(await kinds[language](text, language));
+      preview.append(await (kinds[language] ?? picture)(text, language));
       figure.querySelector("pre").before(preview);
       pieces.forEach((piece) => piece.classList.add("previewed"));
       name(button, "Code", "Show code");

@@ -112,7 +112,10 @@ const changes = {
     thoughts(find(log, id)).parentElement.firstElementChild.textContent = text;
   },
   language(log, id, language) {
-    for (const body of find(log, id).querySelectorAll(":scope > .words, :scope > .thinking")) body.lang = language;
+    for (const body of find(log, id).querySelectorAll(":scope > .words, :scope > .thinking")) {
+      if (language) body.lang = language;
+      else body.removeAttribute("lang");
+    }
   },
   waiting(log, id, waiting) {
     const article = find(log, id);
@@ -163,7 +166,7 @@ function thoughts(article) {
   if (found) return found;
   const body = make("div", { class: "thoughts markdown", dir: "ltr" });
   const { lang } = article.querySelector(":scope > .words");
-  article.prepend(make("details", { class: "thinking", lang }, make("summary", {}), body));
+  article.prepend(make("details", { class: "thinking", ...(lang && { lang }) }, make("summary", {}), body));
   return body;
 }
 

@@ -15,14 +15,15 @@ from pygments.util import ClassNotFound
 SOFT_LIMIT = 2_500
 HARD_LIMIT = 4_500
 # What can be shown as the picture, page or table that it describes.
-PREVIEWED = {"mermaid", "svg", "html", "csv", "tsv", "json"}
+PREVIEWED = {"mermaid", "svg", "html", "csv", "tsv", "json", "jsonl"}
 
 
 def code_figure(code: str, info: str, *, more: bool = False, cut: bool = False) -> str:
     """HTML of one piece. `more`: it goes on from the piece before it; `cut`: another piece follows it."""
     language = info.split(maxsplit=1)[0] if info.strip() else ""
     classes = " ".join(["code", *(["more"] if more else []), *(["cut"] if cut else [])])
-    buttons = (_PREVIEW if language.lower() in PREVIEWED else "") + _COPY
+    is_picture = language.lower() in ("", "xml") and code.lstrip().startswith("<svg")
+    buttons = (_PREVIEW if is_picture or language.lower() in PREVIEWED else "") + _COPY
     caption = "" if more else f"<figcaption><span>{nh3.clean_text(language or 'text')}</span>{buttons}</figcaption>"
     return f'<figure class="{classes}">{caption}<pre><code>{_highlight(code, language)}</code></pre></figure>\n'
 

@@ -19,10 +19,10 @@ class DataError(ValueError):
 
 
 def data_table(text: str, language: str) -> str:
-    """Safe HTML of the table that this `csv`, `tsv` or `json` text describes."""
+    """Safe HTML of the table that this `csv`, `tsv`, `json` or `jsonl` text describes."""
     if len(text) > MAX_CHARACTERS:
         raise DataError(f"It is too long: {len(text):,} characters, and {MAX_CHARACTERS:,} are the most.")
-    head, rows = _of_json(text) if language == "json" else _of_csv(text, language)
+    head, rows = _of_json(text, language) if language.startswith("json") else _of_csv(text, language)
     if not head or not rows:
         raise DataError("There are no rows in it.")
     width = min(len(head), MAX_COLUMNS)
@@ -49,10 +49,10 @@ def _of_csv(text: str, language: str) -> tuple[list[str], list[list[str]]]:
     return (filled[0], filled[1:]) if filled else ([], [])
 
 
-def _of_json(text: str) -> tuple[list[str], list[list[str]]]:
+def _of_json(text: str, language: str) -> tuple[list[str], list[list[str]]]:
     """A list of objects has a column for each of their keys; one object has a row for each."""
     try:
-        value = json.loads(text)
+        value = json.loads(text) if language == "json" else [json.loads(line) for line in text.splitlines() if line]
     except (ValueError, RecursionError) as error:
         raise DataError(f"It is no JSON: {error}.") from None
     if isinstance(value, dict):

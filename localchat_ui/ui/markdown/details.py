@@ -17,7 +17,9 @@ def details_plugin(markdown: MarkdownIt) -> None:
 def end_of(text: str, start: int) -> int:
     """Where the line begins that follows a part that begins here; code in it may name its end."""
     depth, position, mark = 0, start, ""
-    for line in text[start:].splitlines(keepends=True):
+    while position < len(text):
+        end = text.find("\n", position) + 1 or len(text)
+        line, position = text[position:end], end
         found = _FENCE.match(line)
         if mark:
             mark = "" if found and found[1].startswith(mark) and not found[2].strip() else mark
@@ -25,7 +27,6 @@ def end_of(text: str, start: int) -> int:
             mark = found[1]
         else:
             depth += len(_OPENING.findall(line)) - len(_CLOSING.findall(line))
-        position += len(line)
         if depth <= 0:
             break
     return position

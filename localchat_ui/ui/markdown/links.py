@@ -87,8 +87,9 @@ def _with_links(text: str) -> list[Token]:
 
 
 _SCHEME = re.compile(r"(?<![A-Za-z0-9.+-])https?\Z", re.IGNORECASE)
+_CONTROLS = r"\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they turn text around, and an address is read as another
 # What a path may hold. Chinese letters, but only where a part of the path begins with them.
-_PART = rf"(?:[^\s<>\[\]\"`*{CJK}“”‘’«»…]|(?<=[/=_-])[\u3041-\u9fff\uac00-\ud7af]+)*"
+_PART = rf"(?:[^\s<>\[\]\"`*{CJK}{_CONTROLS}“”‘’«»…]|(?<=[/=_-])[\u3041-\u9fff\uac00-\ud7af]+)*"
 _ADDRESS = re.compile(rf"://(?=[^\W_]){_PART}")
 _HOST = re.compile(
     rf"(?<![\w@./+-])(?:www\.(?=[^\W_])(?:[a-z0-9-]+\.)+[a-z]{{2,}}(?![a-z0-9]){_PART}"

@@ -9,6 +9,8 @@ from markdown_it.rules_block import StateBlock, table
 
 # Every row is filled up to as many cells as the first one has.
 MAX_COLUMNS = 60
+# Characters of a row in which the ends of code and formulas are looked for.
+MAX_ROW = 2_000
 
 
 def tables_plugin(markdown: MarkdownIt) -> None:
@@ -24,7 +26,10 @@ def _read(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bo
     if n_columns > MAX_COLUMNS:
         return False
     text, n_tokens = state.src, len(state.tokens)
-    hidden = _without_pipes(state, start_line, end_line, n_columns)
+    # Whether a table begins here is asked at every line of a paragraph, and its head alone tells.
+    head = _hide_pipes(text[state.bMarks[start_line] : state.eMarks[start_line]], n_columns)
+    is_table = abs(_n_cells(head) - n_columns) < 2
+    hidden = _without_pipes(state, start_line, delimiter if silent else end_line, n_columns) if is_table else None
     if hidden is None:
         return table(state, start_line, end_line, silent)
     state.src = hidden
@@ -51,7 +56,7 @@ def _without_pipes(state: StateBlock, start_line: int, end_line: int, n_columns:
 
 def _hide_pipes(row: str, n_columns: int) -> str:
     """With another character for the pipes that end no cell. A row that has as many cells as it should is left."""
-    if _n_cells(row) <= n_columns:
+    if len(row) > MAX_ROW or _n_cells(row) <= n_columns:
         return row
     return _CODE_OR_FORMULA.sub(lambda found: found[0].replace("|", _HIDDEN), row)
 

@@ -164,6 +164,7 @@ def test_details_that_are_still_being_written_are_folded_already():
         ('"https://e.org/~me"!', "https://e.org/~me", "https://e.org/~me"),
         ("[https://e.org](https://f.org)", "https://f.org", "https://e.org"),
         ("Write to me@example.org.", "mailto:me@example.org", "me@example.org"),
+        ("https://e.org/\u202egnp.exe", "https://e.org/", "https://e.org/"),
         ("at www.example.org/a, or", "http://www.example.org/a", "www.example.org/a"),
     ],
 )  # fmt: skip
@@ -256,5 +257,7 @@ def test_code_that_describes_something_can_be_shown():
         html = render_markdown(f"```{language}\nx\n```")
         assert html.count('class="preview-code"') == expected
         assert_harmless(html)
+    for text, expected in {"```xml\n<svg/>": 1, "```\n<svg/>": 1, "```xml\n<a/>": 0, "```python\n<svg/>": 0}.items():
+        assert render_markdown(text).count('class="preview-code"') == expected
     long = render_markdown("```csv\n" + "1,2,3,4,5,6,7,8,9\n" * 2_000 + "```")
     assert [tag for tag, each in tags_of(long) if each.get("class") == "preview-code"] == ["button"]

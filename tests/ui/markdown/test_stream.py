@@ -364,6 +364,18 @@ def test_no_mixture_of_markdown_and_html_becomes_dangerous(parts: list[str]):
     "piece",
     [
         *(">", "> ", "[", "![", "(", "*", "**a ", "_a", "`", "<", "1. ", "|", "\\", "&", "#"),
+        *(
+            "<sub>",
+            "</sub>",
+            "<sub></sub>",
+            "<b><i>",
+            "<br>",
+            "<details>\n",
+            "<details>\nx\n</details>\n",
+            "</details>\n",
+        ),
+        *("https://e.org/", "://", "www.", "a@", "a@e.org ", "```markdown\n", "```markdown\n```\n", "\\begin{align}\n"),
+        *("$\\ce{", "سلام /a/b ", "/", "a.b/", "**中", "| `", "$x|", "\\(|", "|a|\n|-|\n|`|`|\n"),
         *("$", "$$", "$$\n", "$a$", "\\(", "\\[", "\\[\n", "[^1]", "[^1]: ", "[^1]: a\n"),
     ],
 )
