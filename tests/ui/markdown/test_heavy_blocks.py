@@ -56,6 +56,13 @@ def test_many_blocks_are_no_heavy_one(text: str):
     assert ("<pre>" in html) == text.startswith("0.")  # one list is one block
 
 
+def test_a_folded_part_is_one_block_however_many_are_inside_of_it():
+    long = "<details>\n<summary>A</summary>\n\n" + "Some **words**.\n\n" * 4_000 + "</details>\n\n**After** it"
+    assert [tag for tag, _ in tags_of(render_markdown(long))] == ["pre", "p", "strong"]
+    many = "<details>\n<summary>A</summary>\n\nb\n</details>\n\n" * 1_000
+    assert render_markdown(many).count("<details>") == 1_000
+
+
 def test_a_list_inside_of_code_is_code():
     code = "- x\n\n# y\n[[[[" * 10_000
     html = render_markdown(f"```\n{code}\n```\n\nAfter it.")
