@@ -49,51 +49,53 @@ def _read(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bo
         if state.sCount[last_line + 1] < state.blkIndent and not state.isEmpty(last_line + 1):
             break
         last_line += 1
-    line, position = start_line, first.end()
     opening = state.push("details_open", "details", 1)
     opening.block, opening.map = True, [start_line, last_line + 1]
     opening.attrs = {"open": ""} if first["open"] else {}
-    while line < last_line and not state.src[position : state.eMarks[line]].strip():
-        line += 1
-        position = state.bMarks[line] + state.tShift[line]
-    summary = _SUMMARY.match(state.src, position, state.eMarks[line])
-    _push_summary(state, summary[1] if summary else "Details", line)
-    _push_content(state, line, summary.end() if summary else position, last_line)
+    position = _push_summary(state, first.end(), start_line, last_line)
+    _push_content(state, position, start_line, last_line)
     state.push("details_close", "details", -1)
     state.line = last_line + 1
     return True
 
 
-def _push_summary(state: StateBlock, text: str, line: int) -> None:
+def _push_summary(state: StateBlock, position: int, start_line: int, last_line: int) -> int:
+    """What stands on the fold; returns where the rest begins. While it has no end yet, its line is all of it."""
+    whole = _SUMMARY.match(state.src, position, state.eMarks[min(start_line + SUMMARY_LINES, last_line)])
+    found = whole or _OPEN_SUMMARY.match(state.src, position, state.eMarks[last_line])
     state.push("summary_open", "summary", 1)
     inline = state.push("inline", "", 0)
-    inline.content, inline.map, inline.children = text.strip(), [line, line + 1], []
+    inline.content = (found[1].strip() if found else "") or "Details"
+    inline.map, inline.children = [start_line, start_line + 1], []
     state.push("summary_close", "summary", -1)
+    return found.end() if found else position
 
 
-def _push_content(state: StateBlock, line: int, position: int, last_line: int) -> None:
-    """The Markdown from a place in one line up to the closing tag, which may stand in the last one."""
-    begin, shift, count, end, stop = (
-        *(state.bMarks[line], state.tShift[line], state.sCount[line]),
-        *(state.eMarks[last_line], state.lineMax),
-    )
-    closing = _LAST.search(state.src, max(position, state.bMarks[last_line]), end)
-    rest = state.src[position : state.eMarks[line]]
-    if position != begin + shift:
+def _push_content(state: StateBlock, position: int, line: int, last_line: int) -> None:
+    """The Markdown from a place on up to the closing tag, which may stand behind words in the last line."""
+    while line < last_line and state.eMarks[line] < position:
+        line += 1
+    marks = (state.bMarks, state.tShift, state.sCount, state.eMarks)
+    kept = [(mark, at, mark[at]) for mark in marks for at in {line, last_line}], state.lineMax
+    if position > state.bMarks[line] + state.tShift[line]:  # the rest of a line is a line of its own
+        rest = state.src[position : state.eMarks[line]]
         state.bMarks[line], state.tShift[line] = position, len(rest) - len(rest.lstrip())
         state.sCount[line] = state.blkIndent
+    closing = _LAST.search(state.src, max(position, state.bMarks[last_line]), state.eMarks[last_line])
     if closing:
         state.eMarks[last_line] = closing.start()
-        if state.bMarks[last_line] + state.tShift[last_line] > closing.start():
-            state.tShift[last_line] = max(0, closing.start() - state.bMarks[last_line])
+        state.tShift[last_line] = min(state.tShift[last_line], max(0, closing.start() - state.bMarks[last_line]))
     state.lineMax = last_line + 1
     state.md.block.tokenize(state, line, last_line + 1)
-    state.bMarks[line], state.tShift[line], state.sCount[line] = begin, shift, count
-    state.eMarks[last_line], state.lineMax = end, stop
+    changed, state.lineMax = kept
+    for mark, at, value in changed:
+        mark[at] = value
 
 
+SUMMARY_LINES = 4
 _FIRST = re.compile(r"<details(?P<open> open)?>[ \t]*", re.IGNORECASE)
-_SUMMARY = re.compile(r"<summary>(.*?)(?:</summary>[ \t]*|\Z|$)", re.IGNORECASE)
+_SUMMARY = re.compile(r"[\s>]*<summary>(.*?)</summary>[ \t]*", re.IGNORECASE | re.DOTALL)
+_OPEN_SUMMARY = re.compile(r"[\s>]*<summary>([^\n]*)", re.IGNORECASE)
 _OPENING = re.compile(r"<details(?: open)?>", re.IGNORECASE)
 _CLOSING = re.compile(r"</details>", re.IGNORECASE)
 _LAST = re.compile(r"</details>[ \t]*\Z", re.IGNORECASE)

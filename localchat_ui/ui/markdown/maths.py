@@ -98,7 +98,7 @@ def _read_block(state: StateBlock, start_line: int, end_line: int, silent: bool)
     while found < 0 and (line := line + 1) < stop:
         found = state.src.find(close, state.bMarks[line] + state.tShift[line], state.eMarks[line])
     if found < 0:
-        _push_block(state, opening, "", start_line, _open_part(state, start_line, stop, end_line), is_closed=False)
+        _push_block(state, opening, "", start_line, stop, is_closed=False)
         return True
     rest = state.src[found + len(close) : state.eMarks[line]].strip()
     if _PUNCTUATION.fullmatch(rest):
@@ -148,7 +148,8 @@ def _closing(opening: re.Match[str]) -> str:
 
 
 def _end_without_close(state: StateBlock, start_line: int, end_line: int) -> int:
-    """The line that ends it at the latest. More text never moves it once it has been found."""
+    """The line that ends it at the latest. More text never moves it once it has been found, and the text up to it has
+    the same end when it is read alone."""
     line = start_line + 1
     while line < min(end_line, start_line + MAX_LINES):
         if state.sCount[line] < state.blkIndent and not state.isEmpty(line):
@@ -157,13 +158,6 @@ def _end_without_close(state: StateBlock, start_line: int, end_line: int) -> int
             break
         line += 1
     return line
-
-
-def _open_part(state: StateBlock, start_line: int, stop: int, end_line: int) -> int:
-    """The line that ends a formula without an end: its first empty one, unless more may follow."""
-    if stop == end_line:
-        return stop
-    return next((line for line in range(start_line + 1, stop) if state.isEmpty(line)), stop)
 
 
 _CLOSING = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}

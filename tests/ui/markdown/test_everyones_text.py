@@ -121,6 +121,8 @@ def test_a_few_tags_are_obeyed_and_no_others(text: str, html: str):
         ("<summary>A</summary>b", "<summary>A</summary><p>b</p>"),
         ("\n\nno summary\n\n", "<summary>Details</summary><p>no summary</p>"),
         ("\n<summary>A</summary>\n", "<summary>A</summary>"),
+        ("\n<summary>\n  **A**\n</summary>\n\nb\n", "<summary><strong>A</strong></summary><p>b</p>"),
+        ("\n\n<summary>A</summary>\n- b\n", "<summary>A</summary><ul><li>b</li></ul>"),
         (
             "<summary>A</summary>\n<details>\n<summary>B</summary>\nb\n</details>\n",
             "<summary>A</summary><details><summary>B</summary><p>b</p></details>",

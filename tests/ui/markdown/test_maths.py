@@ -125,6 +125,15 @@ def test_prose_behind_an_empty_line_ends_a_formula_that_was_never_closed(prose: 
     assert html.endswith("</code></pre></figure>\n" if "```" in prose else "<p>More words.</p>\n")
 
 
+@pytest.mark.parametrize("text", ["$$\n\nab\n\n> x", "$$\nx\n\ny\n\nTwo words.\n\nEnd", "\\[\n\n\nz\n\n# H\n"])
+def test_a_formula_that_was_never_closed_looks_the_same_as_it_is_written(text: str):
+    stream, finished = MarkdownStream(), ""
+    for length in range(len(text) + 1):
+        new, rest = stream.feed(text[:length])
+        finished += "".join(new)
+        assert finished + rest == render_markdown(text[:length])
+
+
 def test_other_environments_are_text():
     assert "math" not in render_markdown("\\begin{verbatim}\nx\n\\end{verbatim}\n\\begin{document}")
 
