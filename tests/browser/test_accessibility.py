@@ -50,7 +50,9 @@ H<sub>2</sub>O, <kbd>Ctrl</kbd>, <mark>marked</mark> and https://example.org
 - hello
 
 ```svg
-<svg viewBox="0 0 10 10"><circle cx="5" cy="5" r="4"/></svg>
+<svg viewBox="0 0 9 9">
+  <circle r="4"/>
+</svg>
 ```
 
 ```html
