@@ -175,8 +175,8 @@ _PROSE = re.compile(
 _PUNCTUATION = re.compile(r"\s*[.,;:!?。，；]*\s*")
 # How a line begins that says something: two words, a word in a language without spaces, other blocks.
 _NO_MATHS = re.compile(
-    r"[*_(\"']*[A-Za-z]{2,} +[*_`(\[]*[A-Za-z]{2,}|[*_]*[\u0400-\u1fff\u2e80-\ud7ff]"
-    r"|\#{1,6} |```|~~~|\||> |[-*+] [A-Za-z*]{2}|\d+[.)] |\$\$[^\s.,;:!?。，；]"
+    r"[*_(\"']*(?:[A-Za-z]{2,}|[AI])[*_]* +[*_`(\[]*[A-Za-z]{2,}|[*_]*[\u0400-\u1fff\u2e80-\ud7ff]"
+    r"|\#{1,6} |```|~~~|\||> |[-*+] (?:[A-Za-z]{2}|\*\*|[AI] [a-z]{2})|\d+[.)] |\$\$[^\s.,;:!?。，；]"
 )
 
 
