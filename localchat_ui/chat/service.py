@@ -13,6 +13,7 @@ from localchat_ui.chat.errors import STILL_WRITING, ChatError
 from localchat_ui.chat.prompt import PromptView, preview
 from localchat_ui.chat.reply import Reply
 from localchat_ui.chat.running import RunningReplies
+from localchat_ui.chat.token_scores import ScoredToken, score_tokens
 from localchat_ui.conversation import (
     ChatOptions,
     Conversation,
@@ -201,6 +202,30 @@ class ChatService:
             edited = Message(stored.id, Role.ASSISTANT, text, parent_id=before.parent_id, model=before.model)
             await self._store.add_message(edited)
         self.conversation_changed.emit(stored.id)
+
+    async def token_scores(self, conversation: Conversation, message_id: str) -> list[ScoredToken]:
+        """How likely each token of this reply is to the model that wrote it, which has to be the one in use."""
+        _, messages, index = await self._find(conversation, message_id)
+        message, model = messages[index], await self._models.ready()
+        if message.model and message.model != model.id:
+            raise ChatError(f"Choose {message.model} first: it wrote this reply.")
+        return await score_tokens(self._inference, model, conversation.options, messages[:index], message.text)
+
+    async def branch_reply(self, conversation: Conversation, message_id: str, opening: str) -> Reply:
+        """Go on with other words from somewhere in a reply, in a branch of its own."""
+        async with self._replies.lock_idle(conversation.id):
+            stored, messages, index = await self._find(conversation, message_id)
+            before = messages[index]
+            begun = Message(
+                stored.id,
+                Role.ASSISTANT,
+                opening,
+                parent_id=before.parent_id,
+                model=before.model,
+                thinking=before.thinking,
+            )
+            await self._store.add_message(begun)
+            return await self._replies.continue_reply(stored, begun)
 
     async def continue_reply(self, conversation: Conversation) -> Reply:
         """Go on with the last reply where it ended."""

@@ -28,6 +28,7 @@ from localchat_ui.ui.components.help_dialog import HelpDialog
 from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
+from localchat_ui.ui.components.previews import answer_previews
 from localchat_ui.ui.components.sampling_panel import SamplingPanel
 from localchat_ui.ui.components.starters import Starters
 from localchat_ui.ui.components.status_line import StatusLine
@@ -129,6 +130,7 @@ class ChatPage:
             on_open=self.open,
         )
         chat.conversation_changed.subscribe(self._on_conversation_changed)
+        answer_previews()
         ui.on("navigate", lambda event: self._navigate(event.args))
         ui.run_javascript("localchat.start.connected()")
 

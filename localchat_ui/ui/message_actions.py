@@ -10,7 +10,7 @@ from functools import partial
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from localchat_ui.chat import ChatError, ChatService
+from localchat_ui.chat import ChatError, ChatService, ScoredToken
 from localchat_ui.conversation import Conversation, Role
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
@@ -63,6 +63,8 @@ class MessageActions:
             ui.run_javascript(f"localchat.clipboard.deliver({json.dumps(message.text)})")
         elif action == "about":
             self._log.toggle_receipt(view)
+        elif action in ("tokens", "token", "branch"):
+            await self._do_with_tokens(action, view, target or "")
         elif action == "edit":
             self._log.edit(view, message.text)
         elif action == "retry":
@@ -81,6 +83,26 @@ class MessageActions:
         elif action == "delete":
             await chat.delete_message(conversation, message.id)
             self._notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
+
+    async def _do_with_tokens(self, action: str, view: MessageView, target: str) -> None:
+        """Show them, or the words again; tell what could have stood for one; go on from there."""
+        chat, conversation, message_id = self._chat, self._conversation(), view.message.id
+        if action == "tokens" and view.tokens:
+            self._log.show_tokens(view, [])
+        elif action == "tokens":
+            self._log.await_tokens(view)
+            tokens: list[ScoredToken] = []
+            try:
+                tokens = await chat.token_scores(conversation, message_id)
+            finally:
+                self._log.show_tokens(view, tokens)
+        elif action == "token":
+            self._log.show_alternatives(view, int(target))
+        else:
+            number, place = map(int, target.split(":"))
+            opening = view.tokens[number].alternatives[place].opening or ""
+            self._log.show_tokens(view, [])
+            await chat.branch_reply(conversation, message_id, opening)
 
     async def _save_edit(self, event: GenericEventArguments) -> None:
         """Put an edited text in place of the message's; the text is kept whatever goes wrong."""

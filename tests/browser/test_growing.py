@@ -6,7 +6,7 @@ import pytest
 
 from localchat_ui.ui.components.message import GrowingMarkdown
 from localchat_ui.ui.markdown import render_markdown
-from tests.ui.test_markdown import REPLY
+from tests.ui.markdown.test_stream import REPLY
 
 from .conftest import Visit
 from .visitor import LONG
@@ -20,6 +20,18 @@ GROW = """([id, steps]) => {
   change(['put', id, 0, drawn]);
   const body = log.querySelector('article .words');
   const seen = steps.map((step) => { change(['words', id, ...step]); return body.innerHTML; });
+  change(['drop', id]);
+  return seen;
+}"""
+UNFOLD = """([id, steps]) => {
+  const log = document.querySelector('[role=log]');
+  const change = (...operations) => runMethod(Number(log.id.slice(1)), 'change', [operations]);
+  change(['put', id, 0, { role: 'assistant', text: '', words: ['', ''], thinking: null, summary: '', footer: '' }]);
+  const seen = steps.map((step, index) => {
+    change(['words', id, ...step]);
+    if (!index) log.querySelector('article .words details').open = true;
+    return String(log.querySelector('article .words details').open);
+  });
   change(['drop', id]);
   return seen;
 }"""
@@ -50,6 +62,14 @@ def test_the_browser_draws_a_growing_text_as_it_would_draw_the_whole(visit: Visi
         assert seen[-1] == drawn[-1]
         # What is defined last can only be right at the end.
         assert text is LATE or seen == drawn
+
+
+def test_what_somebody_unfolds_stays_open_while_it_grows(visit: Visit) -> None:
+    page = visit().open().page
+    text = "<details>\n<summary>More</summary>\n\nOne.\n\n- two\n- three\n\n</details>\n\nAfter it.\n\nThe end."
+    body = GrowingMarkdown()
+    steps = [body.grow(text[:length]) for length in range(30, len(text) + 1)]
+    assert page.evaluate(UNFOLD, ["m", steps]) == ["true"] * len(steps)
 
 
 def test_a_reply_looks_the_same_after_a_reload(visit: Visit) -> None:

@@ -13,7 +13,7 @@ from localchat_ui.conversation import GenerationStats, Message, MessageState, Ro
 from localchat_ui.ui.components import message as message_module
 from localchat_ui.ui.components.message import GrowingMarkdown, Growth, MessageView, Operation
 from localchat_ui.ui.markdown import render_markdown
-from tests.ui.test_markdown import REPLY, few, texts
+from tests.ui.markdown.test_stream import REPLY, few, texts
 
 
 class Copy:

@@ -46,12 +46,17 @@ localchat.clipboard = (() => {
     return copied;
   }
 
-  // Long code stands in several figures, which are copied as the one that they look like.
-  async function copyCode(button) {
+  // Long code stands in several figures, which are one to whoever reads it.
+  function pieces(button) {
     const figures = [...button.closest(".markdown").querySelectorAll("figure.code")];
-    let place = figures.indexOf(button.closest("figure"));
-    let text = figures[place].querySelector("code").textContent;
-    while (figures[++place]?.classList.contains("more")) text += figures[place].querySelector("code").textContent;
+    const place = figures.indexOf(button.closest("figure"));
+    const others = figures.slice(place + 1);
+    const stop = others.findIndex((figure) => !figure.classList.contains("more"));
+    return [figures[place], ...(stop < 0 ? others : others.slice(0, stop))];
+  }
+
+  async function copyCode(button) {
+    const text = pieces(button).map((piece) => piece.querySelector("code").textContent).join("");
     const outcome = (await copy(text)) ? "Copied" : "Not copied";
     button.textContent = outcome;
     say(outcome);
@@ -66,5 +71,5 @@ localchat.clipboard = (() => {
     });
   }
 
-  return { copy, copyMessage, deliver: (text) => deliver(text), listen };
+  return { copy, copyMessage, pieces, deliver: (text) => deliver(text), listen };
 })();

@@ -14,6 +14,8 @@ localchat.scrolling = (() => {
       tellDistance();
     }, { passive: true });
     scroller.addEventListener("wheel", (event) => { if (event.deltaY < 0) pinned = false; }, { passive: true });
+    // What somebody unfolds stays under their eyes.
+    scroller.addEventListener("click", (event) => { if (event.target.closest("summary, .preview-code")) pinned = false; });
     const settle = () => {
       if (pinned) toEnd();
       else if (fromEnd !== null) scroller.scrollTop = scroller.scrollHeight - fromEnd;

@@ -11,6 +11,7 @@ localchat.start = (() => {
     localchat.keys.listen();
     localchat.focus.keep();
     localchat.clipboard.listen();
+    localchat.previews.listen();
     localchat.composer.listen();
     // NiceGUI's frame is one as well, and a page has one main part.
     document.querySelector("main.q-page")?.setAttribute("role", "none");

@@ -7,10 +7,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from localchat_ui.chat import Reply
+from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.ui.components import message_footer
+from localchat_ui.ui.components.token_view import WAITING, render_alternatives, render_tokens
+from localchat_ui.ui.language import language_of
 from localchat_ui.ui.markdown import MarkdownStream
+from localchat_ui.ui.markdown.directions import with_technical_apart
 from localchat_ui.ui.rendered import rendered
 
 # A name that `message_log.js` knows, the id of a message, and what belongs to it.
@@ -37,7 +40,9 @@ class MessageView:
         self.thinking = GrowingMarkdown()
         self.summary = ""
         self.footer = ""
+        self.language = ""
         self.is_waiting = False
+        self.tokens: list[ScoredToken] = []
         self._draw = draw
         self._reply: Reply | None = None
         self._shows_receipt = False
@@ -49,11 +54,13 @@ class MessageView:
         drawn = {
             "role": self.message.role.value,
             "text": self.message.text if self.words is None else "",
+            "html": with_technical_apart(self.message.text) if self.words is None else "",
             "words": self.words.parts if self.words else None,
             "thinking": self.thinking.parts if self.summary else None,
             "summary": self.summary,
             "footer": self.footer,
             "waiting": self.is_waiting,
+            "language": self.language,
         }
         return ("put", self.message.id, place, drawn)
 
@@ -72,6 +79,17 @@ class MessageView:
     def toggle_receipt(self) -> Iterator[Operation]:
         self._shows_receipt = not self._shows_receipt
         yield from self._below()
+
+    def show_tokens(self, tokens: list[ScoredToken]) -> Iterator[Operation]:
+        """Show these in place of the words; none shows the words again."""
+        self.tokens = tokens
+        yield ("tokens", self.message.id, render_tokens(tokens) if tokens else "")
+
+    def await_tokens(self) -> Iterator[Operation]:
+        yield ("tokens", self.message.id, WAITING)
+
+    def show_alternatives(self, number: int) -> Iterator[Operation]:
+        yield ("alternatives", self.message.id, number, render_alternatives(self.tokens, number))
 
     def leave(self) -> None:
         """The message is no longer shown."""
@@ -95,6 +113,10 @@ class MessageView:
         self._rests_until = begun + min(taken / DRAWING_SHARE, LONGEST_REST_SECONDS)
 
     def _words(self) -> Iterator[Operation]:
+        language = language_of(self.message.text or self.message.thinking)
+        if language != self.language:
+            self.language = language
+            yield ("language", self.message.id, language)
         if self.words is None:
             return
         message, is_growing = self.message, self._reply is not None

@@ -94,7 +94,8 @@ def _receipt(message: Message, stats: GenerationStats) -> str:
         rows += [(name.replace("_", " ").capitalize(), f"{value:g}") for name, value in values.items()]
         rows.append(("Max tokens", f"{stats.sampling.max_tokens:,}"))
     shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
-    return f'<dl class="receipt" aria-label="About this reply">{shown}</dl>'
+    switch = _button("tokens", "Token probabilities", changes=False) if message.text and not message.thinking else ""
+    return f'<dl class="receipt" aria-label="About this reply">{shown}</dl><div class="receipt-actions">{switch}</div>'
 
 
 def _line(text: str, buttons: str, *, alert: bool = False) -> str:

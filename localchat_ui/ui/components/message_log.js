@@ -66,17 +66,21 @@ const changes = {
   busy(log, busy) {
     log.setAttribute("aria-busy", busy);
   },
-  put(log, id, place, { role, text, words, thinking, summary, footer, waiting }) {
-    const body = make("div", { class: role === "user" ? "words" : "words markdown", dir: "auto" });
+  put(log, id, place, { role, text, html, words, thinking, summary, footer, waiting, language }) {
+    // The blocks of a reply say themselves when they run from right to left.
+    const kind = role === "user" ? { class: "words", dir: "auto" } : { class: "words markdown", dir: "ltr" };
+    const body = make("div", kind);
     const named = { id: `message-${id}`, "data-id": id, "aria-label": NAMES[role] };
     const article = make("article", { class: `message ${role}`, ...named }, body, make("div", { class: "footer" }));
     log.insertBefore(article, articles(log)[place] ?? null);
     if (words) grow(body, words[0], 0, words[1]);
+    else if (html) body.innerHTML = html;
     else body.textContent = text;
     if (thinking) grow(thoughts(article), thinking[0], 0, thinking[1]);
     if (summary) changes.summary(log, id, summary);
     changes.footer(log, id, footer);
     changes.waiting(log, id, waiting);
+    changes.language(log, id, language);
   },
   drop(log, id) {
     const article = find(log, id);
@@ -87,8 +91,31 @@ const changes = {
   footer(log, id, html) {
     find(log, id).querySelector(":scope > .footer").innerHTML = html;
   },
+  // A reply as its tokens, in place of its words, until it is the words again.
+  tokens(log, id, html) {
+    const article = find(log, id);
+    article.querySelector(":scope > .tokens-view")?.remove();
+    article.classList.toggle("as-tokens", Boolean(html));
+    article.querySelector('[data-action="tokens"]')?.setAttribute("aria-pressed", Boolean(html));
+    if (!html) return;
+    const view = make("div", { class: "tokens-view" });
+    view.innerHTML = html;
+    view.addEventListener("keydown", step);
+    article.querySelector(":scope > .words").before(view);
+  },
+  alternatives(log, id, number, html) {
+    const view = find(log, id).querySelector(":scope > .tokens-view");
+    view.querySelectorAll(".token-text .token").forEach((token, n) => token.classList.toggle("chosen", n === number));
+    view.querySelector(".alternatives").innerHTML = html;
+  },
   summary(log, id, text) {
     thoughts(find(log, id)).parentElement.firstElementChild.textContent = text;
+  },
+  language(log, id, language) {
+    for (const body of find(log, id).querySelectorAll(":scope > .words, :scope > .thinking")) {
+      if (language) body.lang = language;
+      else body.removeAttribute("lang");
+    }
   },
   waiting(log, id, waiting) {
     const article = find(log, id);
@@ -111,6 +138,18 @@ const changes = {
   },
 };
 
+// The arrow keys go from token to token, so that the Tab key passes them as one.
+function step(event) {
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const tokens = [...event.currentTarget.querySelectorAll(".token-text .token")];
+  const next = tokens[tokens.indexOf(event.target) + (by ?? 0)];
+  if (!by || !tokens.includes(event.target) || !next) return;
+  event.preventDefault();
+  event.target.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+}
+
 const articles = (log) => log.querySelectorAll(":scope > article");
 const find = (log, id) => log.querySelector(`:scope > [data-id="${CSS.escape(id)}"]`);
 
@@ -125,8 +164,9 @@ function make(tag, attributes, ...content) {
 function thoughts(article) {
   const found = article.querySelector(":scope > .thinking > .thoughts");
   if (found) return found;
-  const body = make("div", { class: "thoughts markdown", dir: "auto" });
-  article.prepend(make("details", { class: "thinking" }, make("summary", {}), body));
+  const body = make("div", { class: "thoughts markdown", dir: "ltr" });
+  const { lang } = article.querySelector(":scope > .words");
+  article.prepend(make("details", { class: "thinking", ...(lang && { lang }) }, make("summary", {}), body));
   return body;
 }
 
@@ -152,6 +192,7 @@ function morph(parent, wanted, first = 0) {
   const found = [...parent.childNodes].slice(first);
   wanted.forEach((node, index) => {
     const old = found[index];
+    if (old?.nodeName === "DETAILS" && node.nodeName === "DETAILS") node.open = old.open;
     if (!old) parent.append(node);
     else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
       if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.length));

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from localchat_ui.chat import Reply
+from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.components.message import MessageView, Operation
@@ -45,6 +45,15 @@ class MessageLog(SelfDrawn, component="message_log.js"):
 
     def toggle_receipt(self, view: MessageView) -> None:
         self._change(list(view.toggle_receipt()))
+
+    def show_tokens(self, view: MessageView, tokens: list[ScoredToken]) -> None:
+        self._change(list(view.show_tokens(tokens)))
+
+    def await_tokens(self, view: MessageView) -> None:
+        self._change(list(view.await_tokens()))
+
+    def show_alternatives(self, view: MessageView, number: int) -> None:
+        self._change(list(view.show_alternatives(number)))
 
     def edit(self, view: MessageView, text: str) -> None:
         """Put a box with this text in place of a message's words."""

@@ -14,13 +14,17 @@ from pygments.util import ClassNotFound
 # Characters. A piece is what one redraw of growing code costs, in the program, on the wire and in the browser.
 SOFT_LIMIT = 2_500
 HARD_LIMIT = 4_500
+# What can be shown as the picture, page or table that it describes.
+PREVIEWED = {"mermaid", "svg", "html", "csv", "tsv", "json", "jsonl"}
 
 
 def code_figure(code: str, info: str, *, more: bool = False, cut: bool = False) -> str:
     """HTML of one piece. `more`: it goes on from the piece before it; `cut`: another piece follows it."""
     language = info.split(maxsplit=1)[0] if info.strip() else ""
     classes = " ".join(["code", *(["more"] if more else []), *(["cut"] if cut else [])])
-    caption = "" if more else f"<figcaption><span>{nh3.clean_text(language or 'text')}</span>{_COPY}</figcaption>"
+    is_picture = language.lower() in ("", "xml") and code.lstrip().startswith("<svg")
+    buttons = (_PREVIEW if is_picture or language.lower() in PREVIEWED else "") + _COPY
+    caption = "" if more else f"<figcaption><span>{nh3.clean_text(language or 'text')}</span>{buttons}</figcaption>"
     return f'<figure class="{classes}">{caption}<pre><code>{_highlight(code, language)}</code></pre></figure>\n'
 
 
@@ -54,5 +58,6 @@ def _highlight(code: str, language: str) -> str:
 
 
 _COPY = '<button type="button" class="copy-code" aria-label="Copy code">Copy</button>'
+_PREVIEW = '<button type="button" class="preview-code" aria-label="Show preview">Preview</button>'
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _FORMATTER = HtmlFormatter(nowrap=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from localchat_ui.ui.markdown import MarkdownStream, render_markdown
-from tests.ui.test_markdown import tags_of, text_of
+from tests.ui.markdown.test_stream import tags_of, text_of
 
 DEFINED_LAST = "One[^a] two[^b] one again[^a].\n\n# More\n\n[^b]: second *note*\n[^a]: first\n\n    with a paragraph\n"
 

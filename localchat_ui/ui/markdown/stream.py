@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import nh3
-from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
-from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
-from markdown_it.utils import EnvType, OptionsDict
+from markdown_it.utils import EnvType
 
-from localchat_ui.ui import code_block, footnotes, heavy_blocks, maths, task_lists
+from localchat_ui.ui.markdown import code_block, footnotes, nested_fences
+from localchat_ui.ui.markdown.renderer import parse, render, render_notes
 
 
 class MarkdownStream:
@@ -27,6 +25,7 @@ class MarkdownStream:
         self._opening = ""
         self._rows = ""
         self._named: set[str] = set()
+        self._fences_open = 0  # of those inside of Markdown code whose first lines were handed out
         self._late = self._late_in_rest = self._heavy = False
 
     @property
@@ -45,14 +44,14 @@ class MarkdownStream:
         """
         rest = self._opening + text.replace("\r", "")[self._start :]
         # What is still open must not leave anything behind: half a link definition would be taken for the whole.
-        env = footnotes.copy_env(self._env)
-        blocks = _blocks(_MARKDOWN.parse(rest, env), resumed=bool(self._opening))
+        env = {**footnotes.copy_env(self._env), "fences_open": self._fences_open}
+        blocks = _blocks(parse(rest, env), resumed=bool(self._opening))
         self._heavy = self._heavy or any(block.tokens[0].type == "heavy" for block in blocks)
         # An unfinished line may still change how it joins what is before it ("2" becomes "2. item" of the list
         # above), so the block of the last finished line stays open.
         last_line = rest.count("\n") - 1
         n_finished = next((i for i, block in enumerate(blocks) if block.end > last_line), len(blocks) - 1)
-        html = [_render(block.tokens, env) for block in blocks[max(n_finished, 0) :]]
+        html = [render(block.tokens, env) for block in blocks[max(n_finished, 0) :]]
         finished: list[str] = []
         if n_finished > 0:
             finished = self._finish(rest, blocks[n_finished])
@@ -60,15 +59,17 @@ class MarkdownStream:
             html[0] = _with_rows(html[0], self._rows)
             self._keep_rows(rest, blocks[0], last_line)
         self._late_in_rest = not self._named.isdisjoint(_defined(env) - _defined(self._env))
-        return finished, "".join(html) + _render_notes(env)
+        return finished, "".join(html) + render_notes(env)
 
     def _finish(self, rest: str, following: _Block) -> list[str]:
         """HTML of all that stands before the block `following`, which is the first open one."""
         size = _offset(rest, following.start)
+        self._env["fences_open"] = self._fences_open
         blocks = _blocks(self._read(rest[:size]), resumed=bool(self._opening))
+        self._fences_open = _fences_open(blocks, self._fences_open) if following.goes_on else 0
         if following.goes_on:
             blocks[-1].tokens[0].meta["cut"] = True
-        html = [_render(block.tokens, self._env) for block in blocks]
+        html = [render(block.tokens, self._env) for block in blocks]
         html[0] = _with_rows(html[0], self._rows)
         self._start += size - len(self._opening)
         self._rows = ""
@@ -82,14 +83,14 @@ class MarkdownStream:
             return
         size = _offset(rest, stop)
         [block] = _blocks(self._read(rest[:size]))
-        self._rows += _render(block.tokens, self._env).partition("<tbody>\n")[2].rpartition("</tbody>")[0]
+        self._rows += render(block.tokens, self._env).partition("<tbody>\n")[2].rpartition("</tbody>")[0]
         self._start += size - len(self._opening)
         self._opening = _lines(rest, table.start, first)
 
     def _read(self, text: str) -> list[Token]:
         """Tokens of text that can no longer change; what later text needs of it stays in the environment."""
         known = _defined(self._env)
-        tokens = _MARKDOWN.parse(text, self._env)
+        tokens = parse(text, self._env)
         if not self._named.isdisjoint(_defined(self._env) - known):
             self._late = True
         self._named.update(_names(tokens))
@@ -97,15 +98,15 @@ class MarkdownStream:
         for label, note in notes.items():
             if not isinstance(note, str):
                 self._named.update(_names(note))
-                notes[label] = _render(note, self._env)
+                notes[label] = render(note, self._env)
         return tokens
 
 
 def render_markdown(text: str) -> str:
     """A finished text, whole. Links and footnotes may be defined anywhere in it."""
     env: dict[str, Any] = {}
-    blocks = _blocks(_MARKDOWN.parse(text.replace("\r", ""), env))
-    return "".join(_render(block.tokens, env) for block in blocks) + _render_notes(env)
+    blocks = _blocks(parse(text.replace("\r", ""), env))
+    return "".join(render(block.tokens, env) for block in blocks) + render_notes(env)
 
 
 class _Block:
@@ -169,81 +170,19 @@ def _defined(env: EnvType) -> set[str]:
     return {*env.get("references", ()), *(normalizeReference("^" + label) for label in env.get("notes", ()))}
 
 
+def _fences_open(blocks: Sequence[_Block], before: int) -> int:
+    """In the code that the last of these blocks is a part of."""
+    depth = before
+    for number, block in enumerate(blocks):
+        code = block.tokens[0]
+        depth = depth if block.goes_on or number == 0 else 0
+        depth = nested_fences.depth_after(code.content, code.info, code.markup, depth)
+    return depth
+
+
 def _with_rows(html: str, rows: str) -> str:
     return html.replace("<tbody>\n", "<tbody>\n" + rows, 1) if rows else html
 
 
-def _render(tokens: Sequence[Token], env: EnvType) -> str:
-    return _CLEANER.clean(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
-
-
-def _render_notes(env: EnvType) -> str:
-    notes = [env["notes"].get(label, "") for label in footnotes.referenced_labels(env)]
-    if not notes:
-        return ""
-    items = (f"<li>{note if isinstance(note, str) else _render(note, env)}</li>\n" for note in notes)
-    return f'<ol class="footnotes" aria-label="Footnotes">\n{"".join(items)}</ol>\n'
-
-
-def _render_code(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
-    token = tokens[index]
-    pieces = code_block.pieces(token.content)
-    return "".join(
-        code_block.code_figure(
-            code,
-            token.info,
-            more=token.meta.get("more", False) or number > 0,
-            cut=token.meta.get("cut", False) or number < len(pieces) - 1,
-        )
-        for number, code in enumerate(pieces)
-    )
-
-
-def _render_image(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
-    """A link: a picture from another host would tell it that, and when, this reply was read."""
-    token = tokens[index]
-    source = nh3.clean_text(str(token.attrs.get("src", "")))
-    return f'<a href="{source}">{nh3.clean_text(token.content or "image")}</a>'
-
-
 _OPEN_ROWS = 20
 _NAME = re.compile(r"\[((?:\\.|[^\[\]\\])+)\]", re.DOTALL)
-
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(["table", "strikethrough"])
-_MARKDOWN.use(task_lists.task_lists_plugin).use(footnotes.footnotes_plugin).use(maths.maths_plugin)
-_MARKDOWN.use(heavy_blocks.heavy_blocks_plugin)
-_MARKDOWN.add_render_rule("fence", _render_code)
-_MARKDOWN.add_render_rule("code_block", _render_code)
-_MARKDOWN.add_render_rule("image", _render_image)
-
-# The Markdown above writes no HTML of its own accord; this list is the second lock on the same door.
-_CLEANER = nh3.Cleaner(
-    tags={
-        *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li", "input"),
-        *("strong", "em", "s", "sup", "code", "pre", "span", "a", "figure", "figcaption", "button"),
-        *("table", "thead", "tbody", "tr", "th", "td"),
-        *maths.TAGS,
-    },
-    attributes={
-        "a": {"href", "title"},
-        "ol": {"start", "aria-label"},
-        "li": {"class"},
-        "ul": {"class"},
-        "span": {"class"},
-        "figure": {"class"},
-        "button": {"type", "aria-label"},
-        "input": {"type", "checked", "disabled", "class", "aria-label"},
-        "th": {"style"},
-        "td": {"style"},
-        **maths.ATTRIBUTES,
-    },
-    allowed_classes={"ol": {"footnotes"}, "sup": {"footnote"}, "button": {"copy-code"}, **maths.CLASSES},
-    filter_style_properties={"text-align"},
-    url_schemes={"http", "https", "mailto"},
-    link_rel="noopener noreferrer nofollow",
-    set_tag_attribute_values={
-        "a": {"target": "_blank"},
-        "button": {"type": "button"},
-        "input": {"disabled": "", "type": "checkbox", "aria-label": "Done"},
-    },
-)

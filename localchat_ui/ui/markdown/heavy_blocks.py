@@ -9,16 +9,17 @@ from collections.abc import Sequence
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from localchat_ui.ui.markdown import details
+from localchat_ui.ui.markdown.tables import MAX_COLUMNS
+
 # A list of 300 lines of prose weighs 50,000. What weighs this much takes about 0.1 s, and a growing reply reads it at
 # each of its pieces.
 MAX_WEIGHT = 60_000
-# Every row is filled up to as many cells as the first one has.
-MAX_COLUMNS = 60
 
 
 def heavy_blocks_plugin(markdown: MarkdownIt) -> None:
@@ -28,7 +29,6 @@ def heavy_blocks_plugin(markdown: MarkdownIt) -> None:
     """
     markdown.core.ruler.before("block", "heavy_start", _start)
     markdown.block.ruler.before("table", "heavy", _read)
-    markdown.block.ruler.at("table", _read_table, {"alt": ["paragraph", "reference"]})
     markdown.add_render_rule("heavy", _render)
 
 
@@ -59,6 +59,8 @@ def _read(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bo
 
 def _border(text: str, start: int) -> int:
     """Where something new begins for certain, whatever stands before it; `start` for a table."""
+    if details.begins(text, start):
+        return details.end_of(text, start)
     border = _BORDER_OF_LIST if _ITEM.match(text, start) else _BORDER
     for found in border.finditer(text, start):
         if not found["delimiter"]:
@@ -66,13 +68,6 @@ def _border(text: str, start: int) -> int:
         if found["delimiter"].count("|") <= MAX_COLUMNS:  # the line above it is the head of a table
             return max(start, text.rfind("\n", start, found.start()) + 1)
     return len(text)
-
-
-def _read_table(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
-    delimiter = start_line + 1
-    if delimiter < end_line and state.src.count("|", state.bMarks[delimiter], state.eMarks[delimiter]) > MAX_COLUMNS:
-        return False
-    return table(state, start_line, end_line, silent)
 
 
 def _render(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:

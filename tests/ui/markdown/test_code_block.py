@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localchat_ui.ui import code_block, markdown
-from localchat_ui.ui.markdown import MarkdownStream, render_markdown
-from tests.ui.test_markdown import FRAGMENTS, few, tags_of, text_of
+from localchat_ui.ui.markdown import MarkdownStream, code_block, render_markdown
+from localchat_ui.ui.markdown import stream as stream_module
+from tests.ui.markdown.test_stream import FRAGMENTS, few, tags_of, text_of
 
 FUNCTIONS = "".join(f"def function_{n}(a):\n    total = a + {n}\n\n    return total\n\n\n" for n in range(400))
 ENDLESS = "".join(f"    total_{n} = compute(values[{n}])\n" for n in range(2_000))
@@ -56,8 +56,8 @@ def test_growing_code_is_handed_out_in_pieces_and_little_of_it_is_open(name: str
 
 def test_the_rows_of_a_growing_table_are_read_once_and_never_lost(monkeypatch: pytest.MonkeyPatch):
     parsed = []
-    parse = markdown._MARKDOWN.parse
-    monkeypatch.setattr(markdown._MARKDOWN, "parse", lambda text, env: parsed.append(len(text)) or parse(text, env))
+    parse = stream_module.parse
+    monkeypatch.setattr(stream_module, "parse", lambda text, env: parsed.append(len(text)) or parse(text, env))
     head = "Numbers:\n\n| a | b |\n|---|--:|\n"
     text, stream, finished = head + "".join(f"| {n} | `{n}` |\n" for n in range(500)), MarkdownStream(), ""
     for length in [*range(0, len(text), 80), len(text)]:
@@ -86,7 +86,7 @@ def test_tiny_pieces_give_the_same_html_however_the_text_is_cut(text: str, data:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code_block, "SOFT_LIMIT", 8)
         patch.setattr(code_block, "HARD_LIMIT", 20)
-        patch.setattr(markdown, "_OPEN_ROWS", 1)
+        patch.setattr(stream_module, "_OPEN_ROWS", 1)
         for length in sorted([*cuts, len(text)]):
             new, rest = stream.feed(text[:length])
             finished += "".join(new)

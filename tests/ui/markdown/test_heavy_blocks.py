@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from localchat_ui.ui.heavy_blocks import MAX_WEIGHT, weight
 from localchat_ui.ui.markdown import MarkdownStream, render_markdown
-from tests.ui.test_markdown import assert_harmless, tags_of, text_of
+from localchat_ui.ui.markdown.heavy_blocks import MAX_WEIGHT, weight
+from tests.ui.markdown.test_stream import assert_harmless, tags_of, text_of
 
 PROSE = "**One** of many things that a model says in a list, with `code` and _stress_, in a line of its own"
 LONG = 100_000
@@ -54,6 +54,13 @@ def test_many_blocks_are_no_heavy_one(text: str):
     assert weight(text) > MAX_WEIGHT
     html = render_markdown(text)
     assert ("<pre>" in html) == text.startswith("0.")  # one list is one block
+
+
+def test_a_folded_part_is_one_block_however_many_are_inside_of_it():
+    long = "<details>\n<summary>A</summary>\n\n" + "Some **words**.\n\n" * 4_000 + "</details>\n\n**After** it"
+    assert [tag for tag, _ in tags_of(render_markdown(long))] == ["pre", "p", "strong"]
+    many = "<details>\n<summary>A</summary>\n\nb\n</details>\n\n" * 1_000
+    assert render_markdown(many).count("<details>") == 1_000
 
 
 def test_a_list_inside_of_code_is_code():

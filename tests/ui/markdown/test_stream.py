@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localchat_ui.ui.markdown import MarkdownStream, render_markdown
+from localchat_ui.ui.markdown import MarkdownStream, directions, render_markdown
 
 REPLY = """\
 # A plan
@@ -68,6 +68,18 @@ FRAGMENTS = [
         "\n[e]: https://e.org/1\n",
         "[e]: x\n",
     ),
+    *(
+        "<details>\n",
+        "<details open>",
+        "</details>\n",
+        "<summary>s</summary>\n",
+        "<summary>",
+        "<sub>",
+        "</sub>",
+        "<br>",
+    ),
+    *("https://e.org/a_b", "www.e.org ", "a@e.org", "\\begin{align}\n", "\\end{align}\n", "```markdown\n", "```sh\n"),
+    *("سلام ", "/etc/x ", "中文", "：", "“", "x & y", "\\ce{H2O}"),
 ]
 texts = st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join)
 few = settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -280,6 +292,14 @@ ATTACKS = [
     "&lt;b&gt; is shown as &amp;lt;",
 ]
 PLACES = [
+    *("<sub>{}</sub>", "<details>\n<summary>{}</summary>\n{}\n</details>", "<details open>{}", "https://e.org/{}"),
+    *(
+        "```markdown\n```sh\n{}\n```\n```",
+        "سلام /etc/{} https://e.org/{}",
+        "**{}**中",
+        "$\\ce{{}}$",
+        "$\\substack{{}}$",
+    ),
     *("{}", "# {}", "- {}", "> {}", "*{}*", "`{}`", "[{}](https://e.org)", "![{}](https://e.org)"),
     *("```{}\n{}\n```", "```html\n{}", "    {}", "|{}|\n|-|\n|{}|", '[x](https://e.org "{}")', "[x](<{}>)"),
     *("${}$", "$\\text{{}}$", "$$\n{}\n$$", "\\[\n\\text{{}}\n\\]", "\\({}\\)", "$$\n{}", "$\\{}$", "$\\color{{}}{x}$"),
@@ -331,7 +351,7 @@ def test_latex_writes_no_links_styles_or_elements_of_its_own(latex: str):
 def test_html_in_a_reply_is_shown_as_it_was_written():
     for attack in ATTACKS[:-1]:
         assert text_of(render_markdown(f"    {attack}")).endswith(f"{attack}\n\n")
-    assert text_of(render_markdown("a <b>bold</b> <img src=x>")) == "a <b>bold</b> <img src=x>\n"
+    assert text_of(render_markdown("a <div>block</div> <img src=x>")) == "a <div>block</div> <img src=x>\n"
 
 
 @few
@@ -344,6 +364,18 @@ def test_no_mixture_of_markdown_and_html_becomes_dangerous(parts: list[str]):
     "piece",
     [
         *(">", "> ", "[", "![", "(", "*", "**a ", "_a", "`", "<", "1. ", "|", "\\", "&", "#"),
+        *(
+            "<sub>",
+            "</sub>",
+            "<sub></sub>",
+            "<b><i>",
+            "<br>",
+            "<details>\n",
+            "<details>\nx\n</details>\n",
+            "</details>\n",
+        ),
+        *("https://e.org/", "://", "www.", "a@", "a@e.org ", "```markdown\n", "```markdown\n```\n", "\\begin{align}\n"),
+        *("$\\ce{", "سلام /a/b ", "/", "a.b/", "**中", "| `", "$x|", "\\(|", "|a|\n|-|\n|`|`|\n"),
         *("$", "$$", "$$\n", "$a$", "\\(", "\\[", "\\[\n", "[^1]", "[^1]: ", "[^1]: a\n"),
     ],
 )
@@ -358,9 +390,10 @@ PLAIN = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "strong", "em", "s", "code", "pre"),
     *("figcaption", "table", "thead", "tbody", "tr"),
     *("mrow", "mn", "mtext", "msqrt", "mroot", "mphantom", "mpadded", "mtr", "b", "i", "mprescripts"),
-    *("msub", "msup", "msubsup", "mmultiscripts"),
+    *("msub", "msup", "msubsup", "mmultiscripts", "summary", "bdi", "del", "ins", "kbd", "mark", "sub", "u"),
 }
 WITH_ATTRIBUTES = {
+    "details": {"open"},
     "a": {"href", "title", "target", "rel"},
     "ol": {"start", "class", "aria-label"},
     "ul": {"class"},
@@ -388,7 +421,7 @@ WITH_ATTRIBUTES = {
 CLASSES = {
     "ol": {"footnotes"},
     "sup": {"footnote"},
-    "button": {"copy-code"},
+    "button": {"copy-code", "preview-code"},
     "figure": {"code", "more", "cut"},
     "ul": {"contains-task-list"},
     "li": {"task-list-item"},
@@ -399,6 +432,8 @@ CLASSES = {
 def assert_harmless(html: str) -> None:
     """Only elements and attributes that can do nothing, and links that lead to pages."""
     for tag, attributes in tags_of(html):
+        if tag in directions.TAGS:
+            assert attributes.pop("dir", "rtl") in ("ltr", "rtl"), html
         assert tag in PLAIN or tag in WITH_ATTRIBUTES, html
         assert set(attributes) <= WITH_ATTRIBUTES.get(tag, set()), html
         assert attributes.get("style", "text-align:left").startswith("text-align:"), html
