@@ -20,6 +20,7 @@ from localchat_ui.history import command_line as database_command_line
 from localchat_ui.history.database import check
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.settings import BadSettingError, Settings, load_settings
+from localchat_ui.ui.install import ICON
 
 
 def main() -> None:
@@ -94,7 +95,7 @@ def run(settings: Settings, *, with_token: bool = False, prints_token: bool = Fa
         host=settings.host,
         port=settings.port,
         title="LocalChat",
-        favicon="💬",
+        favicon=ICON,
         dark=None,
         language="en-US",
         tailwind=False,

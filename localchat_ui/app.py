@@ -27,7 +27,7 @@ from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Download
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.settings import Settings
-from localchat_ui.ui import account_page, admin_page, chat_page, login_page, trouble_page
+from localchat_ui.ui import account_page, admin_page, chat_page, install, login_page, trouble_page
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -66,6 +66,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
+    install.register(app)  # /manifest.webmanifest, /service-worker.js, /offline, icons
     trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, inference.metrics)  # /v1/models, /v1/chat/completions and its like

@@ -28,7 +28,7 @@ from localchat_ui.ui.components.help_dialog import HelpDialog
 from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
-from localchat_ui.ui.components.sampling_panel import SamplingPanel
+from localchat_ui.ui.components.settings_panel import SettingsPanel
 from localchat_ui.ui.components.starters import Starters
 from localchat_ui.ui.components.status_line import StatusLine
 from localchat_ui.ui.components.transcript import PAGE_SIZE, Transcript
@@ -76,6 +76,7 @@ class ChatPage:
         self.access = access
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
+        self._title = ""
         self._wanted: str | None = None
         self._root = root_path()
         self._is_gone = False
@@ -88,6 +89,10 @@ class ChatPage:
         ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
         design.apply()
         with ui.element("div").classes("page") as frame:
+            skip = ui.element("a").props("href=#message").classes("skip")
+            skip.on("click", js_handler="(event) => { event.preventDefault(); localchat.page.box().focus(); }")
+            with skip:
+                ui.label("Skip to the message box")
             self.conversation_list = ConversationList(
                 chat,
                 recent,
@@ -117,7 +122,7 @@ class ChatPage:
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
             await asyncio.sleep(0)
-            self.panel = SamplingPanel(chat, self.presets, self.conversation, notices=self.notices)
+            self.panel = SettingsPanel(chat, models, self.presets, self.conversation, notices=self.notices)
         MessageActions(
             chat,
             log=self.transcript.log,
@@ -183,7 +188,12 @@ class ChatPage:
         self.panel.show(self.conversation)
         self.conversation_list.select(self.conversation.id)
         title = self.conversation.title
-        ui.page_title(f"{title} · {TITLE}" if title else TITLE)
+        self.transcript.name(title)
+        shown = f"{title} · {TITLE}" if title else TITLE
+        # Once: the browser marks it while a reply waits to be read.
+        if shown != self._title:
+            self._title = shown
+            ui.page_title(shown)
 
     def say_that_it_is_gone(self) -> None:
         self.notices.show("There is no such conversation here. It may have been deleted.")

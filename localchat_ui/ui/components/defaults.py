@@ -18,7 +18,8 @@ CONFIRM_SECONDS = 8
 
 
 class Defaults:
-    """`options` tells what the panel shows now, None while that is not valid; `on_reset` fills in the defaults."""
+    """`options` tells what the panel shows now, None while that is not valid; `on_reset` fills in the defaults,
+    `on_change` is told that they are others now."""
 
     def __init__(
         self,
@@ -26,13 +27,16 @@ class Defaults:
         *,
         options: Callable[[], ChatOptions | None],
         on_reset: Callable[[], None],
+        on_change: Callable[[], None],
         on_error: Callable[[str], None],
     ) -> None:
         self._defaults = defaults
         self._options = options
+        self._on_change = on_change
         self._on_error = on_error
-        with ui.element("div").classes("setting defaults"):
-            ui.label("Defaults").classes("caption")
+        with ui.element("section").classes("setting-group defaults").props("aria-label=Defaults"):
+            with ui.element("h3"):
+                ui.label("Defaults")
             self._state = ui.label().classes("hint").props("role=status")
             keep = text_button("Make these my defaults", self._keep).classes("wide")
             text_button("Reset to defaults", on_reset).classes("wide")
@@ -72,4 +76,5 @@ class Defaults:
             self._on_error(f"The defaults could not be saved: {error}")
             return False
         self.show()
+        self._on_change()
         return True

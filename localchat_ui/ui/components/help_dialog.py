@@ -12,7 +12,11 @@ from localchat_ui.ui.shortcuts import Shortcut
 TITLE = "Keyboard shortcuts"
 REMARK = "The arrows act on the message in which the focus is. Esc first closes what lies open."
 # What stands on a key, and on that of a Mac when it differs.
-CAPS = {"Escape": ("Esc", "esc"), "Enter": ("Enter", "↵"), "ArrowLeft": ("←", "←"), "ArrowRight": ("→", "→")}
+CAPS = {
+    "Escape": ("Esc", "esc"),
+    "Enter": ("Enter", "↵"),
+    **{f"Arrow{name}": (arrow, arrow) for name, arrow in (("Left", "←"), ("Right", "→"), ("Up", "↑"))},
+}
 CTRL, SHIFT = ("Ctrl", "⌘"), ("Shift", "⇧")
 
 

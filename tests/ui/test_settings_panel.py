@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,118 @@ from tests.ui.conftest import Program, Visitor, text_of, until
 
 LONG_NAME = "n" * 80
 HOSTILE = '"><img src=x onerror=alert(1)>'
+
+
+# The panel
+
+
+async def test_the_panel_is_drawn_when_it_is_opened(running: Program) -> None:
+    me = running.visitor()
+    await me.open()
+    assert not me.sees("Temperature")
+
+    await me.open_settings()
+    await me.open_settings()
+
+    assert me.find("Temperature value").value == 0.7
+
+
+async def test_what_differs_from_the_default_is_marked_and_goes_back(
+    running: Program, saved: list[ChatOptions]
+) -> None:
+    me = await visit(running)
+    assert not me.sees("Reset Temperature")
+    assert "changed" not in text_of(group(me, "Sampling"))
+
+    me.find("Temperature value").set_value(1.5)
+    me.find("Seed").set_value(7)
+    me.find("System prompt").set_value("Rhyme.")
+    assert "2 changed" in text_of(group(me, "Sampling"))
+    assert "1 changed" in text_of(group(me, "Prompt"))
+    for name in ("Temperature", "Seed", "System prompt"):
+        me.press(f"Reset {name}")
+        assert not me.sees(f"Reset {name}")
+
+    assert (me.find("Temperature value").value, me.find("Seed").value) == (0.7, None)
+    assert me.find("System prompt").value.startswith("You are a calm")
+    assert "changed" not in text_of(group(me, "Sampling"))
+
+
+async def test_own_defaults_are_what_a_setting_is_compared_with(running: Program, saved: list[ChatOptions]) -> None:
+    me = await visit(running)
+    me.find("Top k value").set_value(3)
+    assert me.sees("Reset Top k")
+
+    me.press("Make these my defaults")
+
+    await until(lambda: not me.sees("Reset Top k"))
+    me.find("Top k value").set_value(40)
+    assert me.sees("Reset Top k")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("Temperature value", 9, "Must be from 0 to 2."),
+        ("Temperature value", -0.1, "Must be from 0 to 2."),
+        ("Top p value", 0, "Must be above 0, up to 1."),
+        ("Top k value", 201, "Must be a whole number from 0 to 200."),
+        ("Top k value", 1.5, "Must be a whole number from 0 to 200."),
+        ("Min p value", 1.01, "Must be from 0 to 1."),
+        ("Repeat penalty value", 0.4, "Must be from 0.5 to 2."),
+        ("Max tokens value", 0, "Must be a whole number from 1 to 32,768."),
+        ("Seed", -1, "Must be a whole number from 0 to 4,294,967,294."),
+        ("Seed", 2**32, "Must be a whole number from 0 to 4,294,967,294."),
+    ],
+)
+async def test_a_value_out_of_range_says_so_and_what_applied_goes_on(
+    running: Program, saved: list[ChatOptions], field: str, value: float, says: str
+) -> None:
+    me = await visit(running)
+    before = me.find(field).value
+
+    me.find(field).set_value(value)
+    me.find("Repeat penalty value" if field != "Repeat penalty value" else "Top k value").set_value(2)
+
+    assert me.find(field).error == says
+    assert me.find(field).value == value, "it is not moved without a word"
+    await until(lambda: saved)
+    name = field.removesuffix(" value").lower().replace(" ", "_")
+    assert getattr(saved[-1], name) == before
+    me.find(field).set_value(before)
+    assert me.find(field).error is None
+
+
+@pytest.mark.parametrize(
+    ("query", "found", "hidden"),
+    [
+        ("temp", "Temperature", "Top k"),
+        ("TOP P", "Top p", "Temperature"),
+        ("likeliest", "Top k", "Repeat penalty"),
+        ("sampling", "Temperature", "System prompt"),
+        ("dark", "Theme", "Temperature"),
+        ("preset", "System prompt", "Seed"),
+        ("penalty repeat", "Repeat penalty", "Seed"),
+    ],
+)
+async def test_a_search_shows_what_it_finds(running: Program, query: str, found: str, hidden: str) -> None:
+    me = await visit(running)
+
+    me.find("Search settings").set_value(query)
+
+    assert me.sees(found)
+    assert not me.sees(hidden)
+    assert not me.sees("No setting matches.")
+    me.find("Search settings").set_value("")
+    assert me.sees(hidden)
+
+
+async def test_a_search_that_finds_nothing_says_so(running: Program) -> None:
+    me = await visit(running)
+
+    me.find("Search settings").set_value("zzz")
+
+    assert "No setting matches." in said(me)
 
 
 # Presets
@@ -230,6 +343,7 @@ async def test_defaults_that_cannot_be_saved_say_why(running: Program, monkeypat
 async def visit(running: Program) -> Visitor:
     me = running.visitor()
     await me.open()
+    await me.open_settings()
     return me
 
 
@@ -238,6 +352,12 @@ async def save_as(me: Visitor, name: str, text: str, outcome: str = "saved") -> 
     me.find("Preset name").set_value(name)
     me.press("Save preset")
     await until(lambda: f"“{name}” was {outcome}." in said(me))
+
+
+def group(me: Visitor, title: str) -> Any:
+    """The settings below a heading."""
+    sections = [each for each in me.user.current_layout.descendants() if "setting-group" in each.classes]
+    return next(section for section in sections if text_of(section).startswith(title))
 
 
 def said(me: Visitor) -> list[str]:
