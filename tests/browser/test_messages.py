@@ -258,3 +258,60 @@ def _distance_to_end(person: Visitor) -> float:
             "(s => s.scrollHeight - s.clientHeight - s.scrollTop)(document.querySelector('.scroller'))"
         )
     )
+
+
+# Beside the reading
+
+
+def test_plain_text_is_copied_without_marks(visit: Visit, server: Server) -> None:
+    async def fill(store: HistoryStore) -> None:
+        await store.add_conversation(Conversation(title="Marks", id="marks"))
+        question = Message("marks", Role.USER, "Marks?")
+        await store.add_message(question)
+        await store.add_message(Message("marks", Role.ASSISTANT, "1. **one**\n2. `two`", parent_id=question.id))
+
+    server.stored(fill)
+    anna = visit(permissions=["clipboard-read", "clipboard-write"]).open("/c/marks")
+
+    anna.choose_action(anna.replies.last, "Copy as plain text")
+
+    expect(anna.replies.last.locator('[data-action="copied"]')).to_be_visible()
+    assert anna.page.evaluate("navigator.clipboard.readText()") == "1. one\n2. two"
+    anna.page.emulate_media(media="print")
+    expect(anna.page.get_by_role("heading", name="Marks")).to_be_visible()
+    for part in (anna.conversations, anna.box, anna.model, anna.replies.last.get_by_role("button", name="Copy")):
+        expect(part).to_be_hidden()
+
+
+def test_the_time_of_a_message_is_told_as_people_say_it_there(visit: Visit) -> None:
+    anna = visit(locale="de-DE", timezone_id="Asia/Tokyo").open()
+    anna.ask(SHORT).reply()
+    time = anna.questions.last.locator("time")
+    now = anna.page.evaluate("new Date().toLocaleTimeString('de-DE', { hour: '2-digit' })")
+    shown = time.get_attribute("data-shown")
+    assert shown
+    assert re.fullmatch(r"\d\d:\d\d", shown)
+    assert int(now[:2]) - int(shown[:2]) in (0, 1, -23)
+
+
+def test_a_reply_that_ends_unseen_marks_the_title_until_somebody_looks(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    # Chromium without a window shows all its tabs at once.
+    see = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); "
+    see += "document.dispatchEvent(new Event('visibilitychange')); }"
+    anna.page.evaluate(see, True)
+    anna.reply()
+
+    expect(anna.page).to_have_title(re.compile("^● "))
+    anna.page.evaluate(see, False)
+    expect(anna.page).not_to_have_title(re.compile("^● "))
+
+
+def test_speech_is_offered_only_where_it_stays_on_the_machine(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT).reply()
+    local = anna.page.evaluate("speechSynthesis.getVoices().some((voice) => voice.localService)")
+    anna.replies.last.get_by_role("button", name="More actions").click()
+    expect(anna.page.get_by_role("menuitem", name="Read aloud")).to_have_count(int(local))
+    expect(anna.page.get_by_role("button", name="Dictate")).to_have_count(0)

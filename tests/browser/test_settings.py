@@ -157,11 +157,14 @@ def test_a_value_out_of_range_says_so_and_the_one_before_applies(anna: Visitor, 
 
     expect(anna.settings.get_by_role("alert")).to_have_text("Must be from 0 to 2.")
     expect(anna.number("Temperature")).to_have_value("9")
+    anna.number("Top k").fill("12")
     anna.ask(SHORT).reply()
     [_, reply] = server.messages(anna.conversation_id)
     assert reply.stats
     assert reply.stats.sampling
-    assert reply.stats.sampling.temperature == 0
+    assert (reply.stats.sampling.temperature, reply.stats.sampling.top_k) == (0, 12)
+    expect(anna.number("Temperature")).to_have_value("9")
+    expect(anna.settings.get_by_role("alert")).to_have_text("Must be from 0 to 2.")
 
 
 def test_an_emptied_number_does_not_keep_other_changes_from_being_saved(anna: Visitor, server: Server) -> None:

@@ -34,7 +34,8 @@ class Defaults:
         self._options = options
         self._on_change = on_change
         self._on_error = on_error
-        with ui.element("section").classes("setting-group defaults").props("aria-label=Defaults"):
+        self.section = ui.element("section").classes("setting-group defaults").props("aria-label=Defaults")
+        with self.section:
             with ui.element("h3"):
                 ui.label("Defaults")
             self._state = ui.label().classes("hint").props("role=status")

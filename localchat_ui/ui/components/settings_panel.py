@@ -64,9 +64,9 @@ class SettingsPanel:
         changed = self._take_change()
         if changed is not None:
             background_tasks.create(self._store(*changed), name="save settings")
-        self._conversation = conversation
+        before, self._conversation = self._conversation, conversation
         if self._settings:
-            self._fill(conversation.options)
+            self._fill(conversation.options, before.options if before.id == conversation.id else None)
             self._defaults.show()
 
     async def save(self) -> None:
@@ -128,11 +128,15 @@ class SettingsPanel:
     def _find(self, query: str) -> None:
         found = [group.find(query) for group in self._groups]
         self._nothing.set_visibility(not any(found))
+        self._defaults.section.set_visibility(not query.strip())
 
-    def _fill(self, options: ChatOptions) -> None:
+    def _fill(self, options: ChatOptions, before: ChatOptions | None = None) -> None:
+        """Show these; what is as it was `before` stays untouched, a value that is not allowed with it."""
         self._filling = True
         for field, shown in self._settings.items():
-            shown.fill(getattr(options, field))
+            value = getattr(options, field)
+            if before is None or value != getattr(before, field):
+                shown.fill(value)
         self._filling = False
         self._mark()
 
