@@ -196,7 +196,7 @@ class ChatPage:
             ui.page_title(shown)
 
     def say_that_it_is_gone(self) -> None:
-        self.notices.show("There is no such conversation here. It may have been deleted.")
+        self.notices.show("This conversation was not found. It may have been deleted.")
         ui.navigate.history.replace(f"{self._root}/")
 
     def _header(self) -> None:
@@ -277,7 +277,7 @@ class ChatPage:
             self._is_gone = False
         elif self.is_stored:
             self._is_gone = True
-            self.notices.show("This conversation was deleted elsewhere. What stands here can still be read and copied.")
+            self.notices.show("This conversation was deleted elsewhere. You can still read and copy what is here.")
             return
         await self.sync()
 

@@ -89,7 +89,7 @@ class MessageActions:
         message_id, text = str(event.args["id"]), str(event.args["text"])
         view = self._log.view(message_id)
         if view is None:
-            self._notices.show("The message that was edited is no longer shown here. Its new text is in the box.")
+            self._notices.show("The message you edited is no longer here. Your text is in the message box.")
             self._composer.restore(text)
             return
         try:

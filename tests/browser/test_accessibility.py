@@ -110,7 +110,7 @@ def _help(person: Visitor) -> None:
 
 def _alert(person: Visitor) -> None:
     person.open("/c/gone")
-    expect(person.alert).to_contain_text("There is no such conversation here")
+    expect(person.alert).to_contain_text("This conversation was not found")
 
 
 def _list_on_a_phone(person: Visitor) -> None:

@@ -299,7 +299,7 @@ def test_suggestions_make_way_for_a_draft(anna: Visitor) -> None:
     expect(suggestions).to_be_hidden()
 
     anna.box.fill("")
-    suggestions.get_by_role("button", name="Say it better").click()
+    suggestions.get_by_role("button", name="Improve a text").click()
     expect(anna.box).to_be_focused()
     expect(suggestions).to_be_hidden()
     anna.box.fill("")

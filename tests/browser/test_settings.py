@@ -259,9 +259,9 @@ def test_own_defaults_survive_a_restart_and_can_be_given_up(anna: Visitor, visit
 
     ben = visit().open().open_settings()
     expect(ben.number("Top k")).to_have_value("12")
-    ben.settings.get_by_role("button", name="Go back to the program’s defaults").press("Enter")
+    ben.settings.get_by_role("button", name="Restore the original defaults").press("Enter")
 
-    expect(ben.settings.get_by_role("status").filter(has_text="the program’s defaults")).to_be_visible()
+    expect(ben.settings.get_by_role("status").filter(has_text="the original defaults")).to_be_visible()
     expect(ben.settings.get_by_role("button", name="Make these my defaults")).to_be_focused()
     ben.settings.get_by_role("button", name="Reset to defaults").click()
     expect(ben.number("Top k")).to_have_value("40")

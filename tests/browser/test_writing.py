@@ -162,7 +162,7 @@ def test_a_lost_connection_is_told_beside_the_box_and_the_status_says_nothing(br
         notice = anna.page.locator("#popup")
         expect(notice).to_be_visible()
         expect(anna.page.get_by_role("status", name="Status")).not_to_be_visible()
-        expect(anna.page.get_by_role("status").filter(has_text="The connection is lost.")).to_be_attached()
+        expect(anna.page.get_by_role("status").filter(has_text="Connection lost.")).to_be_attached()
         told, written = notice.bounding_box(), anna.page.locator(".composer").bounding_box()
         assert told is not None
         assert written is not None

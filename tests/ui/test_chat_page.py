@@ -622,7 +622,7 @@ async def test_the_browsers_back_button_opens_the_conversation_before(running: P
 @pytest.mark.parametrize("address", ["/c/no-such-id", "/c/%3Cimg%20src=x%20onerror=alert(1)%3E"])
 async def test_the_page_of_an_unknown_conversation_says_so_and_is_a_new_chat(running: Program, address: str) -> None:
     me = await visit(running, address)
-    assert me.alerts == ["There is no such conversation here. It may have been deleted."]
+    assert me.alerts == ["This conversation was not found. It may have been deleted."]
     assert me.articles == []
     me.say("Hi")
     await me.sees_reply("Hi")

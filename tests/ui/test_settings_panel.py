@@ -219,7 +219,7 @@ async def test_a_deleted_preset_can_be_brought_back(running: Program) -> None:
     assert me.find("System prompt").value == "You are a pirate.", "the conversation keeps its words"
 
     me.press("Undo")
-    await until(lambda: "“Pirate” is back." in said(me))
+    await until(lambda: "“Pirate” was restored." in said(me))
     assert me.find("Preset").value == "Pirate"
     assert not me.sees("Undo")
 
@@ -235,7 +235,7 @@ async def test_a_name_that_is_taken_gets_the_new_text_and_gives_the_old_one_back
     assert me.find("Preset").value == "Pirate"
 
     me.press("Undo")
-    await until(lambda: "“Pirate” is back." in said(me))
+    await until(lambda: "“Pirate” was restored." in said(me))
     me.find("Preset").set_value("Pirate")
     assert me.find("System prompt").value == "You are a pirate."
 
@@ -282,14 +282,14 @@ async def test_presets_that_cannot_be_read_say_why(running: Program, monkeypatch
 
 async def test_own_defaults_are_what_new_chats_start_with(running: Program, saved: list[ChatOptions]) -> None:
     me = await visit(running)
-    assert "New chats start with the program’s defaults." in said(me)
+    assert "New chats start with the original defaults." in said(me)
     me.find("Temperature value").set_value(1.5)
     me.find("System prompt").set_value("Rhyme.")
     await until(lambda: saved)
 
     me.press("Make these my defaults")
 
-    await until(lambda: "Saved. New chats start with your own defaults." in said(me))
+    await until(lambda: "Saved. New chats start with your defaults." in said(me))
     conversation = me.scripts.copy()
     me.press("New chat")
     await until(lambda: me.scripts != conversation)
@@ -301,17 +301,17 @@ async def test_own_defaults_are_what_new_chats_start_with(running: Program, save
 
 async def test_own_defaults_can_be_given_up(running: Program) -> None:
     me = await visit(running)
-    assert not me.sees("Go back to the program’s defaults")
+    assert not me.sees("Restore the original defaults")
     me.find("Top k value").set_value(3)
     me.press("Make these my defaults")
-    await until(lambda: me.sees("Go back to the program’s defaults"))
+    await until(lambda: me.sees("Restore the original defaults"))
     other = await visit(running)
     assert other.find("Top k value").value == 3
-    assert "New chats start with your own defaults." in said(other)
+    assert "New chats start with your defaults." in said(other)
 
-    me.press("Go back to the program’s defaults")
+    me.press("Restore the original defaults")
 
-    await until(lambda: "New chats start with the program’s defaults." in said(me))
+    await until(lambda: "New chats start with the original defaults." in said(me))
     me.press("Reset to defaults")
     assert me.find("Top k value").value == 40
 
@@ -322,7 +322,7 @@ async def test_values_that_are_not_allowed_do_not_become_defaults(running: Progr
 
     me.press("Make these my defaults")
 
-    await until(lambda: "A value above is not allowed; nothing was kept." in said(me))
+    await until(lambda: "A value above is out of range, so nothing was saved." in said(me))
     assert (await visit(running)).find("Temperature value").value == 0.7
 
 
@@ -337,7 +337,7 @@ async def test_defaults_that_cannot_be_saved_say_why(running: Program, monkeypat
     me.press("Make these my defaults")
 
     await until(lambda: me.alerts == ["The defaults could not be saved: The disk is gone."])
-    assert "New chats start with the program’s defaults." in said(me)
+    assert "New chats start with the original defaults." in said(me)
 
 
 async def visit(running: Program) -> Visitor:

@@ -36,8 +36,8 @@ localchat.start = (() => {
     localchat.panels.tell();
     localchat.sent.begin();
     // NiceGUI shows it, and tells no screen reader.
-    window.socket.on("disconnect", () => say("The connection is lost. The page keeps trying."));
-    window.socket.on("connect", () => say("The connection is back."));
+    window.socket.on("disconnect", () => say("Connection lost. Trying to reconnect."));
+    window.socket.on("connect", () => say("Reconnected."));
   }
 
   return { arrive, connected };

@@ -11,8 +11,8 @@ from localchat_ui.conversation import ChatOptions
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui.components.element import text_button
 
-OWN = "New chats start with your own defaults."
-PROGRAM = "New chats start with the program’s defaults."
+OWN = "New chats start with your defaults."
+PROGRAM = "New chats start with the original defaults."
 
 CONFIRM_SECONDS = 8
 
@@ -41,7 +41,7 @@ class Defaults:
             self._state = ui.label().classes("hint").props("role=status")
             keep = text_button("Make these my defaults", self._keep).classes("wide")
             text_button("Reset to defaults", on_reset).classes("wide")
-            self._forget_button = text_button("Go back to the program’s defaults", self._forget).classes("wide quiet")
+            self._forget_button = text_button("Restore the original defaults", self._forget).classes("wide quiet")
             # It goes away with what it undoes; the focus stays nearby.
             self._forget_button.on("click", js_handler=f"() => getHtmlElement({keep.id}).focus()")
         self._own: bool | None = None
@@ -61,7 +61,7 @@ class Defaults:
     async def _keep(self) -> None:
         options = self._options()
         if options is None:
-            self._state.set_text("A value above is not allowed; nothing was kept.")
+            self._state.set_text("A value above is out of range, so nothing was saved.")
             return
         if await self._set(options):
             self._state.set_text(f"Saved. {OWN if self._own else PROGRAM}")

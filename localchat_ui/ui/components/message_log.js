@@ -130,7 +130,7 @@ const changes = {
     const article = find(log, id);
     article?.remove();
     if (!article?.querySelector(".editor") || !localStorage.getItem(localchat.page.place("edit", id))) return;
-    localchat.page.complain("Your unfinished edit is kept: edit that message again to go on with it.");
+    localchat.page.complain("Your unfinished edit is saved. Edit the message again to continue.");
   },
   footer(log, id, html) {
     const footer = find(log, id).querySelector(":scope > .footer");
@@ -157,7 +157,7 @@ const changes = {
     log.querySelector(":scope > .unseen-line")?.remove();
     const article = id && find(log, id);
     if (!article) return;
-    article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees what is above."));
+    article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees anything above this line."));
   },
 };
 

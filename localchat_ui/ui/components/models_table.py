@@ -14,7 +14,7 @@ from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.page_layout import Outcome, section
 
 LOOK_SECONDS = 2.0
-HINT = "One model answers everybody in the page. Programs may name another, which is loaded beside it."
+HINT = "Everybody on the page chats with one model. Programs can ask for another, which is loaded alongside."
 
 
 class ModelsTable:
@@ -25,7 +25,7 @@ class ModelsTable:
         with section("Models", HINT):
             self._table = ui.element("div")
             self._only_admins = ui.checkbox(
-                "Only administrators change the model in use", value=models.only_admins_choose, on_change=self._restrict
+                "Only administrators can change the model", value=models.only_admins_choose, on_change=self._restrict
             )
             with ui.element("div").classes("page-row"):
                 text_button("Free memory", self._free)
@@ -70,9 +70,9 @@ class ModelsTable:
 
     def _state(self, model: ModelRef) -> str:
         if model.error:
-            return "Cannot be loaded" if model.is_local else "Does not answer"
+            return "Cannot be loaded" if model.is_local else "Not responding"
         if not model.kind.can_chat:
-            return "For programs" if model.kind.is_model else "Not for chats"
+            return "For programs" if model.kind.is_model else "Cannot chat"
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:
             return "Loading"
@@ -97,6 +97,6 @@ class ModelsTable:
                 await self._models.let_only_admins_choose(only_admins)
 
     async def _free(self) -> None:
-        with self._outcome.telling("What nobody needs at this moment has left memory."):
+        with self._outcome.telling("Models that are not in use were unloaded."):
             async with self._administration.audited("memory freed"):
                 await self._models.free_memory()

@@ -20,9 +20,7 @@ from localchat_ui.ui.components.setting import Setting
 UNDO_SECONDS = 10
 NONE_CHOSEN = "Choose a preset"
 
-NOTHING = (
-    """<q-item><q-item-section>No presets yet. “Save as preset…” keeps the prompt below.</q-item-section></q-item>"""
-)
+NOTHING = """<q-item><q-item-section>No presets yet. Save the prompt below as one.</q-item-section></q-item>"""
 
 # Hands over the name; Enter that ends a composition is not meant.
 ENTER = """(event) => {
@@ -116,7 +114,7 @@ class SystemPrompt:
         self._name.props["aria-label"] = "Preset name"
         self._name.on("keydown", lambda event: self._save(str(event.args)), js_handler=ENTER)
         self._name.on_value_change(lambda: setattr(self._name, "error", None))
-        hint_of(self._name, "A preset that already has this name gets the new text.")
+        hint_of(self._name, "Replaces a preset that has the same name.")
         with ui.element("div").classes("dialog-actions"):
             text_button("Save preset", lambda: self._save(self._name.value or ""), primary=True)
 
@@ -169,7 +167,7 @@ class SystemPrompt:
 
     async def _undo(self) -> None:
         if self._before is not None and await self._done(self._store.save(self._before.name, self._before.text)):
-            self._tell(f"“{self._before.name}” is back.")
+            self._tell(f"“{self._before.name}” was restored.")
 
     async def _done(self, change: Awaitable[None]) -> bool:
         try:
