@@ -71,7 +71,7 @@ class DialSetting:
             if dial.has_slider:
                 self._draw_slider(value or 0, on_change)
             else:
-                self._box.props("clearable placeholder=Random").classes("seed")
+                self._box.props("placeholder=Random").classes("seed")
             hint_of(self._box, hint)
         self.setting.focus_after_reset(self._box)
 
