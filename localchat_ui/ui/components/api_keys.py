@@ -29,7 +29,7 @@ class ApiKeys:
                 text_button("Create key", primary=True).props("type=submit")
             form.on("submit", self._make, js_handler="(event) => { event.preventDefault(); emit(); }")
             with ui.element("div").classes("new-key").props("role=status") as self._shown:
-                ui.label("Copy your new key now. It will not be shown again.")
+                ui.label("This is your new key. Copy it now: it will not be shown again.")
                 with ui.element("div").classes("page-row"):
                     self._key = ui.html(sanitize=False, tag="code")
                     copy_button(self._key)
