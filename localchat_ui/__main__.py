@@ -23,6 +23,7 @@ from localchat_ui.library import command_line as models_command_line
 from localchat_ui.library import doctor
 from localchat_ui.library.errors import LibraryError
 from localchat_ui.settings import BadSettingError, Settings, load_settings
+from localchat_ui.ui.install import ICON
 
 
 def main() -> None:
@@ -103,7 +104,7 @@ def run(settings: Settings, *, with_token: bool = False, prints_token: bool = Fa
         host=settings.host,
         port=settings.port,
         title="LocalChat",
-        favicon="💬",
+        favicon=ICON,
         dark=None,
         language="en-US",
         tailwind=False,

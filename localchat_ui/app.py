@@ -34,7 +34,7 @@ from localchat_ui.library.hub import Hub
 from localchat_ui.library.hub_token import HubToken
 from localchat_ui.library.queue import DownloadQueue
 from localchat_ui.settings import Settings
-from localchat_ui.ui import account_page, admin_page, chat_page, login_page, models_page, trouble_page
+from localchat_ui.ui import account_page, admin_page, chat_page, install, login_page, models_page, trouble_page
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -74,6 +74,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
     models_page.register(models, library)  # /models
+    install.register(app)  # /manifest.webmanifest, /service-worker.js, /offline, icons
     trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations
     openai.register(app, backend, inference.metrics)  # /v1/models, /v1/chat/completions and its like

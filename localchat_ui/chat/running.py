@@ -248,7 +248,7 @@ class RunningReplies:
         except Exception:
             logger.exception("a reply failed")
             state = MessageState.FAILED
-            message.error = "Something went wrong inside the program. The log says what; please try again."
+            message.error = "Something went wrong. The log has the details; please try again."
         message.state = state
         reply.changed.emit()  # the last words need not wait until they are saved
         try:

@@ -161,7 +161,7 @@ class ChatService:
         async with self._replies.lock(conversation.id):
             message = await self._store.message(message_id)
             if message is None or message.state is not MessageState.QUEUED:
-                raise ChatError("This message has been sent by now.")
+                raise ChatError("This message was already sent.")
             await self._store.remove_message(message_id)
         self.conversation_changed.emit(conversation.id)
 
@@ -233,7 +233,7 @@ class ChatService:
             stored = await self._replies.ensure_stored(conversation)
             messages = await self._store.branch(stored.id)
             if not messages or messages[-1].role is not Role.ASSISTANT:
-                raise ChatError("There is no reply to go on with.")
+                raise ChatError("There is no reply to continue.")
             return await self._replies.continue_reply(stored, messages[-1])
 
     def stop(self, conversation_id: str) -> None:

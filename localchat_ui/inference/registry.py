@@ -253,7 +253,7 @@ class ModelRegistry:
             await work()
         except Exception:
             logger.exception("the model could not be brought into use")
-            self._fail("Something went wrong inside the program. The log says what; please try again.")
+            self._fail("Something went wrong. The log has the details; please try again.")
 
     async def _load_first(self) -> None:
         await self._catalog.refresh()

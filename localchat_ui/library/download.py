@@ -125,7 +125,7 @@ def progress_text(progress: Progress) -> str:
     if progress.total is None:
         return "Connecting…"
     if progress.stage == "verifying":
-        return "Checking what arrived…"
+        return "Verifying the download…"
     if progress.stage == "waiting":
         return f"{readable_size(progress.done)} of {readable_size(progress.total)} · connection lost, trying again…"
     parts = [f"{readable_size(progress.done)} of {readable_size(progress.total)}"]

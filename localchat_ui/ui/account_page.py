@@ -59,7 +59,7 @@ class _Sessions:
     async def _log_out_elsewhere(self) -> None:
         ended = 0
         with self._outcome.telling(
-            lambda: f"{counted(ended, 'other session')} ended." if ended else "You are logged in nowhere else."
+            lambda: f"{counted(ended, 'other session')} ended." if ended else "You are not logged in anywhere else."
         ):
             ended = await self._access.own_account.log_out_elsewhere()
 
@@ -67,11 +67,11 @@ class _Sessions:
 class _Password:
     def __init__(self, account: OwnAccount, user: User) -> None:
         self._account = account
-        with section("Password", "A new one ends all other sessions. API keys go on to work until they are revoked."):
+        with section("Password", "Changing it logs out all other sessions. API keys work until you revoke them."):
             with ui.element("form").classes("fields") as form:
                 # For password managers, which want to know whose password it is.
                 ui.element("input").props("type=text autocomplete=username hidden").props["value"] = user.name
-                self._present = field("Present password", autocomplete="current-password", secret=True)
+                self._present = field("Current password", autocomplete="current-password", secret=True)
                 self._new = field(
                     "New password",
                     autocomplete="new-password",
@@ -79,16 +79,16 @@ class _Password:
                     hint=f"At least {MIN_PASSWORD_LENGTH} characters; a sentence is easy to remember and hard to "
                     "guess.",
                 )
-                self._again = field("New password once more", autocomplete="new-password", secret=True)
+                self._again = field("Confirm new password", autocomplete="new-password", secret=True)
                 text_button("Change password", primary=True).props("type=submit")
             form.on("submit", self._change, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
 
     async def _change(self) -> None:
         if self._new.value != self._again.value:
-            self._outcome.complain("The two new passwords differ.")
+            self._outcome.complain("The new passwords do not match.")
             return
-        with self._outcome.telling("The password is changed, and all other sessions have ended."):
+        with self._outcome.telling("Password changed. All other sessions were logged out."):
             await self._account.change_password(self._present.value or "", self._new.value or "")
             for box in (self._present, self._new, self._again):
                 box.set_value("")

@@ -15,7 +15,7 @@ from localchat_ui.ui.components.users_table import UsersTable
 from localchat_ui.ui.page_layout import page_layout
 
 REFUSAL = (
-    "This page is for administrators. An account is made an administrator where the program runs: "
+    "This page is for administrators. To make an account one, run this where the program runs: "
     "python -m localchat_ui user admin NAME"
 )
 

@@ -29,7 +29,7 @@ from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.previews import answer_previews
-from localchat_ui.ui.components.sampling_panel import SamplingPanel
+from localchat_ui.ui.components.settings_panel import SettingsPanel
 from localchat_ui.ui.components.starters import Starters
 from localchat_ui.ui.components.status_line import StatusLine
 from localchat_ui.ui.components.transcript import PAGE_SIZE, Transcript
@@ -77,6 +77,7 @@ class ChatPage:
         self.access = access
         self.conversation = conversation or chat.new_conversation()
         self._syncing = asyncio.Lock()
+        self._title = ""
         self._wanted: str | None = None
         self._root = root_path()
         self._is_gone = False
@@ -89,6 +90,10 @@ class ChatPage:
         ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
         design.apply()
         with ui.element("div").classes("page") as frame:
+            skip = ui.element("a").props("href=#message").classes("skip")
+            skip.on("click", js_handler="(event) => { event.preventDefault(); localchat.page.box().focus(); }")
+            with skip:
+                ui.label("Skip to the message box")
             self.conversation_list = ConversationList(
                 chat,
                 recent,
@@ -118,7 +123,7 @@ class ChatPage:
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
             await asyncio.sleep(0)
-            self.panel = SamplingPanel(chat, self.presets, self.conversation, notices=self.notices)
+            self.panel = SettingsPanel(chat, models, self.presets, self.conversation, notices=self.notices)
         MessageActions(
             chat,
             log=self.transcript.log,
@@ -185,10 +190,15 @@ class ChatPage:
         self.panel.show(self.conversation)
         self.conversation_list.select(self.conversation.id)
         title = self.conversation.title
-        ui.page_title(f"{title} · {TITLE}" if title else TITLE)
+        self.transcript.name(title)
+        shown = f"{title} · {TITLE}" if title else TITLE
+        # Once: the browser marks it while a reply waits to be read.
+        if shown != self._title:
+            self._title = shown
+            ui.page_title(shown)
 
     def say_that_it_is_gone(self) -> None:
-        self.notices.show("There is no such conversation here. It may have been deleted.")
+        self.notices.show("This conversation was not found. It may have been deleted.")
         ui.navigate.history.replace(f"{self._root}/")
 
     def _header(self) -> None:
@@ -269,7 +279,7 @@ class ChatPage:
             self._is_gone = False
         elif self.is_stored:
             self._is_gone = True
-            self.notices.show("This conversation was deleted elsewhere. What stands here can still be read and copied.")
+            self.notices.show("This conversation was deleted elsewhere. You can still read and copy what is here.")
             return
         await self.sync()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from nicegui import ui
 from pygments.formatters import HtmlFormatter
 
-from localchat_ui.ui import icons
+from localchat_ui.ui import icons, install
+from localchat_ui.ui.components.element import root_path
 
 # Every text role keeps a contrast of at least 4.5 : 1 on `page`, `raised` and `sunken` of its theme.
 LIGHT = {
@@ -50,14 +51,14 @@ SCALE = {
     "sidebar": "17rem",
     "panel": "20rem",
 }
-CODE_STYLES = {"body:not(.body--dark)": "default", "body.body--dark": "github-dark"}
+CODE_STYLES = (("all", "body:not(.body--dark)", "default"), ("screen", "body.body--dark", "github-dark"))
 # Pygments' own colour for them has too little contrast on `sunken`.
 COMMENTS = "body:not(.body--dark) .code code :is(.c, .ch, .cm, .cpf, .c1, .cs) { color: #2f6565; }"
 ROOM = Path(__file__).parent
 # What must happen in the browser at once, without asking the server; the first is what the others build on.
 SCRIPTS = (
-    *("page", "attachments", "clipboard", "composer", "drafts", "focus", "keys", "panels", "previews", "scrolling"),
-    *("sent", "start"),
+    *("page", "attachments", "away", "clipboard", "composer", "drafts", "focus", "keys", "look", "panels", "previews"),
+    *("scrolling", "sent", "speech", "start"),
 )
 
 
@@ -66,6 +67,7 @@ def apply() -> None:
     ui.colors(primary="var(--accent)", dark=DARK["raised"], dark_page=DARK["page"])
     ui.add_css("\n".join((_stylesheet(), (ROOM / "style.css").read_text(encoding="utf-8"))))
     ui.add_head_html(f"<script>{_script()}</script>")
+    install.offer(root_path(), light=LIGHT["page"], dark=DARK["page"])
     # The browser draws the right background before any of the page's own code has run.
     ui.add_head_html('<meta name="color-scheme" content="light dark">')
 
@@ -78,7 +80,9 @@ def _stylesheet() -> str:
     icon_variables = {f"icon-{action}": icons.data_url(icon) for action, icon in icons.BY_ACTION.items()}
     rules = [_variables(":root", LIGHT | SCALE | icon_variables), _variables("body.body--dark", DARK)]
     rules += [f'[data-action="{action}"] {{ --icon: var(--icon-{action}); }}' for action in icons.BY_ACTION]
-    rules += [_code_colours(theme, style) for theme, style in CODE_STYLES.items()]
+    rules += [f"@media {medium} {{ {_code_colours(theme, style)} }}" for medium, theme, style in CODE_STYLES]
+    # Paper is white, whatever the screen is.
+    rules.append(f"@media print {{ {_variables('body.body--dark', LIGHT)} }}")
     return "\n".join([*rules, COMMENTS])
 
 

@@ -24,10 +24,11 @@ KEYBOARD = _line(
 )
 SEND = _line("M12 19V5", "M6 11l6-6 6 6")
 STOP = "M7.5 7.5h9v9h-9z|0 0 24 24"
-MORE = _line("M5.5 12h.01", "M12 12h.01", "M18.5 12h.01")
+MORE = _line("M5.5 12h.01", "M12 12h.01", "M18.5 12h.01").replace("1.8", "3")
 CHEVRON = _line("M7 10l5 5 5-5")
 CLOSE = _line("M6 6l12 12", "M18 6L6 18")
 RETRY = _line("M20 12a8 8 0 1 1-2.6-5.9", "M20 4v4.5h-4.5")
+UNDO = _line("M9 14L4 9l5-5", "M4 9h10.5a5.5 5.5 0 0 1 0 11H8")
 EXCHANGE = _line("M8 4v14", "M4.5 14.5L8 18l3.5-3.5", "M16 20V6", "M12.5 9.5L16 6l3.5 3.5")
 COPY = _line("M9 9h10v10H9z", "M5 15V5h10")
 DONE = _line("M5 12.5l4.5 4.5L19 7.5")
@@ -48,6 +49,9 @@ BACK = _line("M19 12H5", "M11 6l-6 6 6 6")
 PREVIOUS = _line("M14 7l-5 5 5 5")
 NEXT = _line("M10 7l5 5-5 5")
 DOWN = _line("M12 5v14", "M6 13l6 6 6-6")
+MICROPHONE = _line(
+    "M12 4a2.5 2.5 0 0 1 2.5 2.5v5a2.5 2.5 0 0 1-5 0v-5A2.5 2.5 0 0 1 12 4z", "M6.5 11.5a5.5 5.5 0 0 0 11 0", "M12 17v3"
+)
 ATTACH = _line(
     "M18 11.5l-6.6 6.6a4 4 0 0 1-5.7-5.7l7.4-7.4a2.7 2.7 0 0 1 3.8 3.8l-7.3 7.3a1.3 1.3 0 0 1-1.9-1.9l6.6-6.6"
 )
@@ -58,9 +62,7 @@ BY_ACTION = {
     "copied": DONE,
     "edit": EDIT,
     "regenerate": RETRY,
-    "fork": FORK,
-    "about": ABOUT,
-    "delete": DELETE,
+    "more": MORE,
     "previous": PREVIOUS,
     "next": NEXT,
 }

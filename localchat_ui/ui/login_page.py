@@ -59,8 +59,8 @@ PERSON_FIELDS = """
   autocomplete="current-password"></label>"""
 VISITOR_FIELDS = """
 <label>Access token <input name="token" type="password" required autofocus autocomplete="current-password"></label>"""
-PERSON_INVITATION = "Log in to chat with the models of this machine."
-VISITOR_INVITATION = "The access token lets you in. It is printed where the program was started."
+PERSON_INVITATION = "Log in to chat with the models on this machine."
+VISITOR_INVITATION = "Enter the access token. It was printed when the program started."
 
 
 class LoginForm(BaseModel):
@@ -87,7 +87,7 @@ def register(app: App, access: AccessControl) -> None:
         expected = cookie_of(request.scope, CSRF)
         if not expected or not compare_digest(expected.encode(), form.csrf.encode("utf-8", "surrogatepass")):
             return await _page(
-                request, access, form.next, "This form was too old. Try once more.", status=403, name=form.name
+                request, access, form.next, "This form has expired. Try again.", status=403, name=form.name
             )
         try:
             if await access.accounts.users.exist():
@@ -100,7 +100,7 @@ def register(app: App, access: AccessControl) -> None:
             page.headers.update(error.headers)
             return page
         if cookie is None:
-            wrong = "This name and password do not go together." if form.name else "This is not the access token."
+            wrong = "Wrong name or password." if form.name else "Wrong access token."
             return await _page(request, access, form.next, wrong, status=401, name=form.name)
         response = _redirect(request, form.next)
         set_cookie(response, request.scope, SESSION, cookie, authenticator.session_seconds)

@@ -18,6 +18,7 @@ from localchat_ui.ui.components.composer import Composer
 from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.message_log import MessageLog
 from localchat_ui.ui.components.notices import Notices
+from localchat_ui.ui.plain_text import plain_text
 
 
 class MessageActions:
@@ -59,8 +60,9 @@ class MessageActions:
 
     async def _do(self, action: str, view: MessageView, target: str | None) -> None:
         chat, conversation, message = self._chat, self._conversation(), view.message
-        if action == "copy":
-            ui.run_javascript(f"localchat.clipboard.deliver({json.dumps(message.text)})")
+        if action in ("copy", "copy-text"):
+            text = message.text if action == "copy" else plain_text(message.text)
+            ui.run_javascript(f"localchat.clipboard.deliver({json.dumps(text)})")
         elif action == "about":
             self._log.toggle_receipt(view)
         elif action in ("tokens", "token", "branch"):
@@ -109,7 +111,7 @@ class MessageActions:
         message_id, text = str(event.args["id"]), str(event.args["text"])
         view = self._log.view(message_id)
         if view is None:
-            self._notices.show("The message that was edited is no longer shown here. Its new text is in the box.")
+            self._notices.show("The message you edited is no longer here. Your text is in the message box.")
             self._composer.restore(text)
             return
         try:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 @dataclass(frozen=True)
 class Shortcut:
     """`key` is the browser's name of it. `mod` is Ctrl, and ⌘ on a Mac. `action` is what `browser/keys.js` calls it;
-    keys without one belong to the box to write in."""
+    keys without one belong to the boxes to write in."""
 
     text: str
     key: str
@@ -21,10 +21,12 @@ class Shortcut:
 SHORTCUTS = (
     Shortcut("Send the message", "Enter"),
     Shortcut("New line in the message", "Enter", shift=True),
-    Shortcut("Stop the reply", "Escape", "stop"),
+    Shortcut("Edit the last message, in an empty box", "ArrowUp"),
+    Shortcut("Save or send an edited message", "Enter", mod=True),
+    Shortcut("Close a menu or panel, or stop the reply", "Escape", "escape"),
     Shortcut("New chat", "O", "newChat", mod=True, shift=True),
     Shortcut("Search conversations", "K", "search", mod=True),
-    Shortcut("Show or hide the conversations", "B", "toggleList", mod=True),
+    Shortcut("Show or hide conversations", "B", "toggleList", mod=True),
     Shortcut("Previous version of a message", "ArrowLeft", "previousVersion"),
     Shortcut("Next version of a message", "ArrowRight", "nextVersion"),
     Shortcut("Show these shortcuts", "/", "help", mod=True),

@@ -33,7 +33,8 @@ PAGES = [
 ]
 SOCKETS = ["/_nicegui_ws/socket.io/?EIO=4&transport=polling", "/_nicegui_ws/socket.io/", "/_nicegui_ws/x"]
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]
-OPEN_TO_ALL = {"/login", "/healthz", "/favicon.ico"}
+INSTALL = ["/manifest.webmanifest", "/service-worker.js", "/offline", "/icon.svg", "/icon-192.png", "/icon-512.png"]
+OPEN_TO_ALL = {"/login", "/healthz", "/favicon.ico", *INSTALL}
 BRACES = {ord("{"): "", ord("}"): ""}
 SMUGGLED = b"POST /reset HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
 
@@ -63,7 +64,7 @@ def routes(program: Server) -> dict[str, list[str]]:
     found = [match[0].rstrip('"') for match in files if match]
     assert len(found) == 2
     found += [found[0] + "x", found[0].rpartition("/")[0] + "/", "/_nicegui/x", "/_nicegui/client/x/upload/1"]
-    return documented | {path: ["GET"] for path in [*PAGES, *SOCKETS, *found]}
+    return documented | {path: ["GET"] for path in [*PAGES, *INSTALL, *SOCKETS, *found]}
 
 
 @pytest.fixture

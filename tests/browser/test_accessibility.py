@@ -130,6 +130,29 @@ def _settings(person: Visitor) -> None:
     expect(person.settings).to_contain_text("Saved.")
 
 
+def _settings_that_are_searched(person: Visitor) -> None:
+    person.open().open_settings()
+    person.number("Top k").fill("12")
+    person.number("Temperature").fill("9")
+    expect(person.settings.get_by_role("alert")).to_have_text("Must be from 0 to 2.")
+    person.settings.get_by_role("searchbox").fill("sampling")
+    expect(person.settings.get_by_role("radiogroup", name="Theme")).to_be_hidden()
+
+
+def _menu_of_a_message(person: Visitor) -> None:
+    person.open("/c/everything")
+    person.replies.first.hover()
+    person.replies.first.get_by_role("button", name="More actions").click()
+    expect(person.page.get_by_role("menuitem", name="Delete")).to_be_visible()
+
+
+def _edit(person: Visitor) -> None:
+    person.open("/c/everything")
+    person.questions.first.hover()
+    person.questions.first.get_by_role("button", name="Edit").click()
+    expect(person.page.get_by_role("textbox", name="Edit message")).to_be_focused()
+
+
 def _presets(person: Visitor) -> None:
     person.open().open_settings()
     person.settings.get_by_role("combobox", name="Preset", exact=True).click()
@@ -150,7 +173,7 @@ def _help(person: Visitor) -> None:
 
 def _alert(person: Visitor) -> None:
     person.open("/c/gone")
-    expect(person.alert).to_contain_text("There is no such conversation here")
+    expect(person.alert).to_contain_text("This conversation was not found")
 
 
 def _list_on_a_phone(person: Visitor) -> None:
@@ -160,6 +183,7 @@ def _list_on_a_phone(person: Visitor) -> None:
 
 
 WIDE = [_empty, _conversation, _previews, _tokens, _streaming, _settings, _presets, _preset_dialog, _help, _alert]
+WIDE += [_settings_that_are_searched, _menu_of_a_message, _edit]
 NARROW = [_empty, _conversation, _previews, _tokens, _settings, _list_on_a_phone]
 
 

@@ -49,18 +49,18 @@ def _too_old_a_form(person: Visitor) -> None:
     person.page.get_by_label("Name").fill("alice")
     person.page.get_by_label("Password").fill("correct horse")
     person.page.keyboard.press("Enter")
-    expect(person.alert).to_have_text("This form was too old. Try once more.")
+    expect(person.alert).to_have_text("This form has expired. Try again.")
 
 
 def _account(person: Visitor) -> None:
     page = person.page
     page.goto(person.server.url + "/account")
     page.get_by_label("Label of the new key").fill("laptop")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text("Copy it now")).to_be_visible()
     page.get_by_label("New password", exact=True).fill("battery staple")
     page.keyboard.press("Enter")
-    expect(person.alert.filter(has_text="differ")).to_be_visible()
+    expect(person.alert.filter(has_text="do not match")).to_be_visible()
 
 
 def _administration(person: Visitor) -> None:
@@ -82,7 +82,7 @@ def _removal(person: Visitor) -> None:
     httpx.post(f"{people_of.url}/chat/stream", json=said, headers={"Authorization": f"Bearer {key}"}, timeout=60)
     person.page.goto(person.server.url + "/admin")
     person.page.get_by_role("button", name="Remove: bob").click()
-    expect(person.page.get_by_role("dialog").get_by_label("What becomes of them")).to_be_visible()
+    expect(person.page.get_by_role("dialog").get_by_label("What happens to them")).to_be_visible()
 
 
 def _whom(person: Visitor) -> None:
@@ -109,7 +109,7 @@ def test_nothing_serious(people: People, state: Callable[[Visitor], None], size:
 def test_nothing_serious_while_the_model_is_fixed(people: People) -> None:
     alice, bob = people.person("alice"), people.person("bob", **STILL).open()
     alice.page.goto(alice.server.url + "/admin")
-    alice.page.get_by_role("checkbox", name="Only administrators change the model in use").click()
+    alice.page.get_by_role("checkbox", name="Only administrators can change the model").click()
     expect(bob.page.get_by_role("group", name="Model", exact=True)).to_be_visible()
 
     assert _findings(bob) == []

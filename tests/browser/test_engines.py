@@ -77,7 +77,7 @@ def test_a_conversation_changes_to_a_model_elsewhere_and_back(visit: Visit, serv
     anna.reply()
     anna.page.get_by_role("button", name="Context").click()
     sheet = anna.page.get_by_role("dialog")
-    expect(sheet).to_contain_text("The next reply would begin after")
+    expect(sheet).to_contain_text("The next reply will start after")
     anna.page.keyboard.press("Escape")
     anna.model.click()
     anna.page.get_by_role("option").filter(has_not_text="on box").first.click()

@@ -15,7 +15,7 @@ LATE = "See [this] and that[^1].\n\n- one\n- two\n\n[^1]: A *note*.\n\n[this]: h
 # Lets the page draw a message of its own, and takes it away again.
 GROW = """([id, steps]) => {
   const log = document.querySelector('[role=log]');
-  const change = (...operations) => runMethod(Number(log.id.slice(1)), 'change', [operations]);
+  const change = (...operations) => runMethod(Number(log.parentElement.id.slice(1)), 'change', [operations]);
   const drawn = { role: 'assistant', text: '', words: ['', ''], thinking: null, summary: '', footer: '' };
   change(['put', id, 0, drawn]);
   const body = log.querySelector('article .words');

@@ -290,7 +290,7 @@ def test_the_names_of_models(watched: Watched) -> None:
         expect(anna.status).not_to_contain_text("Loading")
         witness.inspect(anna, at="a model that was chosen")
         anna.ask(FIRST).reply()
-        anna.replies.last.get_by_role("button", name="About this reply").click()
+        anna.choose_action(anna.replies.last, "About this reply")
         expect(anna.replies.last).to_contain_text("Context used")
         witness.inspect(anna, at="a model in use")
     anna.open()

@@ -22,24 +22,6 @@ TAKES = """(init) => {
   return event.defaultPrevented;
 }"""
 
-# Puts a message with three versions into the log; turning replaces its article, as the page does.
-VERSIONS = """() => {
-  const draw = (number) => {
-    const article = document.createElement("article");
-    article.tabIndex = -1;
-    article.dataset.version = number;
-    for (const [name, next] of [["Previous version", number - 1], ["Next version", number + 1]]) {
-      const button = document.createElement("button");
-      button.setAttribute("aria-label", name);
-      button.disabled = next < 1 || next > 3;
-      button.onclick = () => setTimeout(() => article.replaceWith(draw(next)), 50);
-      article.append(button);
-    }
-    return article;
-  };
-  document.querySelector("[role=log]").append(draw(2));
-}"""
-
 
 @pytest.fixture
 def anna(visit: Visit) -> Visitor:
@@ -127,47 +109,104 @@ def test_escape_in_a_field_of_its_own_leaves_the_reply_alone(anna: Visitor) -> N
     anna.reply()
 
 
-def test_arrows_turn_a_message_and_the_focus_stays_with_it(anna: Visitor) -> None:
-    anna.page.evaluate(VERSIONS)
-    article = anna.page.locator("article[data-version]")
-    article.focus()
+@pytest.mark.parametrize(("back", "forth"), [("ArrowLeft", "ArrowRight"), ("Enter", "Enter")], ids=["arrows", "enter"])
+def test_versions_keep_the_focus_at_each_step(anna: Visitor, back: str, forth: str) -> None:
+    anna.ask(SHORT).reply()
+    for count in (2, 3):
+        anna.replies.last.get_by_role("button", name="Regenerate").click()
+        expect(anna.replies.last).to_contain_text(f"{count} / {count}")
+        anna.reply()
+    previous = anna.replies.last.get_by_role("button", name="Previous version")
+    following = anna.replies.last.get_by_role("button", name="Next version")
+    previous.focus()
 
-    anna.page.keyboard.press("ArrowRight")
-    expect(article).to_have_attribute("data-version", "3")
-    expect(article).to_be_focused()
-    anna.page.keyboard.press("ArrowRight")  # there is no fourth
-    article.get_by_role("button", name="Previous version").focus()
-    anna.page.keyboard.press("ArrowLeft")
-    expect(article).to_have_attribute("data-version", "2")
-    expect(article.get_by_role("button", name="Previous version")).to_be_focused()
-    anna.page.keyboard.press("ArrowLeft")
-    expect(article).to_have_attribute("data-version", "1")
-    expect(article.get_by_role("button", name="Next version")).to_be_focused()
-
-
-def test_arrows_turn_a_reply(anna: Visitor) -> None:
-    anna.ask(SHORT)
-    first = anna.replies.last.get_attribute("id")
-    anna.reply()
-    anna.replies.last.get_by_role("button", name="Regenerate").click()
-    anna.replies.last.get_by_role("button", name="Previous version").focus()
-
-    anna.page.keyboard.press("ArrowLeft")
-    expect(anna.replies.last).to_have_id(str(first))
-    expect(anna.replies.last.get_by_role("button", name="Next version")).to_be_focused()
-    anna.page.keyboard.press("ArrowRight")
-    expect(anna.replies.last).not_to_have_id(str(first))
+    anna.page.keyboard.press(back)
+    expect(anna.replies.last).to_contain_text("2 / 3")
+    expect(previous).to_be_focused()
+    anna.page.keyboard.press(back)
+    expect(anna.replies.last).to_contain_text("1 / 3")
+    expect(following).to_be_focused()  # there is none before
+    anna.page.keyboard.press(forth)
+    expect(anna.replies.last).to_contain_text("2 / 3")
+    expect(following).to_be_focused()
+    anna.page.keyboard.press(forth)
+    expect(anna.replies.last).to_contain_text("3 / 3")
+    expect(previous).to_be_focused()
 
 
 def test_arrows_in_the_box_move_in_the_text(anna: Visitor) -> None:
-    anna.page.evaluate(VERSIONS)
     anna.box.fill("ac")
 
     anna.page.keyboard.press("ArrowLeft")
     anna.page.keyboard.type("b")
 
     expect(anna.box).to_have_value("abc")
-    expect(anna.page.locator("article[data-version]")).to_have_attribute("data-version", "2")
+
+
+def test_letters_typed_right_after_the_key_of_the_search_are_searched_for(visit: Visit) -> None:
+    anna = visit(**PHONE).open()
+
+    # In one go, as fast hands do: nothing is drawn in between.
+    anna.page.evaluate(
+        """(init) => {
+          document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { bubbles: true, ...init }));
+          document.execCommand("insertText", false, "harbour");
+        }""",
+        {"key": "k", "ctrlKey": True},
+    )
+
+    expect(anna.page.get_by_role("searchbox", name="Search conversations")).to_have_value("harbour")
+    expect(anna.box).to_have_value("")
+
+
+def test_escape_closes_the_settings_on_a_desk(anna: Visitor) -> None:
+    for place in (anna.settings.get_by_role("button", name="Close settings"), anna.number("Top k"), anna.box):
+        anna.open_settings()
+        place.focus()
+        anna.page.keyboard.press("Escape")
+        expect(anna.settings).to_be_hidden()
+
+
+def test_a_link_leads_past_the_list_to_the_box(anna: Visitor) -> None:
+    anna.ask(SHORT).reply()
+    anna.page.evaluate("document.body.tabIndex = -1; document.body.focus()")
+    anna.page.keyboard.press("Tab")
+    expect(anna.page.get_by_role("link", name="Skip to the message box")).to_be_focused()
+
+    anna.page.keyboard.press("Enter")
+
+    expect(anna.box).to_be_focused()
+    expect(anna.questions).to_have_count(1)
+
+
+def test_one_message_is_edited_at_a_time_and_nothing_typed_is_lost(anna: Visitor) -> None:
+    anna.ask(SHORT).reply()
+    editor = anna.page.get_by_role("textbox", name="Edit message")
+    anna.replies.last.get_by_role("button", name="Edit").click()
+    editor.fill("Half a thought")
+    expect(anna.replies.last).to_contain_text("Ctrl+Enter to save")
+
+    anna.questions.last.hover()
+    anna.questions.last.get_by_role("button", name="Edit").click()
+
+    expect(editor).to_have_count(1)
+    expect(editor).to_have_value(SHORT)
+    anna.replies.last.get_by_role("button", name="Edit").click()
+    expect(editor).to_have_count(1)
+    expect(editor).to_have_value("Half a thought")
+
+
+def test_the_menu_of_a_message_with_the_keyboard(anna: Visitor) -> None:
+    anna.ask(SHORT).reply()
+    more = anna.replies.last.get_by_role("button", name="More actions")
+    more.press("Enter")
+    items = anna.page.get_by_role("menuitem")
+    expect(items.first).to_be_focused()
+    anna.page.keyboard.press("End")
+    expect(anna.page.get_by_role("menuitem", name="Delete")).to_be_focused()
+    anna.page.keyboard.press("Escape")
+    expect(more).to_be_focused()
+    expect(items).to_have_count(0)
 
 
 def test_the_help_lists_the_keys_and_gives_the_focus_back(anna: Visitor) -> None:
@@ -260,7 +299,7 @@ def test_suggestions_make_way_for_a_draft(anna: Visitor) -> None:
     expect(suggestions).to_be_hidden()
 
     anna.box.fill("")
-    suggestions.get_by_role("button", name="Say it better").click()
+    suggestions.get_by_role("button", name="Improve a text").click()
     expect(anna.box).to_be_focused()
     expect(suggestions).to_be_hidden()
     anna.box.fill("")

@@ -102,7 +102,7 @@ def test_two_tabs_stay_in_step(visit: Visit) -> None:
     expect(ben.replies.last).to_contain_text("2 / 2")
     ben.replies.last.get_by_role("button", name="Previous version").click()
     expect(anna.replies.last).to_contain_text("1 / 2")
-    anna.replies.last.get_by_role("button", name="Delete").click()
+    anna.choose_action(anna.replies.last, "Delete")
     expect(ben.replies.last).not_to_contain_text("/ 2")
     anna.page.get_by_role("button", name="Undo").click()
     expect(ben.replies.last).to_contain_text("1 / 2")
@@ -132,7 +132,7 @@ def test_an_unfinished_edit_survives_another_version_and_a_reload(visit: Visit) 
     box.fill("In my own words")
     anna.replies.last.get_by_role("button", name="Regenerate").click()
     expect(ben.replies.last).to_contain_text("2 / 2")
-    expect(ben.alert.filter(has_text="Your unfinished edit is kept")).to_be_visible()
+    expect(ben.alert.filter(has_text="Your unfinished edit is saved")).to_be_visible()
     anna.reply()
     ben.page.reload()
     ben.replies.last.get_by_role("button", name="Previous version").click()
@@ -232,7 +232,7 @@ def test_one_talks_on_in_a_long_conversation(visit: Visit, endless: str) -> None
     anna.box.press("Enter")
     expect(anna.questions.last).to_contain_text(SHORT)
     assert anna.reply()
-    expect(anna.page.get_by_text("The model no longer sees what is above.")).to_be_visible()
+    expect(anna.page.get_by_text("The model no longer sees anything above this line.")).to_be_visible()
     anna.page.get_by_role("button", name=re.compile("^Context")).click()
     sheet = anna.page.get_by_role("dialog")
     expect(sheet).to_contain_text("would not be read")
@@ -258,3 +258,60 @@ def _distance_to_end(person: Visitor) -> float:
             "(s => s.scrollHeight - s.clientHeight - s.scrollTop)(document.querySelector('.scroller'))"
         )
     )
+
+
+# Beside the reading
+
+
+def test_plain_text_is_copied_without_marks(visit: Visit, server: Server) -> None:
+    async def fill(store: HistoryStore) -> None:
+        await store.add_conversation(Conversation(title="Marks", id="marks"))
+        question = Message("marks", Role.USER, "Marks?")
+        await store.add_message(question)
+        await store.add_message(Message("marks", Role.ASSISTANT, "1. **one**\n2. `two`", parent_id=question.id))
+
+    server.stored(fill)
+    anna = visit(permissions=["clipboard-read", "clipboard-write"]).open("/c/marks")
+
+    anna.choose_action(anna.replies.last, "Copy as plain text")
+
+    expect(anna.replies.last.locator('[data-action="copied"]')).to_be_visible()
+    assert anna.page.evaluate("navigator.clipboard.readText()") == "1. one\n2. two"
+    anna.page.emulate_media(media="print")
+    expect(anna.page.get_by_role("heading", name="Marks")).to_be_visible()
+    for part in (anna.conversations, anna.box, anna.model, anna.replies.last.get_by_role("button", name="Copy")):
+        expect(part).to_be_hidden()
+
+
+def test_the_time_of_a_message_is_told_as_people_say_it_there(visit: Visit) -> None:
+    anna = visit(locale="de-DE", timezone_id="Asia/Tokyo").open()
+    anna.ask(SHORT).reply()
+    time = anna.questions.last.locator("time")
+    now = anna.page.evaluate("new Date().toLocaleTimeString('de-DE', { hour: '2-digit' })")
+    shown = time.get_attribute("data-shown")
+    assert shown
+    assert re.fullmatch(r"\d\d:\d\d", shown)
+    assert int(now[:2]) - int(shown[:2]) in (0, 1, -23)
+
+
+def test_a_reply_that_ends_unseen_marks_the_title_until_somebody_looks(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT)
+    # Chromium without a window shows all its tabs at once.
+    see = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); "
+    see += "document.dispatchEvent(new Event('visibilitychange')); }"
+    anna.page.evaluate(see, True)
+    anna.reply()
+
+    expect(anna.page).to_have_title(re.compile("^● "))
+    anna.page.evaluate(see, False)
+    expect(anna.page).not_to_have_title(re.compile("^● "))
+
+
+def test_speech_is_offered_only_where_it_stays_on_the_machine(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask(SHORT).reply()
+    local = anna.page.evaluate("speechSynthesis.getVoices().some((voice) => voice.localService)")
+    anna.replies.last.get_by_role("button", name="More actions").click()
+    expect(anna.page.get_by_role("menuitem", name="Read aloud")).to_have_count(int(local))
+    expect(anna.page.get_by_role("button", name="Dictate")).to_have_count(0)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from playwright.sync_api import WebSocketRoute, expect
+from playwright.sync_api import expect
 
 from localchat_ui.history.presets import Presets
 
@@ -151,29 +151,20 @@ def test_settings_of_a_new_chat_survive_a_reload_before_anything_was_said(anna: 
     _see(anna, {"Top k": "12"})
 
 
-def test_what_is_done_before_the_page_is_connected_arrives_in_its_order(visit: Visit, server: Server) -> None:
-    anna = visit()
-    sockets: list[WebSocketRoute] = []
-    anna.page.route_web_socket("**", lambda socket: sockets.append(socket))  # noqa: PLW0108 - a method cannot be marked
-    anna.open().open_settings()
-    prompt = anna.settings.get_by_role("textbox", name="System prompt")
-    prompt.fill("")
-    prompt.press_sequentially("Answer like a pirate.", delay=3)
-    anna.number("Top k").fill("12")
-
-    sockets[0].connect_to_server()
-
-    anna.ask(SHORT)
-    anna.reply()
-    _wait_until_stored(server, anna.conversation_id, system_prompt="Answer like a pirate.", top_k=12)
-
-
-def test_a_value_out_of_bounds_becomes_the_nearest_one_allowed(anna: Visitor, server: Server) -> None:
+def test_a_value_out_of_range_says_so_and_the_one_before_applies(anna: Visitor, server: Server) -> None:
     anna.number("Temperature").fill("9")
     anna.number("Temperature").blur()
 
-    expect(anna.number("Temperature")).to_have_value("2")
-    _wait_until_stored(server, anna.conversation_id, temperature=2)
+    expect(anna.settings.get_by_role("alert")).to_have_text("Must be from 0 to 2.")
+    expect(anna.number("Temperature")).to_have_value("9")
+    anna.number("Top k").fill("12")
+    anna.ask(SHORT).reply()
+    [_, reply] = server.messages(anna.conversation_id)
+    assert reply.stats
+    assert reply.stats.sampling
+    assert (reply.stats.sampling.temperature, reply.stats.sampling.top_k) == (0, 12)
+    expect(anna.number("Temperature")).to_have_value("9")
+    expect(anna.settings.get_by_role("alert")).to_have_text("Must be from 0 to 2.")
 
 
 def test_an_emptied_number_does_not_keep_other_changes_from_being_saved(anna: Visitor, server: Server) -> None:
@@ -268,15 +259,85 @@ def test_own_defaults_survive_a_restart_and_can_be_given_up(anna: Visitor, visit
 
     ben = visit().open().open_settings()
     expect(ben.number("Top k")).to_have_value("12")
-    ben.settings.get_by_role("button", name="Go back to the program’s defaults").press("Enter")
+    ben.settings.get_by_role("button", name="Restore the original defaults").press("Enter")
 
-    expect(ben.settings.get_by_role("status").filter(has_text="the program’s defaults")).to_be_visible()
+    expect(ben.settings.get_by_role("status").filter(has_text="the original defaults")).to_be_visible()
     expect(ben.settings.get_by_role("button", name="Make these my defaults")).to_be_focused()
     ben.settings.get_by_role("button", name="Reset to defaults").click()
     expect(ben.number("Top k")).to_have_value("40")
 
 
-# Looks
+# Look
+
+
+def test_the_theme_is_chosen_here_and_stays(visit: Visit) -> None:
+    anna = visit(color_scheme="light").open().open_settings()
+    themes = anna.settings.get_by_role("radiogroup", name="Theme")
+    expect(themes.get_by_role("radio", name="System")).to_be_checked()
+    bright = _brightness(anna)
+
+    themes.get_by_role("radio", name="System").focus()
+    anna.page.keyboard.press("ArrowLeft")  # around, to the last one
+    expect(themes.get_by_role("radio", name="Dark")).to_be_checked()
+    assert _brightness(anna) < bright
+    anna.page.reload()
+    expect(anna.box).to_be_visible()
+    assert _brightness(anna) < bright
+    expect(themes.get_by_role("radio", name="Dark")).to_be_checked()
+    themes.get_by_role("radio", name="System").check()
+    assert _brightness(anna) == bright
+    anna.page.emulate_media(color_scheme="dark")
+    anna.page.wait_for_function("document.body.classList.contains('body--dark')")
+
+
+def test_the_text_grows_as_it_is_chosen(visit: Visit) -> None:
+    anna = visit().open().open_settings()
+    size = "parseFloat(getComputedStyle(document.body).fontSize)"
+    before = anna.page.evaluate(size)
+
+    anna.settings.get_by_role("radio", name="Larger").check()
+
+    assert anna.page.evaluate(size) == 1.25 * before
+    anna.page.reload()
+    expect(anna.box).to_be_visible()
+    assert anna.page.evaluate(size) == 1.25 * before
+
+
+def test_notifications_are_asked_for_where_they_are_wanted(visit: Visit) -> None:
+    anna = visit(permissions=["notifications"]).open().open_settings()
+    switch = anna.settings.get_by_role("checkbox", name="When a long reply ends in the background")
+    expect(switch).not_to_be_checked()
+
+    switch.check()
+
+    anna.page.reload()
+    expect(switch).to_be_checked()
+
+
+def test_a_search_leaves_what_it_finds_and_escape_ends_it(anna: Visitor) -> None:
+    search = anna.settings.get_by_role("searchbox", name="Search settings")
+    search.fill("penalty")
+    expect(anna.slider("Temperature")).to_be_hidden()
+    expect(anna.slider("Repeat penalty")).to_be_visible()
+
+    search.press("Escape")
+    expect(anna.slider("Temperature")).to_be_visible()
+    expect(anna.settings).to_be_visible()
+    search.press("Escape")
+    expect(anna.settings).to_be_hidden()
+    expect(anna.settings_button).to_be_focused()
+
+
+def test_a_setting_goes_back_to_its_default_and_the_focus_stays(anna: Visitor) -> None:
+    expect(anna.settings.get_by_role("heading", name="Sampling")).to_have_text("Sampling")
+    anna.number("Top k").fill("12")
+    expect(anna.settings.get_by_role("heading", name="Sampling")).to_contain_text("1 changed")
+
+    anna.settings.get_by_role("button", name="Reset Top k").press("Enter")
+
+    expect(anna.number("Top k")).to_have_value("40")
+    expect(anna.number("Top k")).to_be_focused()
+    expect(anna.settings.get_by_role("button", name="Reset Top k")).to_be_hidden()
 
 
 def test_the_slider_shows_the_focus_at_its_thumb(anna: Visitor) -> None:
@@ -320,6 +381,11 @@ def test_a_long_preset_name_stays_inside_the_panel(anna: Visitor, server: Server
     expect(anna.settings.get_by_role("textbox", name="System prompt", exact=True)).to_have_value("Be wide.")
 
     assert anna.settings.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+
+
+def _brightness(person: Visitor) -> int:
+    """Of the page's background, from 0 to 255."""
+    return int(person.page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"))
 
 
 def _see(person: Visitor, numbers: dict[str, str], system_prompt: str | None = None) -> None:

@@ -7,22 +7,47 @@ import signal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, WebSocketRoute, expect
 
 from .conftest import STEADY, Visit
 from .server import Server
 from .visitor import PATIENCE, SHORT, Visitor
 
 
-def test_the_last_message_comes_back_into_the_empty_box(visit: Visit) -> None:
+def test_the_arrow_up_in_an_empty_box_edits_the_last_message(visit: Visit) -> None:
     anna = visit().open()
+    anna.box.press("ArrowUp")
     anna.ask(SHORT)
     anna.reply()
-    anna.box.press("ArrowUp")
-    expect(anna.box).to_have_value(SHORT)
     anna.box.fill("Something else")
     anna.box.press("ArrowUp")
     expect(anna.box).to_have_value("Something else")
+    expect(anna.page.get_by_role("textbox", name="Edit message")).to_have_count(0)
+
+    anna.box.fill("")
+    anna.box.press("ArrowUp")
+
+    editor = anna.page.get_by_role("textbox", name="Edit message")
+    expect(editor).to_be_focused()
+    expect(editor).to_have_value(SHORT)
+    editor.press("Escape")
+    expect(editor).to_have_count(0)
+    expect(anna.box).to_be_focused()
+
+
+def test_what_is_sent_before_the_page_is_connected_arrives_in_its_order(visit: Visit) -> None:
+    anna = visit()
+    sockets: list[WebSocketRoute] = []
+    anna.page.route_web_socket("**", lambda socket: sockets.append(socket))  # noqa: PLW0108 - a method cannot be marked
+    anna.open()
+    texts = [f"Say {number}." for number in range(6)]
+    for text in texts:
+        anna.box.fill(text)
+        anna.box.press("Enter")
+
+    sockets[0].connect_to_server()
+
+    expect(anna.questions.locator(".words")).to_have_text(texts)
 
 
 def test_a_draft_stays_with_its_conversation(visit: Visit) -> None:
@@ -99,10 +124,8 @@ def test_files_stay_with_the_conversation_they_were_attached_in(visit: Visit) ->
 
 def test_what_came_back_into_the_box_can_be_undone(visit: Visit) -> None:
     anna = visit().open()
-    anna.ask(SHORT)
-    anna.reply()
-    anna.box.press("ArrowUp")
-    expect(anna.box).to_have_value(SHORT)
+    anna.page.evaluate("localchat.composer.suggest('Make this clearer:', false)")
+    expect(anna.box).to_have_value("Make this clearer:")
     anna.box.press("Control+z")
     expect(anna.box).to_have_value("")
 
@@ -139,7 +162,7 @@ def test_a_lost_connection_is_told_beside_the_box_and_the_status_says_nothing(br
         notice = anna.page.locator("#popup")
         expect(notice).to_be_visible()
         expect(anna.page.get_by_role("status", name="Status")).not_to_be_visible()
-        expect(anna.page.get_by_role("status").filter(has_text="The connection is lost.")).to_be_attached()
+        expect(anna.page.get_by_role("status").filter(has_text="Connection lost.")).to_be_attached()
         told, written = notice.bounding_box(), anna.page.locator(".composer").bounding_box()
         assert told is not None
         assert written is not None

@@ -170,6 +170,14 @@ class Visitor:
         """The number box of a slider, or Seed."""
         return self.settings.get_by_role("spinbutton", name=name if name == "Seed" else f"{name} value", exact=True)
 
+    # Messages
+
+    def choose_action(self, message: Locator, action: str) -> None:
+        """Use the menu of a message."""
+        message.hover()
+        message.get_by_role("button", name="More actions", exact=True).click()
+        self.page.get_by_role("menuitem", name=action, exact=True).click()
+
     # Conversations
 
     def listed(self) -> Locator:

@@ -30,9 +30,10 @@ from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.library import scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.settings import Settings
-from localchat_ui.ui.components import sampling_panel
+from localchat_ui.ui.components import settings_panel
 from localchat_ui.ui.components.conversation_rows import ConversationRows
 from localchat_ui.ui.components.message import MessageView
+from localchat_ui.ui.components.message_footer import MENU
 from localchat_ui.ui.components.message_log import MessageLog
 from localchat_ui.ui.components.status_line import StatusLine
 from tests.library.test_metadata import Child
@@ -108,6 +109,12 @@ class Visitor:
         client.run_javascript = record  # type: ignore[method-assign]
         # NiceGUI may answer before the page is drawn.
         await until(lambda: not is_running("wait for result of page"))
+
+    async def open_settings(self) -> None:
+        """Open the settings, which are drawn then."""
+        panel = next(element for element in self._elements() if element.props.get("id") == "settings")
+        UserInteraction(self.user, {panel}, None).trigger("open", None)
+        await until(lambda: self.sees("Temperature"))
 
     def say(self, text: str) -> None:
         """Write into the box and press Enter; the box hands its text over in JavaScript, so it is handed over here."""
@@ -255,6 +262,7 @@ def _buttons(html: str) -> dict[str, dict[str, str]]:
         if "disabled" not in attributes.split():
             data = {name.removeprefix("data-"): value for name, value in values.items() if name.startswith("data-")}
             told[values.get("aria-label", label)] = data
+            told |= {MENU[action]: {"action": action} for action in data.get("offers", "").split()}
     return told
 
 
@@ -319,7 +327,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> list[ChatOptions]:
         saved.append(options)
 
     monkeypatch.setattr(ChatService, "set_options", save)
-    monkeypatch.setattr(sampling_panel, "SAVE_SECONDS", 0.02)
+    monkeypatch.setattr(settings_panel, "SAVE_SECONDS", 0.02)
     return saved
 
 

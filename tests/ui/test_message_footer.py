@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
 
 from localchat_ui.conversation import GenerationStats, Message, MessageState, Role, SamplingOptions, Version
-from localchat_ui.ui.components.message_footer import render
+from localchat_ui.ui.components.message_footer import MENU, render
 
 HOSTILE = '"><img src=x onerror=alert(1)> & </dd>'
 
@@ -35,7 +36,7 @@ def test_what_people_and_models_wrote_is_text_in_every_place():
     html = render(message, Version(2, 3, HOSTILE, "next"), is_last=True, is_writing=False, with_receipt=True)
     tags = Tags()
     tags.feed(html)
-    assert tags.seen <= {"div", "button", "span", "dl", "dt", "dd"}
+    assert tags.seen <= {"div", "button", "span", "time", "dl", "dt", "dd"}
     assert not [name for name in tags.attributes if name.startswith("on")]
     assert html.count("&lt;img") == 3
 
@@ -43,7 +44,7 @@ def test_what_people_and_models_wrote_is_text_in_every_place():
 @pytest.mark.parametrize(
     ("message", "offers", "says"),
     [
-        (reply(), {"Copy", "Edit", "Regenerate", "Fork from here", "Delete"}, ""),
+        (reply(), {"Copy", "Edit", "Regenerate", "More actions", "Copy as plain text", "Fork from here", "Delete"}, ""),
         (reply(state=MessageState.STOPPED), {"Continue"}, "Stopped."),
         (reply(state=MessageState.INTERRUPTED), {"Continue", "Try again"}, "Interrupted"),
         (reply(state=MessageState.FAILED, error="It broke."), {"Retry"}, "It broke."),
@@ -52,15 +53,16 @@ def test_what_people_and_models_wrote_is_text_in_every_place():
             {"Continue", "About this reply"},
             "Ended at the limit of 1 token.",
         ),
-        (Message("c", Role.USER, "Hi"), {"Copy", "Edit", "Fork from here", "Delete"}, ""),
+        (Message("c", Role.USER, "Hi"), {"Copy", "Edit", "More actions", "Fork from here", "Delete"}, ""),
         (Message("c", Role.USER, "Hi", state=MessageState.QUEUED), {"Take back", "Copy"}, "Waits for"),
     ],
 )
 def test_each_ending_says_what_it_is_and_offers_what_helps(message: Message, offers: set[str], says: str):
     html = render(message, None, is_last=True, is_writing=False)
     assert says in html
+    menu = [MENU[action] for offers in re.findall('data-offers="(.*?)"', html) for action in offers.split()]
     for name in offers:
-        assert f'aria-label="{name}"' in html or f">{name}</button>" in html
+        assert f'aria-label="{name}"' in html or f">{name}</button>" in html or name in menu
 
 
 def test_going_on_and_trying_again_are_for_the_last_message_alone():

@@ -24,7 +24,11 @@ from localchat_ui.access.visitor import VISITOR, User, Visitor
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.settings import Settings
 
-PUBLIC_PATHS = frozenset({"/login", "/healthz", "/favicon.ico"})
+PUBLIC_PATHS = frozenset(
+    {"/login", "/healthz", "/favicon.ico"}
+    # What a browser asks for to install the page, and shows when the program does not run.
+    | {"/manifest.webmanifest", "/service-worker.js", "/offline", "/icon.svg", "/icon-192.png", "/icon-512.png"}
+)
 MAX_TOKEN_SESSIONS = 1000
 LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
 

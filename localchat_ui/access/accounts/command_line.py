@@ -85,7 +85,7 @@ async def _act(accounts: Accounts, options: argparse.Namespace, password: str) -
             return [f"{options.name} is gone; {outcome}." if data else f"{options.name} is gone."]
         case "password":
             await accounts.users.set_password(options.name, password)
-            return ["The password is changed, and all sessions have ended."]
+            return ["Password changed. All sessions were logged out."]
         case "admin":
             await accounts.users.set_admin(options.name, not options.off)
             return [f"{options.name} is {'a plain user' if options.off else 'an administrator'} now."]
@@ -96,7 +96,7 @@ async def _act(accounts: Accounts, options: argparse.Namespace, password: str) -
             return [f"{key.id}  {key.last_used_at or 'never used'}  {key.label}" for key in keys] or ["No keys."]
         case _:
             await accounts.api_keys.revoke(options.name, options.key_id)
-            return ["The key is worth nothing now."]
+            return ["The key was revoked."]
 
 
 def _ask_password() -> str:

@@ -41,7 +41,7 @@ class OwnAccount:
             raise AccountError(error.message) from None
         if not changed:
             audit("password not changed", user=user.name, address=visitor.address)
-            raise AccountError("That is not your present password.")
+            raise AccountError("That is not your current password.")
         audit("password changed", user=user.name, address=visitor.address)
         await self._end_expired()
 

@@ -39,7 +39,7 @@ class Users:
     async def add(self, name: str, password: str, *, is_admin: bool = False) -> User:
         name = normalized(name)
         if not NAME.fullmatch(name):
-            raise AccountError("A name has up to 64 letters, digits or . _ @ -, and begins with a letter or digit.")
+            raise AccountError("A name has up to 64 letters, digits or . _ @ -, and starts with a letter or digit.")
         row = UserRow(id=new_id(), name=name, is_admin=is_admin, created_at=utc_now())
         row.password_hash = await self._passwords.hash(password)
         async with self._database.begin(clear_cache=True) as session:
@@ -47,7 +47,7 @@ class Users:
             try:
                 await session.flush()
             except IntegrityError:
-                raise AccountError(f"There is a user {name} already.") from None
+                raise AccountError(f"There is already a user {name}.") from None
             return user_of_row(row)
 
     async def data(self, name: str) -> UserData:
@@ -141,4 +141,4 @@ def _unknown(name: str) -> AccountError:
 async def _require_an_admin(session: AsyncSession) -> None:
     """Called after the change, which its transaction undoes. Two administrators cannot demote each other at once."""
     if not (await session.scalars(select(UserRow.id).where(UserRow.is_admin).with_for_update())).first():
-        raise AccountError("The last administrator has to stay one.")
+        raise AccountError("At least one administrator must remain.")

@@ -4,7 +4,7 @@ localchat.clipboard = (() => {
 
   // Some browsers copy only what was begun in the click itself, so the clipboard gets a promise of the server's answer.
   let deliver = () => {};
-  async function copyMessage(button, ask) {
+  async function copyMessage(article, ask) {
     const text = new Promise((resolve) => (deliver = resolve));
     ask();
     let copied;
@@ -17,6 +17,8 @@ localchat.clipboard = (() => {
     }
     say(copied ? "Copied" : "Not copied");
     if (!copied) return complain("The browser does not allow copying here. Select the text instead.");
+    const button = article.querySelector('[data-action="copy"]');
+    if (!button) return;
     button.dataset.action = "copied";
     setTimeout(() => (button.dataset.action = "copy"), 2000);
   }

@@ -50,18 +50,17 @@ localchat.composer = (() => {
 
   function keydown(event, emit) {
     const composing = event.isComposing || event.keyCode === 229;
-    if (event.key === "ArrowUp" && !composing && !event.target.value) recall(event);
+    if (event.key === "ArrowUp" && !composing && !event.target.value) editLast(event);
     if (event.key !== "Enter" || event.shiftKey || composing || touch()) return;
     event.preventDefault();
     submit(emit);
   }
 
-  // Brings the last message back into the empty box.
-  function recall(event) {
-    const last = [...document.querySelectorAll("article.user .words")].at(-1);
-    if (!last) return;
+  function editLast(event) {
+    const edit = [...document.querySelectorAll('article.user [data-action="edit"]')].at(-1);
+    if (!edit?.checkVisibility()) return;  // while a reply is written nothing is edited
     event.preventDefault();
-    restore(last.textContent);
+    edit.click();
   }
 
   function grow(field, most = innerHeight / 3) {

@@ -11,18 +11,26 @@ localchat.keys = (() => {
       const field = document.querySelector('[aria-label="Search conversations"]');
       if (!field) return false;
       if (!field.checkVisibility()) localchat.panels.toggle("conversations", true);
-      requestAnimationFrame(() => { field.focus(); field.select?.(); });
+      // At once: whoever goes on typing means this field.
+      field.focus();
+      field.select();
       return true;
     },
     toggleList() {
       localchat.panels.toggle("conversations");
       return true;
     },
-    stop(event) {
+    // What is open closes before a reply is stopped, and menus and dialogs close by themselves.
+    escape({ target }) {
+      if (covered || (target.matches("[type=search]") && target.value)) return false;
+      if (localchat.panels.close(target)) return true;
       // In another field Escape belongs to that field.
-      const elsewhere = event.target !== box() && event.target.matches("textarea, input:not([readonly], [type=number])");
-      const button = named("Stop");
-      return !covered && !elsewhere && Boolean(button?.checkVisibility()) && press(button);
+      if (target !== box() && target.matches("textarea, input:not([readonly], [type=number])")) return false;
+      const stop = named("Stop");
+      if (stop?.checkVisibility()) return press(stop);
+      if (!localchat.panels.isOpen("settings")) return false;
+      localchat.panels.toggle("settings", false);
+      return true;
     },
     previousVersion: (event) => turn(event.target, "Previous version"),
     nextVersion: (event) => turn(event.target, "Next version"),
@@ -59,34 +67,15 @@ localchat.keys = (() => {
     return Boolean(button);
   }
 
-  // Whether a dialog, a menu or a panel lies over the page, as it was before anybody obeyed the key.
+  // Whether a dialog or a menu lies over the page, as it was before anybody obeyed the key.
   let covered = false;
-  function look() {
-    covered = localchat.panels.covering() || Boolean(document.querySelector("dialog[open], .q-dialog, .q-menu"));
-  }
+  const look = () => (covered = Boolean(document.querySelector("dialog[open], .q-dialog, .q-menu, :popover-open")));
 
-  // Turns a message to another version. The focus goes with it, unless it has gone elsewhere meanwhile.
+  // Turns the message to another version in which the focus is. The log hands the focus on.
   function turn(target, name) {
-    const article = target.closest("[role=log] article");
-    const button = article && named(name, article);
-    if (covered || !button || button.disabled || (target !== article && target.tagName !== "BUTTON")) return false;
-    const place = articles().indexOf(article);
-    const observer = new MutationObserver(() => {
-      const other = articles()[place];
-      if (article.isConnected || !other) return;
-      observer.disconnect();
-      if (![document.body, box(), null].includes(document.activeElement)) return;
-      const names = target === article ? [] : [target.getAttribute("aria-label"), "Previous version", "Next version"];
-      const buttons = names.map((one) => named(one, other));
-      (buttons.find((one) => one && !one.disabled) ?? other).focus();
-    });
-    observer.observe(document.querySelector("[role=log]"), { childList: true, subtree: true });
-    setTimeout(() => observer.disconnect(), 3000);
-    button.click();
-    return true;
+    const button = target.matches("[role=log] button") && named(name, target.closest("article"));
+    return !covered && Boolean(button) && !button.disabled && press(button);
   }
-
-  const articles = () => [...document.querySelectorAll("[role=log] article")];
 
   function listen() {
     document.documentElement.dataset.platform = mac ? "mac" : "other";
@@ -94,5 +83,5 @@ localchat.keys = (() => {
     document.addEventListener("keydown", onKey);
   }
 
-  return { listen };
+  return { listen, mod: mac ? "⌘" : "Ctrl" };
 })();

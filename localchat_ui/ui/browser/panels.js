@@ -1,49 +1,45 @@
 // The conversations and the settings: on a wide page they stand beside the transcript; on a phone they lie over it, one
-// at a time.
+// at a time. Which of them stand open, the stylesheet reads from the body.
 localchat.panels = (() => {
   const { wide } = localchat.page;
 
   const PANELS = ["conversations", "settings"];
+  const isOpen = (panel) => document.body.dataset[panel] === "open";
+  const controls = (panel) => [...document.querySelectorAll(`[aria-controls="${panel}"]`)];
 
-  function toggle(panel, open) {
-    const data = document.body.dataset;
-    const shown = open ?? data[panel] !== "open";
-    if (shown && !wide()) PANELS.forEach((other) => (data[other] = "closed"));
-    data[panel] = shown ? "open" : "closed";
-    if (wide()) localStorage.setItem("localchat." + panel, data[panel]);
-    mirror();
+  function set(panel, open) {
+    document.body.dataset[panel] = open ? "open" : "closed";
+    controls(panel).forEach((button) => button.setAttribute("aria-expanded", open));
+    if (open) document.getElementById(panel)?.dispatchEvent(new Event("open"));
+  }
+
+  function toggle(panel, open = !isOpen(panel)) {
     const element = document.getElementById(panel);
-    if (!shown && (!wide() || element.contains(document.activeElement))) opener(panel)?.focus();
-    if (shown && (panel === "settings" || !wide())) {
-      requestAnimationFrame(() => element.querySelector("button, input, a").focus());
-    }
+    const hadFocus = element.contains(document.activeElement);
+    if (open && !wide()) PANELS.forEach((other) => set(other, false));
+    set(panel, open);
+    if (wide()) localStorage.setItem("localchat." + panel, document.body.dataset[panel]);
+    if (!open && (!wide() || hadFocus)) controls(panel).find((button) => button.checkVisibility())?.focus();
+    if (open && (!wide() || panel === "settings")) element.querySelector("button, input, a").focus();
   }
 
-  const opener = (panel) =>
-    [...document.querySelectorAll(`[aria-controls="${panel}"]`)].find((button) => button.checkVisibility());
-
-  function mirror() {
-    for (const panel of PANELS) {
-      const open = document.body.dataset[panel] === "open";
-      document.querySelectorAll(`[aria-controls="${panel}"]`).forEach((b) => b.setAttribute("aria-expanded", open));
-    }
-  }
-
-  function close() {
-    if (wide()) return false;
-    const open = PANELS.filter((panel) => document.body.dataset[panel] === "open");
+  // Closes what lies over the page or, on a wide page, the settings from which Escape comes. Returns whether there was any.
+  function close(from) {
+    const closes = (panel) => isOpen(panel) && (!wide() || (panel === "settings" && from?.closest("#settings")));
+    const open = PANELS.filter(closes);
     open.forEach((panel) => toggle(panel, false));
     return open.length > 0;
   }
 
-  // Whether one lies over the page.
-  const covering = () => !wide() && PANELS.some((panel) => document.body.dataset[panel] === "open");
-
   function begin() {
-    const remembered = (panel, otherwise) => (wide() && localStorage.getItem("localchat." + panel)) || otherwise;
-    document.body.dataset.conversations = remembered("conversations", wide() ? "open" : "closed");
-    document.body.dataset.settings = remembered("settings", "closed");
+    const defaults = { conversations: wide() ? "open" : "closed", settings: "closed" };
+    for (const panel of PANELS) {
+      document.body.dataset[panel] = (wide() && localStorage.getItem("localchat." + panel)) || defaults[panel];
+    }
   }
 
-  return { begin, toggle, mirror, close, covering };
+  // The page is connected: its buttons tell what is open, and the server hears of it.
+  const tell = () => PANELS.forEach((panel) => set(panel, isOpen(panel)));
+
+  return { begin, tell, toggle, close, isOpen };
 })();

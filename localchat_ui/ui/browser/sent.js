@@ -57,7 +57,7 @@ localchat.sent = (() => {
     const texts = lost.map(({ text }) => text).filter((text) => !said.includes(text.trim()));
     if (!texts.length) return;
     localchat.composer.restore(texts.join("\n\n"));
-    complain("The connection was lost before this message arrived. It is back in the box.");
+    complain("The connection was lost before this message was sent. It is back in the box.");
     box().focus();
   }
 

@@ -4,14 +4,12 @@ localchat.start = (() => {
 
   addEventListener("DOMContentLoaded", () => {
     localchat.panels.begin();
-    document.addEventListener("keydown", (event) => {
-      const inMenu = document.querySelector(".q-menu");  // which closes first, and by itself
-      if (event.key === "Escape" && !inMenu && localchat.panels.close()) event.stopPropagation();
-    });
+    localchat.look.apply();
     localchat.keys.listen();
     localchat.focus.keep();
     localchat.clipboard.listen();
     localchat.previews.listen();
+    localchat.speech.listen();
     localchat.composer.listen();
     // NiceGUI's frame is one as well, and a page has one main part.
     document.querySelector("main.q-page")?.setAttribute("role", "none");
@@ -36,11 +34,11 @@ localchat.start = (() => {
 
   // The server's first word: the page and its connection stand.
   function connected() {
-    localchat.panels.mirror();
+    localchat.panels.tell();
     localchat.sent.begin();
     // NiceGUI shows it, and tells no screen reader.
-    window.socket.on("disconnect", () => say("The connection is lost. The page keeps trying."));
-    window.socket.on("connect", () => say("The connection is back."));
+    window.socket.on("disconnect", () => say("Connection lost. Trying to reconnect."));
+    window.socket.on("connect", () => say("Reconnected."));
   }
 
   return { arrive, connected };

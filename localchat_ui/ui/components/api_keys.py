@@ -14,7 +14,7 @@ from localchat_ui.ui.components.element import icon_button, text_button
 from localchat_ui.ui.dates import day_of
 from localchat_ui.ui.page_layout import Outcome, copy_button, field, section
 
-HINT = "For programs that act for you. They send it as “Authorization: Bearer …”."
+HINT = "For programs that use the API as you. They send a key as “Authorization: Bearer …”."
 
 
 class ApiKeys:
@@ -26,10 +26,10 @@ class ApiKeys:
                 self._label = field("Label of the new key", autocomplete="off")
                 self._label.props["maxlength"] = MAX_LABEL_LENGTH
                 self._label.props["placeholder"] = "laptop, notebook, editor …"
-                text_button("Make a key", primary=True).props("type=submit")
+                text_button("Create key", primary=True).props("type=submit")
             form.on("submit", self._make, js_handler="(event) => { event.preventDefault(); emit(); }")
             with ui.element("div").classes("new-key").props("role=status") as self._shown:
-                ui.label("This is the new key. Copy it now: it is never shown again.")
+                ui.label("This is your new key. Copy it now: it will not be shown again.")
                 with ui.element("div").classes("page-row"):
                     self._key = ui.html(sanitize=False, tag="code")
                     copy_button(self._key)
@@ -43,7 +43,7 @@ class ApiKeys:
         self._table.clear()
         if not keys:
             with self._table:
-                ui.label("You have none yet.").classes("page-text")
+                ui.label("No keys yet.").classes("page-text")
             return
         with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
@@ -76,11 +76,11 @@ class ApiKeys:
             self._draw(await self._account.keys())
 
     def _ask(self, key: ApiKey) -> None:
-        text = f"Programs that use “{key.label or 'no label'}” cannot come in any more. This cannot be undone."
+        text = f"Programs that use “{key.label or 'no label'}” will lose access. This cannot be undone."
         self._confirm.ask("Revoke this key?", text, "Revoke", partial(self._revoke, key))
 
     async def _revoke(self, key: ApiKey) -> None:
-        with self._outcome.telling(f"The key “{key.label or 'no label'}” is worth nothing now."):
+        with self._outcome.telling(f"The key “{key.label or 'no label'}” was revoked."):
             await self._account.revoke_key(key.id)
             self._forget()
             self._draw(await self._account.keys())

@@ -51,9 +51,11 @@ class Composer:
                 )
                 attach = icon_button(icons.ATTACH, "Attach text files").classes("attach")
                 attach.on("click", js_handler=f"() => getHtmlElement({picker.id}).click()")
-                self.box = ui.element("textarea").props("rows=1 autofocus dir=auto enterkeyhint=enter")
+                self.box = ui.element("textarea").props("id=message rows=1 autofocus dir=auto enterkeyhint=enter")
                 self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
                 self.box.on("keydown", send, js_handler="(event) => localchat.composer.keydown(event, emit)")
+                dictate = icon_button(icons.MICROPHONE, "Dictate").classes("dictate")
+                dictate.on("click", js_handler="({ currentTarget }) => localchat.speech.dictate(currentTarget)")
                 self.queue_button = icon_button(icons.SEND, "Send when finished").classes("queue")
                 self.queue_button.on("click", send, js_handler="() => localchat.composer.send(emit)")
                 self.send_button = icon_button(icons.SEND, "Send").classes("send")

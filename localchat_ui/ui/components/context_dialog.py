@@ -44,10 +44,10 @@ class ContextDialog:
     def _fill(self, messages: Sequence[Message], view: PromptView) -> None:
         used = f"{view.n_tokens:,} of {counted(view.n_ctx, 'token')}" if view.n_ctx else counted(view.n_tokens, "token")
         about = "about " if view.is_estimate else ""
-        ui.label(f"The next reply would begin after {about}{used}.").classes("card-text")
+        ui.label(f"The next reply will start after {about}{used}.").classes("card-text")
         if view.n_unseen:
             unseen = counted(view.n_unseen, "message")
-            ui.label(f"The context is full: the first {unseen} would not be read.").classes("card-text")
+            ui.label(f"The context is full: the first {unseen} will not be read.").classes("card-text")
         # One element, however long the conversation is.
         ui.html(_table(messages, view), sanitize=False)
         with ui.element("details").classes("prompt"):

@@ -47,7 +47,7 @@ export default {
   },
   template: `
     <div @click="click" @keydown="keydown" @focusout="focusout">
-      <p v-if="!shown.length" class="list-empty">Your conversations will be listed here. They stay on this machine.</p>
+      <p v-if="!shown.length" class="list-empty">Your conversations appear here. They stay on this machine.</p>
       <Group v-for="group in groups" :key="group.name" v-bind="group" :selected="current" :renaming="renaming"
              :draft="draft" :root="root" @draft="draft = $event" />
       <div ref="end"></div>

@@ -11,14 +11,15 @@ from localchat_ui.conversation import ChatOptions
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui.components.element import text_button
 
-OWN = "New chats start with your own defaults."
-PROGRAM = "New chats start with the program’s defaults."
+OWN = "New chats start with your defaults."
+PROGRAM = "New chats start with the original defaults."
 
 CONFIRM_SECONDS = 8
 
 
 class Defaults:
-    """`options` tells what the panel shows now, None while that is not valid; `on_reset` fills in the defaults."""
+    """`options` tells what the panel shows now, None while that is not valid; `on_reset` fills in the defaults,
+    `on_change` is told that they are others now."""
 
     def __init__(
         self,
@@ -26,17 +27,21 @@ class Defaults:
         *,
         options: Callable[[], ChatOptions | None],
         on_reset: Callable[[], None],
+        on_change: Callable[[], None],
         on_error: Callable[[str], None],
     ) -> None:
         self._defaults = defaults
         self._options = options
+        self._on_change = on_change
         self._on_error = on_error
-        with ui.element("div").classes("setting defaults"):
-            ui.label("Defaults").classes("caption")
+        self.section = ui.element("section").classes("setting-group defaults").props("aria-label=Defaults")
+        with self.section:
+            with ui.element("h3"):
+                ui.label("Defaults")
             self._state = ui.label().classes("hint").props("role=status")
             keep = text_button("Make these my defaults", self._keep).classes("wide")
             text_button("Reset to defaults", on_reset).classes("wide")
-            self._forget_button = text_button("Go back to the program’s defaults", self._forget).classes("wide quiet")
+            self._forget_button = text_button("Restore the original defaults", self._forget).classes("wide quiet")
             # It goes away with what it undoes; the focus stays nearby.
             self._forget_button.on("click", js_handler=f"() => getHtmlElement({keep.id}).focus()")
         self._own: bool | None = None
@@ -56,7 +61,7 @@ class Defaults:
     async def _keep(self) -> None:
         options = self._options()
         if options is None:
-            self._state.set_text("A value above is not allowed; nothing was kept.")
+            self._state.set_text("A value above is out of range, so nothing was saved.")
             return
         if await self._set(options):
             self._state.set_text(f"Saved. {OWN if self._own else PROGRAM}")
@@ -72,4 +77,5 @@ class Defaults:
             self._on_error(f"The defaults could not be saved: {error}")
             return False
         self.show()
+        self._on_change()
         return True

@@ -10,9 +10,13 @@ from localchat_ui.ui.components.element import icon_button
 from localchat_ui.ui.shortcuts import Shortcut
 
 TITLE = "Keyboard shortcuts"
-REMARK = "The arrows act on the message in which the focus is. Esc first closes what lies open."
+REMARK = "The arrow keys act on the focused message. Esc closes what is open first."
 # What stands on a key, and on that of a Mac when it differs.
-CAPS = {"Escape": ("Esc", "esc"), "Enter": ("Enter", "↵"), "ArrowLeft": ("←", "←"), "ArrowRight": ("→", "→")}
+CAPS = {
+    "Escape": ("Esc", "esc"),
+    "Enter": ("Enter", "↵"),
+    **{f"Arrow{name}": (arrow, arrow) for name, arrow in (("Left", "←"), ("Right", "→"), ("Up", "↑"))},
+}
 CTRL, SHIFT = ("Ctrl", "⌘"), ("Shift", "⇧")
 
 

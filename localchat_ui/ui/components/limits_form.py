@@ -15,13 +15,13 @@ from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_butt
 from localchat_ui.ui.page_layout import Outcome, section
 
 HINT = (
-    "What stands here outranks the settings file, and holds at once. An empty box leaves it to the next wider rule: "
-    "for one person that of everybody, for everybody the settings. 0 is any number."
+    "These limits override the settings file and apply at once. An empty box falls back to the wider rule: "
+    "for one person the limit for everybody, for everybody the settings file. 0 means no limit."
 )
 NAMES = {
-    "generations_per_user": ("Replies at a time", "In the page and over the API together."),
-    "requests_per_minute": ("Requests a minute", "Of a person, and of each API key."),
-    "tokens_per_day": ("Tokens a day", "Read and written; the day begins with the first reply."),
+    "generations_per_user": ("Replies at a time", "On the page and through the API together."),
+    "requests_per_minute": ("Requests a minute", "Per person, and per API key."),
+    "tokens_per_day": ("Tokens a day", "Prompts and replies. The day starts with the first reply."),
 }
 MOST = 10**12
 

@@ -11,6 +11,15 @@ from html import escape
 from localchat_ui.conversation import GenerationStats, Message, MessageState, Role, Version
 from localchat_ui.ui.words import counted
 
+# What the menu of a message offers; `message_log.js` draws it.
+MENU = {
+    "copy-text": "Copy as plain text",
+    "speak": "Read aloud",
+    "fork": "Fork from here",
+    "about": "About this reply",
+    "delete": "Delete",
+}
+
 
 def render(
     message: Message, version: Version | None, is_last: bool, is_writing: bool, *, with_receipt: bool = False
@@ -53,6 +62,7 @@ def _outcome(message: Message, *, is_last: bool) -> str:
 
 
 def _actions(message: Message, version: Version | None) -> str:
+    """What people do all the time has a button, the rest stands in a menu in words."""
     buttons = _versions(version) if version is not None and version.count > 1 else ""
     if message.text:
         buttons += _icon("copy", "Copy")
@@ -60,11 +70,18 @@ def _actions(message: Message, version: Version | None) -> str:
         buttons += _icon("edit", "Edit", changes=True)
         if message.role is Role.ASSISTANT:
             buttons += _icon("regenerate", "Regenerate", changes=True)
-        buttons += _icon("fork", "Fork from here")
-        if message.stats is not None:
-            buttons += _icon("about", "About this reply")
-        buttons += _icon("delete", "Delete", changes=True)
-    return f'<div class="actions">{buttons}</div>'
+        buttons += _more(message)
+    return f'<div class="actions">{buttons}<time datetime="{message.created_at.isoformat()}"></time></div>'
+
+
+def _more(message: Message) -> str:
+    """Opens the one menu of the log, and says what it has to offer here."""
+    is_reply = message.role is Role.ASSISTANT and bool(message.text)
+    offers = [*(("copy-text", "speak") if is_reply else ()), "fork", *(("about",) if message.stats else ()), "delete"]
+    return (
+        f'<button type="button" class="act more" popovertarget="message-menu" data-offers="{" ".join(offers)}"'
+        ' aria-haspopup="menu" aria-label="More actions" title="More actions"></button>'
+    )
 
 
 def _versions(version: Version) -> str:

@@ -4,36 +4,82 @@
 const NAMES = { user: "You", assistant: "Assistant" };
 
 export default {
-  props: { first: Array },
+  props: { first: Array, menu: Array },
   emits: ["act", "save"],
-  template: `<div role="log" aria-label="Conversation" aria-busy="false" @click="click"></div>`,
+  // The browser's own popover: it closes by itself, and gives the focus back.
+  template: `
+    <div>
+      <div ref="log" role="log" aria-label="Conversation" aria-busy="false" @click="click"></div>
+      <div ref="menu" id="message-menu" class="menu" popover role="menu" aria-label="More actions"
+           @click="choose" @keydown="walk" @toggle="opened">
+        <button v-for="[action, label] in menu" :key="action" type="button" role="menuitem" class="menu-item"
+                :class="action" :data-action="action" popovertarget="message-menu">{{ label }}</button>
+      </div>
+    </div>`,
   mounted() {
     this.change(this.first);
   },
   methods: {
     // Operations as message.py makes them: a name, the id of a message, and what belongs to it.
     change(operations) {
-      for (const [name, ...args] of operations) changes[name](this.$el, ...args);
+      const { log } = this.$refs;
+      const handOn = held(log);
+      for (const [name, ...args] of operations) changes[name](log, ...args);
+      handOn();
     },
+    // A touch screen shows the actions of a message when it is tapped.
     click(event) {
-      const button = event.target.closest("[data-action]");
-      if (!button) return;
-      const told = { ...button.dataset, id: button.closest("article").dataset.id };
-      if (told.action === "copy") localchat.clipboard.copyMessage(button, () => this.$emit("act", told));
+      const article = event.target.closest("article");
+      this.$refs.log.querySelector(".tapped")?.classList.remove("tapped");
+      article?.classList.add("tapped");
+      const button = event.target.closest("[data-action], .more");
+      if (button?.matches(".more")) this.offer(article, button.dataset.offers.split(" "));
+      else if (button) this.act(article, button);
+    },
+    offer(article, offers) {
+      this.article = article;
+      const isSpeaking = article.matches(".speaking");
+      for (const item of this.$refs.menu.children) {
+        item.hidden = !offers.includes(item.dataset.action);
+        if (item.dataset.action === "speak") item.textContent = isSpeaking ? "Stop reading" : "Read aloud";
+      }
+    },
+    opened(event) {
+      if (event.newState === "open") this.items()[0].focus();
+    },
+    items() {
+      return [...this.$refs.menu.children].filter((item) => item.checkVisibility());
+    },
+    walk(event) {
+      localchat.focus.walk(event, this.items());
+    },
+    choose(event) {
+      const item = event.target.closest("[data-action]");
+      if (item) this.act(this.article, item);
+    },
+    act(article, button) {
+      const told = { ...button.dataset, id: article.dataset.id };
+      if (told.action.startsWith("copy")) localchat.clipboard.copyMessage(article, () => this.$emit("act", told));
+      else if (told.action === "speak") localchat.speech.read(article);
       else this.$emit("act", told);
     },
     // Puts a box in place of the words until they are saved, or not.
     edit(id, text, label) {
-      const article = find(this.$el, id);
+      const article = find(this.$refs.log, id);
       if (!article || article.querySelector(".editor")) return;
+      // One at a time; what was written in the other one is kept for when it is edited again.
+      this.$refs.log.querySelector(".editor")?.putAway();
       const box = make("textarea", { "aria-label": "Edit message", dir: "auto" });
       const kept = localchat.page.place("edit", id);
       box.value = localStorage.getItem(kept) ?? text;
       box.addEventListener("input", () => localStorage.setItem(kept, box.value));
-      const close = () => {
-        localStorage.removeItem(kept);
+      const putAway = () => {
         editor.remove();
         article.classList.remove("editing");
+      };
+      const close = () => {
+        localStorage.removeItem(kept);
+        putAway();
       };
       const save = () => {
         // While the connection is lost the text stays where it is.
@@ -45,8 +91,9 @@ export default {
       const done = make("button", { class: "text-button primary", type: "button" }, label);
       cancel.addEventListener("click", close);
       done.addEventListener("click", save);
-      const actions = make("div", { class: "editor-actions" }, cancel, done);
-      const editor = make("div", { class: "editor" }, box, actions);
+      const keys = make("span", { class: "hint only-keyboard" }, `Esc to cancel, ${localchat.keys.mod}+Enter to ${label.toLowerCase()}`);
+      const actions = make("div", { class: "editor-actions" }, keys, cancel, done);
+      const editor = Object.assign(make("div", { class: "editor" }, box, actions), { putAway });
       editor.addEventListener("keydown", (event) => {
         if (event.isComposing) return;
         if (event.key === "Escape") close();
@@ -64,6 +111,7 @@ export default {
 
 const changes = {
   busy(log, busy) {
+    if (busy !== (log.ariaBusy === "true")) localchat.away.busy(busy);
     log.setAttribute("aria-busy", busy);
   },
   put(log, id, place, { role, text, html, words, thinking, summary, footer, waiting, language }) {
@@ -86,10 +134,12 @@ const changes = {
     const article = find(log, id);
     article?.remove();
     if (!article?.querySelector(".editor") || !localStorage.getItem(localchat.page.place("edit", id))) return;
-    localchat.page.complain("Your unfinished edit is kept: edit that message again to go on with it.");
+    localchat.page.complain("Your unfinished edit is saved. Edit the message again to continue.");
   },
   footer(log, id, html) {
-    find(log, id).querySelector(":scope > .footer").innerHTML = html;
+    const footer = find(log, id).querySelector(":scope > .footer");
+    footer.innerHTML = html;
+    for (const time of footer.querySelectorAll("time")) tell(time);
   },
   // A reply as its tokens, in place of its words, until it is the words again.
   tokens(log, id, html) {
@@ -134,7 +184,7 @@ const changes = {
     log.querySelector(":scope > .unseen-line")?.remove();
     const article = id && find(log, id);
     if (!article) return;
-    article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees what is above."));
+    article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees anything above this line."));
   },
 };
 
@@ -158,6 +208,29 @@ function make(tag, attributes, ...content) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...content);
   return element;
+}
+
+// When it was, as people say it where they are.
+function tell(time) {
+  const [now, then] = [new Date(), new Date(time.dateTime)];
+  const isToday = now.toDateString() === then.toDateString();
+  // Not as text: whoever copies a conversation wants none of it.
+  time.dataset.shown = then.toLocaleString([], isToday ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+  time.title = then.toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
+}
+
+// A message may be replaced by another version of it, and what stands below it is drawn anew. The focus goes on to the
+// same button there, or to one beside it.
+function held(log) {
+  const focused = document.activeElement;
+  const place = log.contains(focused) ? [...articles(log)].indexOf(focused.closest("article")) : -1;
+  return () => {
+    if (place < 0 || focused.isConnected) return;
+    for (const action of [focused.dataset.action, "previous", "next"]) {
+      articles(log)[place]?.querySelector(`[data-action="${action}"]:enabled`)?.focus({ preventScroll: true });
+      if (log.contains(document.activeElement)) return;
+    }
+  };
 }
 
 // Where what a model thinks before it answers is written: folded, above the answer.

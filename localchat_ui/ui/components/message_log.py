@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
+from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.components.message import MessageView, Operation
 
@@ -22,7 +23,7 @@ class MessageLog(SelfDrawn, component="message_log.js"):
         self.views: list[MessageView] = []
         self.is_busy = False
         self._first_seen: str | None = None
-        self.keep(first=[])
+        self.keep(first=[], menu=list(message_footer.MENU.items()))
         self._is_first = True
 
     def view(self, message_id: str) -> MessageView | None:

@@ -14,7 +14,7 @@ from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.models_table import ModelsTable
 from localchat_ui.ui.page_layout import Outcome, link, section
 
-HINT = "One model answers everybody in the page. Programs may name another, which is loaded beside it."
+HINT = "Everybody on the page chats with one model. Programs can ask for another, which is loaded alongside."
 
 
 class ModelChoice:
@@ -24,7 +24,7 @@ class ModelChoice:
         with section("Models", HINT):
             ModelsTable(models, choose=self._choose)
             self._only_admins = ui.checkbox(
-                "Only administrators change the model in use", value=models.only_admins_choose, on_change=self._restrict
+                "Only administrators can change the model", value=models.only_admins_choose, on_change=self._restrict
             )
             with ui.element("div").classes("page-row"):
                 text_button("Free memory", self._free)
@@ -47,6 +47,6 @@ class ModelChoice:
                 await self._models.let_only_admins_choose(only_admins)
 
     async def _free(self) -> None:
-        with self._outcome.telling("What nobody needs at this moment has left memory."):
+        with self._outcome.telling("Models that are not in use were unloaded."):
             async with self._administration.audited("memory freed"):
                 await self._models.free_memory()

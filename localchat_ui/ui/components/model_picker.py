@@ -14,9 +14,10 @@ from localchat_ui.inference import ChoiceRefusedError, ModelRef, ModelRegistry, 
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE
 
-# The label of an option is "name\ndetails"; names come from file names, so they are shown as text, never as HTML.
+# The label of an option is "name\ndetails", and a third line if it cannot be used; names come from file names, so they
+# are shown as text, never as HTML.
 OPTION = """
-<q-item v-bind="props.itemProps" class="model-option">
+<q-item v-bind="props.itemProps" class="model-option" :class="{ unusable: props.opt.label.split('\\n')[2] }">
   <q-item-section>
     <q-item-label>{{ props.opt.label.split("\\n")[0] }}</q-item-label>
     <q-item-label caption>{{ props.opt.label.split("\\n")[1] }}</q-item-label>
@@ -61,7 +62,7 @@ class ModelPicker:
         return next((model for model in self._models.models if _key(model) == key), None)
 
     def _draw(self) -> None:
-        options = {_key(model): f"{model.name}\n{model.details}" for model in self._listed()}
+        options = {_key(model): _label(model) for model in self._listed()}
         if self._shown() is None:
             # The slot would hide these words.
             self._select.props["display-value"] = "Choose a model"
@@ -92,6 +93,10 @@ class ModelPicker:
     def _shown(self) -> str | None:
         shown = self._models.status.target or self._models.status.model
         return _key(shown) if shown else None
+
+
+def _label(model: ModelRef) -> str:
+    return f"{model.name}\n{model.details}" + ("\nunusable" if model.error else "")
 
 
 def _key(model: ModelRef) -> str:

@@ -69,9 +69,9 @@ class ModelsTable:
 
     def _state(self, model: ModelRef) -> str:
         if model.error:
-            return "Cannot be loaded" if model.is_local else "Does not answer"
+            return "Cannot be loaded" if model.is_local else "Not responding"
         if not model.kind.can_chat:
-            return "For programs" if model.kind.is_model else "Not for chats"
+            return "For programs" if model.kind.is_model else "Cannot chat"
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:
             return "Loading"

@@ -15,8 +15,8 @@ from localchat_ui.ui.page_layout import Outcome
 
 ERASE = "erase"
 CHOSEN = "(event) => emit(event.target.value)"
-GONE = "{name} cannot log in any more, and the API keys are worth nothing."
-CHOICE = "There are {user_data}. Choose what becomes of them: what is erased cannot be brought back."
+GONE = "{name} can no longer log in, and their API keys stop working."
+CHOICE = "They have {user_data}. Choose what happens to them. Erasing cannot be undone."
 
 
 class Removal:
@@ -54,9 +54,9 @@ class Removal:
                 if user_data:
                     ui.label(CHOICE.format(user_data=user_data)).classes("dialog-text")
                     with ui.element("select").classes("plain-select") as select:
-                        select.props["aria-label"] = "What becomes of them"
+                        select.props["aria-label"] = "What happens to them"
                         _option("", "Choose…")
-                        _option(ERASE, "Erase them for good")
+                        _option(ERASE, "Erase permanently")
                         for name in others:
                             _option(f"to {name}", f"Give them to {name}")
                     select.on("change", choose, js_handler=CHOSEN)

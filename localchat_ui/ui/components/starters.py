@@ -27,11 +27,11 @@ STARTERS = (
         "Write a short, warm note that thanks a neighbour for watering my plants.",
     ),
     Starter(
-        "Sketch some code",
+        "Write some code",
         "count words in Python",
         "Write a Python function that counts the words of a text, with an example.",
     ),
-    Starter("Say it better", "with your own text", "Make this clearer and friendlier:\n\n", whole=False),
+    Starter("Improve a text", "paste your own", "Make this clearer and friendlier:\n\n", whole=False),
 )
 
 

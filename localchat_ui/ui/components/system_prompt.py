@@ -9,19 +9,18 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from localchat_ui.conversation import PRESET_NAME_LENGTH, ChatOptions, Preset
+from localchat_ui.conversation import PRESET_NAME_LENGTH, SYSTEM_PROMPT_LENGTH, ChatOptions, Preset
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.presets import Presets
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_button
+from localchat_ui.ui.components.setting import Setting
 
 UNDO_SECONDS = 10
 NONE_CHOSEN = "Choose a preset"
 
-NOTHING = (
-    """<q-item><q-item-section>No presets yet. “Save as preset…” keeps the prompt below.</q-item-section></q-item>"""
-)
+NOTHING = """<q-item><q-item-section>No presets yet. Save the prompt below as one.</q-item-section></q-item>"""
 
 # Hands over the name; Enter that ends a composition is not meant.
 ENTER = """(event) => {
@@ -30,7 +29,7 @@ ENTER = """(event) => {
 
 
 class SystemPrompt:
-    """`box` holds the prompt. A preset fills it and is shown as chosen for as long as the box says the same."""
+    """A preset fills the box and is shown as chosen for as long as the box says the same."""
 
     def __init__(
         self,
@@ -38,6 +37,7 @@ class SystemPrompt:
         text: str,
         *,
         on_change: Callable[[ValueChangeEventArguments[Any]], None],
+        on_reset: Callable[[], None],
         on_error: Callable[[str], None],
     ) -> None:
         self._store = presets
@@ -48,14 +48,15 @@ class SystemPrompt:
         self._before: Preset | None = None
         self._reading = asyncio.Lock()
         self._undo_timer: ui.timer | None = None
-        with ui.element("div").classes("setting") as self._setting:
-            ui.label("System prompt").classes("caption")
+        hint = ChatOptions.model_fields["system_prompt"].description
+        self.setting = Setting("System prompt", on_reset=on_reset, words=f"{hint} presets")
+        with self.setting.body:
             self._select = self._draw_select()
             self.box = ui.textarea(value=text, on_change=on_change)
             self.box.props("outlined dense rows=5").classes("system-prompt")
             self.box.props["aria-label"] = "System prompt"
             self.box.on_value_change(self._draw)
-            hint_of(self.box, ChatOptions.model_fields["system_prompt"].description)
+            hint_of(self.box, hint)
             with ui.element("div").classes("preset-actions"):
                 save = text_button("Save as preset…")
                 self._delete_button = text_button("Delete preset", self._delete)
@@ -70,10 +71,20 @@ class SystemPrompt:
             self._dialog.open_with(save)
             with self._dialog.body:
                 self._draw_form()
+        self.setting.focus_after_reset(self.box)
         self._outcome.set_visibility(False)
         self._draw()
-        # A timer would have NiceGUI send the page as it is at that moment.
-        ui.context.client.on_connect(self.refresh)
+
+    @property
+    def value(self) -> str:
+        return self.box.value or ""
+
+    @property
+    def is_allowed(self) -> bool:
+        return len(self.value) <= SYSTEM_PROMPT_LENGTH
+
+    def fill(self, text: str) -> None:
+        self.box.set_value(text)
 
     async def refresh(self) -> None:
         """Read the presets anew; another tab may have changed them."""
@@ -103,7 +114,7 @@ class SystemPrompt:
         self._name.props["aria-label"] = "Preset name"
         self._name.on("keydown", lambda event: self._save(str(event.args)), js_handler=ENTER)
         self._name.on_value_change(lambda: setattr(self._name, "error", None))
-        hint_of(self._name, "A preset that already has this name gets the new text.")
+        hint_of(self._name, "Replaces a preset that has the same name.")
         with ui.element("div").classes("dialog-actions"):
             text_button("Save preset", lambda: self._save(self._name.value or ""), primary=True)
 
@@ -156,7 +167,7 @@ class SystemPrompt:
 
     async def _undo(self) -> None:
         if self._before is not None and await self._done(self._store.save(self._before.name, self._before.text)):
-            self._tell(f"“{self._before.name}” is back.")
+            self._tell(f"“{self._before.name}” was restored.")
 
     async def _done(self, change: Awaitable[None]) -> bool:
         try:
@@ -175,5 +186,5 @@ class SystemPrompt:
         self._outcome_text.set_text(text)
         self._undo_button.set_visibility(before is not None)
         self._outcome.set_visibility(True)
-        with self._setting:
+        with self.setting.body:
             self._undo_timer = ui.timer(UNDO_SECONDS, lambda: self._outcome.set_visibility(False), once=True)

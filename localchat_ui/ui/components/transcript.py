@@ -28,6 +28,9 @@ class Transcript:
         on_earlier: Callable[[], Awaitable[None]],
     ) -> None:
         with ui.element("div").classes("transcript"):
+            # Read out, and printed; on the screen the list shows it.
+            with ui.element("h1").classes("conversation-title") as self._heading:
+                self._title = ui.label()
             with ui.element("div").classes("welcome") as self.welcome:
                 with ui.element("h1"):
                     ui.label("What is on your mind?")
@@ -47,6 +50,11 @@ class Transcript:
             (model.engine for model in (status.model, status.target) if model and model.leaves_machine), ""
         )
         self._promise.set_text(f"What you write is sent to {leaves_to}." if leaves_to else STAYS)
+
+    def name(self, title: str) -> None:
+        """Head the conversation with its title."""
+        self._title.set_text(title)
+        self._heading.set_visibility(bool(title))
 
     @property
     def limit(self) -> int:

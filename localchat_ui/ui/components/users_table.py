@@ -14,7 +14,7 @@ from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.removal import Removal
 from localchat_ui.ui.page_layout import Outcome, field, section
 
-HINT = "Nobody sees the conversations of anybody else, administrators neither, until they are given to somebody."
+HINT = "Conversations are private. Administrators cannot see them either, unless they are handed over."
 
 
 class UsersTable:
@@ -57,7 +57,7 @@ class UsersTable:
             with ui.element("td"):
                 ui.label("Administrator" if user.is_admin else "User")
             with ui.element("td").classes("actions-cell"):
-                role = "Make plain user" if user.is_admin else "Make administrator"
+                role = "Make regular user" if user.is_admin else "Make administrator"
                 self._button(role, user, self._switch_role)
                 if not is_me:
                     # One's own password is changed where the present one is asked for.
@@ -99,7 +99,9 @@ class UsersTable:
         with self._dialog_place:
             dialog = Dialog(f"New password for {user.name}", close="Close")
             with dialog.body, ui.element("form") as form:
-                box = field("New password", autocomplete="new-password", secret=True, hint="All their sessions end.")
+                box = field(
+                    "New password", autocomplete="new-password", secret=True, hint="This logs them out everywhere."
+                )
                 box.props["autofocus"] = True
                 outcome = Outcome()
                 with ui.element("div").classes("dialog-actions"):

@@ -215,7 +215,7 @@ async def test_names_that_would_make_trouble_are_refused(accounts: Accounts, nam
 
 async def test_a_name_is_taken_once(accounts: Accounts):
     await accounts.users.add("alice", PASSWORD)
-    with pytest.raises(AccountError, match="There is a user alice already"):
+    with pytest.raises(AccountError, match="There is already a user alice"):
         await accounts.users.add("ALICE", PASSWORD)
     for password in ("short", "x" * 1025):
         with pytest.raises(AccountError, match="8 to 1024"):

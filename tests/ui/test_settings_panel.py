@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,118 @@ from tests.ui.conftest import Program, Visitor, text_of, until
 
 LONG_NAME = "n" * 80
 HOSTILE = '"><img src=x onerror=alert(1)>'
+
+
+# The panel
+
+
+async def test_the_panel_is_drawn_when_it_is_opened(running: Program) -> None:
+    me = running.visitor()
+    await me.open()
+    assert not me.sees("Temperature")
+
+    await me.open_settings()
+    await me.open_settings()
+
+    assert me.find("Temperature value").value == 0.7
+
+
+async def test_what_differs_from_the_default_is_marked_and_goes_back(
+    running: Program, saved: list[ChatOptions]
+) -> None:
+    me = await visit(running)
+    assert not me.sees("Reset Temperature")
+    assert "changed" not in text_of(group(me, "Sampling"))
+
+    me.find("Temperature value").set_value(1.5)
+    me.find("Seed").set_value(7)
+    me.find("System prompt").set_value("Rhyme.")
+    assert "2 changed" in text_of(group(me, "Sampling"))
+    assert "1 changed" in text_of(group(me, "Prompt"))
+    for name in ("Temperature", "Seed", "System prompt"):
+        me.press(f"Reset {name}")
+        assert not me.sees(f"Reset {name}")
+
+    assert (me.find("Temperature value").value, me.find("Seed").value) == (0.7, None)
+    assert me.find("System prompt").value.startswith("You are a calm")
+    assert "changed" not in text_of(group(me, "Sampling"))
+
+
+async def test_own_defaults_are_what_a_setting_is_compared_with(running: Program, saved: list[ChatOptions]) -> None:
+    me = await visit(running)
+    me.find("Top k value").set_value(3)
+    assert me.sees("Reset Top k")
+
+    me.press("Make these my defaults")
+
+    await until(lambda: not me.sees("Reset Top k"))
+    me.find("Top k value").set_value(40)
+    assert me.sees("Reset Top k")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("Temperature value", 9, "Must be from 0 to 2."),
+        ("Temperature value", -0.1, "Must be from 0 to 2."),
+        ("Top p value", 0, "Must be above 0, up to 1."),
+        ("Top k value", 201, "Must be a whole number from 0 to 200."),
+        ("Top k value", 1.5, "Must be a whole number from 0 to 200."),
+        ("Min p value", 1.01, "Must be from 0 to 1."),
+        ("Repeat penalty value", 0.4, "Must be from 0.5 to 2."),
+        ("Max tokens value", 0, "Must be a whole number from 1 to 32,768."),
+        ("Seed", -1, "Must be a whole number from 0 to 4,294,967,294."),
+        ("Seed", 2**32, "Must be a whole number from 0 to 4,294,967,294."),
+    ],
+)
+async def test_a_value_out_of_range_says_so_and_what_applied_goes_on(
+    running: Program, saved: list[ChatOptions], field: str, value: float, says: str
+) -> None:
+    me = await visit(running)
+    before = me.find(field).value
+
+    me.find(field).set_value(value)
+    me.find("Repeat penalty value" if field != "Repeat penalty value" else "Top k value").set_value(2)
+
+    assert me.find(field).error == says
+    assert me.find(field).value == value, "it is not moved without a word"
+    await until(lambda: saved)
+    name = field.removesuffix(" value").lower().replace(" ", "_")
+    assert getattr(saved[-1], name) == before
+    me.find(field).set_value(before)
+    assert me.find(field).error is None
+
+
+@pytest.mark.parametrize(
+    ("query", "found", "hidden"),
+    [
+        ("temp", "Temperature", "Top k"),
+        ("TOP P", "Top p", "Temperature"),
+        ("likeliest", "Top k", "Repeat penalty"),
+        ("sampling", "Temperature", "System prompt"),
+        ("dark", "Theme", "Temperature"),
+        ("preset", "System prompt", "Seed"),
+        ("penalty repeat", "Repeat penalty", "Seed"),
+    ],
+)
+async def test_a_search_shows_what_it_finds(running: Program, query: str, found: str, hidden: str) -> None:
+    me = await visit(running)
+
+    me.find("Search settings").set_value(query)
+
+    assert me.sees(found)
+    assert not me.sees(hidden)
+    assert not me.sees("No setting matches.")
+    me.find("Search settings").set_value("")
+    assert me.sees(hidden)
+
+
+async def test_a_search_that_finds_nothing_says_so(running: Program) -> None:
+    me = await visit(running)
+
+    me.find("Search settings").set_value("zzz")
+
+    assert "No setting matches." in said(me)
 
 
 # Presets
@@ -106,7 +219,7 @@ async def test_a_deleted_preset_can_be_brought_back(running: Program) -> None:
     assert me.find("System prompt").value == "You are a pirate.", "the conversation keeps its words"
 
     me.press("Undo")
-    await until(lambda: "“Pirate” is back." in said(me))
+    await until(lambda: "“Pirate” was restored." in said(me))
     assert me.find("Preset").value == "Pirate"
     assert not me.sees("Undo")
 
@@ -122,7 +235,7 @@ async def test_a_name_that_is_taken_gets_the_new_text_and_gives_the_old_one_back
     assert me.find("Preset").value == "Pirate"
 
     me.press("Undo")
-    await until(lambda: "“Pirate” is back." in said(me))
+    await until(lambda: "“Pirate” was restored." in said(me))
     me.find("Preset").set_value("Pirate")
     assert me.find("System prompt").value == "You are a pirate."
 
@@ -169,14 +282,14 @@ async def test_presets_that_cannot_be_read_say_why(running: Program, monkeypatch
 
 async def test_own_defaults_are_what_new_chats_start_with(running: Program, saved: list[ChatOptions]) -> None:
     me = await visit(running)
-    assert "New chats start with the program’s defaults." in said(me)
+    assert "New chats start with the original defaults." in said(me)
     me.find("Temperature value").set_value(1.5)
     me.find("System prompt").set_value("Rhyme.")
     await until(lambda: saved)
 
     me.press("Make these my defaults")
 
-    await until(lambda: "Saved. New chats start with your own defaults." in said(me))
+    await until(lambda: "Saved. New chats start with your defaults." in said(me))
     conversation = me.scripts.copy()
     me.press("New chat")
     await until(lambda: me.scripts != conversation)
@@ -188,17 +301,17 @@ async def test_own_defaults_are_what_new_chats_start_with(running: Program, save
 
 async def test_own_defaults_can_be_given_up(running: Program) -> None:
     me = await visit(running)
-    assert not me.sees("Go back to the program’s defaults")
+    assert not me.sees("Restore the original defaults")
     me.find("Top k value").set_value(3)
     me.press("Make these my defaults")
-    await until(lambda: me.sees("Go back to the program’s defaults"))
+    await until(lambda: me.sees("Restore the original defaults"))
     other = await visit(running)
     assert other.find("Top k value").value == 3
-    assert "New chats start with your own defaults." in said(other)
+    assert "New chats start with your defaults." in said(other)
 
-    me.press("Go back to the program’s defaults")
+    me.press("Restore the original defaults")
 
-    await until(lambda: "New chats start with the program’s defaults." in said(me))
+    await until(lambda: "New chats start with the original defaults." in said(me))
     me.press("Reset to defaults")
     assert me.find("Top k value").value == 40
 
@@ -209,7 +322,7 @@ async def test_values_that_are_not_allowed_do_not_become_defaults(running: Progr
 
     me.press("Make these my defaults")
 
-    await until(lambda: "A value above is not allowed; nothing was kept." in said(me))
+    await until(lambda: "A value above is out of range, so nothing was saved." in said(me))
     assert (await visit(running)).find("Temperature value").value == 0.7
 
 
@@ -224,12 +337,13 @@ async def test_defaults_that_cannot_be_saved_say_why(running: Program, monkeypat
     me.press("Make these my defaults")
 
     await until(lambda: me.alerts == ["The defaults could not be saved: The disk is gone."])
-    assert "New chats start with the program’s defaults." in said(me)
+    assert "New chats start with the original defaults." in said(me)
 
 
 async def visit(running: Program) -> Visitor:
     me = running.visitor()
     await me.open()
+    await me.open_settings()
     return me
 
 
@@ -238,6 +352,12 @@ async def save_as(me: Visitor, name: str, text: str, outcome: str = "saved") -> 
     me.find("Preset name").set_value(name)
     me.press("Save preset")
     await until(lambda: f"“{name}” was {outcome}." in said(me))
+
+
+def group(me: Visitor, title: str) -> Any:
+    """The settings below a heading."""
+    sections = [each for each in me.user.current_layout.descendants() if "setting-group" in each.classes]
+    return next(section for section in sections if text_of(section).startswith(title))
 
 
 def said(me: Visitor) -> list[str]:
