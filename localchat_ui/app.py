@@ -117,6 +117,7 @@ def _llama(settings: Settings) -> LlamaEngine:
             use_mmap=settings.use_mmap,
             use_mlock=settings.use_mlock,
         ),
+        chat_template=settings.chat_template,
         kv_disk_folder=settings.data_dir / "kv",
         kv_disk_bytes=settings.kv_cache_disk_bytes,
     )

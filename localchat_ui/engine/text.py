@@ -67,6 +67,11 @@ class TextStream:
         return Piece(thinking, self._take_answer(final) if self.phase is Phase.ANSWER else "")
 
     @property
+    def is_settled(self) -> bool:
+        """Whether no character and no mark has been begun."""
+        return not self._held and not self._decoder.getstate()[0]
+
+    @property
     def _plain(self) -> bool:
         """Whether all that comes is answer, and can be shown as it comes."""
         return self.phase is Phase.ANSWER and not (self._stop or self._held or self._strips)
@@ -82,7 +87,8 @@ class TextStream:
                 if not ended:
                     return taken + self._take(0 if final else _overlap(self._held, marks.end))
                 taken += thinking
-                self._enter(Phase.START if marks.answer else Phase.ANSWER, rest)
+                # Some think more than once, or write the mark again that was written for them.
+                self._enter(Phase.START, rest)
         return taken
 
     def _leave_start(self, marks: ThinkingMarks, final: bool) -> bool:

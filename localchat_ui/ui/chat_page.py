@@ -117,7 +117,7 @@ class ChatPage:
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
             await asyncio.sleep(0)
-            self.panel = SamplingPanel(chat, self.presets, self.conversation, notices=self.notices)
+            self.panel = SamplingPanel(chat, models, self.presets, self.conversation, notices=self.notices)
         MessageActions(
             chat,
             log=self.transcript.log,

@@ -14,11 +14,13 @@ from localchat_ui.chat import ChatService
 from localchat_ui.conversation import ChatOptions, Conversation
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.presets import Presets
+from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.defaults import Defaults
 from localchat_ui.ui.components.element import hint_of, icon_button
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.system_prompt import SystemPrompt
+from localchat_ui.ui.components.thinking_settings import ThinkingSettings
 
 SAVE_SECONDS = 0.3
 
@@ -49,7 +51,15 @@ DIALS = (
 
 
 class SamplingPanel:
-    def __init__(self, chat: ChatService, presets: Presets, conversation: Conversation, *, notices: Notices) -> None:
+    def __init__(
+        self,
+        chat: ChatService,
+        models: ModelRegistry,
+        presets: Presets,
+        conversation: Conversation,
+        *,
+        notices: Notices,
+    ) -> None:
         self._chat = chat
         self._notices = notices
         self._conversation = conversation
@@ -66,6 +76,7 @@ class SamplingPanel:
             prompt = SystemPrompt(presets, text, on_change=self._on_change, on_error=notices.show)
             self._inputs["system_prompt"] = [prompt.box]
             with ui.element("div").classes("dials"):
+                self._thinking = ThinkingSettings(models, conversation.options, on_change=self._on_change)
                 for dial in DIALS:
                     self._dial(dial)
                 self._seed()
@@ -118,6 +129,7 @@ class SamplingPanel:
         self._filling = True
         for field, inputs in self._inputs.items():
             inputs[0].set_value(getattr(options, field))
+        self._thinking.fill(options)
         self._filling = False
 
     def _reset(self) -> None:
@@ -155,10 +167,11 @@ class SamplingPanel:
         """None while something is not a valid value; its box says so."""
         values = {field: inputs[0].value for field, inputs in self._inputs.items()}
         # A number box that was emptied keeps what it had; only the seed may be empty.
-        for field, value in self._conversation.options.model_dump(exclude={"seed"}).items():
+        for field in set(values) - {"seed"}:
             if values[field] is None:
-                values[field] = value
+                values[field] = getattr(self._conversation.options, field)
         values |= {field: int(values[field]) for field in ("top_k", "max_tokens", "seed") if values[field] is not None}
+        values |= self._thinking.values
         try:
             return ChatOptions.model_validate(values)
         except ValidationError:
