@@ -44,6 +44,7 @@ class TextStream:
         self._stop = [text for text in (*stop, marks.close if marks else "") if text]
         self._marks = marks
         self._held = ""
+        self._has_thought = phase is Phase.THINKING
         self._strips = not continued
         self.phase = phase if marks else Phase.ANSWER
         self.stopped = False
@@ -87,20 +88,22 @@ class TextStream:
                 if not ended:
                     return taken + self._take(0 if final else _overlap(self._held, marks.end))
                 taken += thinking
-                # Some think more than once, or write the mark again that was written for them.
+                self._has_thought = True
                 self._enter(Phase.START, rest)
         return taken
 
     def _leave_start(self, marks: ThinkingMarks, final: bool) -> bool:
         """Whether it is certain what the reply goes on with."""
-        # An end without its beginning stands before the answer of models that were told not to think.
+        # An end without its beginning stands before the answer of models that were told not to think, or to stop.
         stray = "" if marks.answer else marks.end
-        for phase, openings in ((Phase.THINKING, marks.openings), (Phase.ANSWER, (marks.answer, stray))):
+        # Only those that write into channels think again.
+        begins = marks.openings if marks.answer or not self._has_thought else ()
+        for phase, openings in ((Phase.THINKING, begins), (Phase.ANSWER, (marks.answer, stray))):
             for opening in openings:
                 if opening and self._held.startswith(opening):
                     self._enter(phase, self._held[len(opening) :])
                     return True
-        if not final and any(mark.startswith(self._held) for mark in (*marks.openings, marks.answer, stray)):
+        if not final and any(mark.startswith(self._held) for mark in (*begins, marks.answer, stray)):
             return False
         self.phase = Phase.ANSWER
         return True

@@ -3,6 +3,7 @@
 # ruff: noqa: E501
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 # As Qwen 3 does it: thinking is opened by the prompt, or closed there at once.
@@ -37,6 +38,7 @@ EFFORT = """{%- for m in messages %}<|im_start|>{{ m.role }}
 def templated(model: Path, folder: Path, template: str, name: str = "templated") -> Path:
     """The model under another name, with this template in place of its own."""
     path = folder / f"{name}.gguf"
-    path.symlink_to(model)
+    # No link: a file that is there twice is found once.
+    shutil.copyfile(model, path)
     path.with_suffix(".jinja").write_text(template, encoding="utf-8")
     return path

@@ -51,7 +51,7 @@ def test_thinking_without_a_budget_goes_on(thinker: LlamaEngine):
     assert (reply.text, reply.stats.thinking_tokens) == ("", 40)
 
 
-@pytest.mark.parametrize("again", ["</think>", "\n\n</think>\n\n", "<think>\n\n</think>\n"])
+@pytest.mark.parametrize("again", ["</think>", "\n\n</think>\n\n"])
 def test_a_mark_that_the_model_writes_once_more_is_no_part_of_the_answer(again: str):
     stream = TextStream(marks=ThinkingMarks("<think>", "</think>"), phase=Phase.THINKING)
     pieces = [stream.feed(letter.encode()) for letter in f"Hm.\n</think>\n\n{again}Yes."]
@@ -102,7 +102,7 @@ def test_every_family_gets_to_its_answer(model: Model, marks: ThinkingMarks, may
             break
         forced = budget.next(model, stream, 4)
         if forced is None:
-            wants = wants or model.tokenize(marks.begin + "And again.")
+            wants = wants or model.tokenize(f"{marks.begin}And again." if marks.answer else "Yes")
         token = wants.pop(0) if forced is None else forced
         wants = [] if forced is not None else wants
         before = stream.phase
@@ -110,7 +110,7 @@ def test_every_family_gets_to_its_answer(model: Model, marks: ThinkingMarks, may
         written += model.control_text(token)
         budget.took(token, before, stream.phase)
     assert stream.phase is Phase.ANSWER, written
-    assert answer + stream.finish().text == ""
+    assert answer + stream.finish().text == ("" if marks.answer else "Yes")
 
 
 def test_a_character_is_finished_first(model: Model):
