@@ -33,7 +33,7 @@ def repaired(turns: Sequence[Turn], place: SystemPlace) -> tuple[list[Turn], lis
         turn = given
         if turn.role is Role.SYSTEM and place is SystemPlace.NOWHERE:
             turn = replace(turn, role=Role.USER)
-            notes.append(f"{excerpt(turn)} is a system message: the user says it, because the model knows none.")
+            notes.append(f"{excerpt(turn)} is a system message, which this model does not know: the user says it.")
         elif turn.role is Role.SYSTEM and place is SystemPlace.FIRST and number >= n_leading:
             result = _with_system(result, turn)
             notes.append(f"{excerpt(turn)} is a system message: it was moved to the beginning.")

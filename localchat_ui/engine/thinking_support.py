@@ -26,7 +26,8 @@ SWITCHES: tuple[Switch, ...] = (
     ("thinking_budget", 0, -1),
 )
 # The usual ones first: of those that make no difference to each other, the first is offered.
-EFFORTS = ("low", "medium", "high", "none", "minimal", "xhigh", "max")
+USUAL_EFFORTS = ("low", "medium", "high")
+EFFORTS = (*USUAL_EFFORTS, "none", "minimal", "xhigh", "max")
 BY_EFFORT = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 ANY_WORD = "zqeffort"
 MESSAGES = ({"role": "user", "content": "zqquestion"},)
@@ -114,8 +115,13 @@ class _Probe:
         rendered = {word: self._render({EFFORT: word, **switched}) for word in (*EFFORTS, ANY_WORD)}
         if ANY_WORD in (rendered[ANY_WORD] or ""):
             # It writes whatever it is told; these are what models were trained with.
-            return EFFORTS[:3]
+            return USUAL_EFFORTS
         different = {text: word for word in reversed(EFFORTS) if (text := rendered[word]) is not None}
+        if different.get(rendered[ANY_WORD]) not in USUAL_EFFORTS:
+            # Nothing but what the template does with words that it does not know.
+            different.pop(rendered[ANY_WORD], None)
+        if switched:
+            different = {text: word for text, word in different.items() if word != "none"}
         return tuple(sorted(different.values(), key=BY_EFFORT.index)) if len(different) > 1 else ()
 
     def _render(self, arguments: dict[str, Any]) -> str | None:

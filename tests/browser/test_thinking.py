@@ -54,6 +54,7 @@ def test_thinking_is_switched_off_and_limited_with_the_keyboard(anna: Visitor, v
 
     again = visit().open(f"/c/{anna.conversation_id}").open_settings()
     expect(again.settings.get_by_role("switch", name="Thinking", exact=True)).not_to_be_checked()
+    again.settings.get_by_role("switch", name="Thinking", exact=True).click()
     expect(again.settings.get_by_role("spinbutton", name="Thinking budget", exact=True)).to_have_value("12")
 
 
@@ -94,4 +95,4 @@ def test_a_conversation_that_the_assistant_began_goes_on(anna: Visitor, tmp_path
     anna.replies.last.hover()
     anna.replies.last.get_by_role("button", name="About this reply").click()
     told = anna.replies.last.get_by_role("list", name="What the model read differently")
-    expect(told).to_contain_text("“Answer in French.” is a system message: the user says it")
+    expect(told).to_contain_text("“Answer in French.” is a system message, which this model does not know")

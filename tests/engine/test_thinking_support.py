@@ -67,6 +67,12 @@ FOUND: list[tuple[str, str, tuple[Any, ...]]] = [
         "{% elif reasoning_effort == 'low' %}little{% endif %}{% else %}</think>{% endif %}",
         ("enable_thinking", True, EFFORTS),
     ),
+    (
+        "words in a table",
+        "{% if enable_thinking is not defined or enable_thinking %}t{{ {'low': 'a', 'high': 'b'}[reasoning_effort] }}"
+        "{% endif %}<think>",
+        ("enable_thinking", True, EFFORTS),
+    ),
     ("always", "<think>\n", ("", True, ())),
 ]  # fmt: skip
 

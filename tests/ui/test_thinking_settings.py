@@ -37,8 +37,9 @@ async def test_it_is_kept_with_the_conversation_and_sent_to_the_model(program: P
     async with program.running():
         me = await visit(program)
         assert me.find("Thinking").value is True
-        me.find("Thinking").set_value(False)
         me.find("Thinking budget").set_value(100)
+        me.find("Thinking").set_value(False)
+        assert not me.sees("Thinking budget")
         await until(lambda: saved)
         assert (saved[-1].thinking, saved[-1].thinking_budget) == (False, 100)
         me.say("Hi")
@@ -46,6 +47,7 @@ async def test_it_is_kept_with_the_conversation_and_sent_to_the_model(program: P
         other = await visit(program)
         other.open_link("Hi")
         await until(lambda: other.find("Thinking").value is False)
+        other.find("Thinking").set_value(True)
         assert other.find("Thinking budget").value == 100
     [request] = program.engine.requests
     assert request.template_arguments == {"enable_thinking": False}

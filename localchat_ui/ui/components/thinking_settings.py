@@ -34,11 +34,10 @@ class ThinkingSettings:
         with ui.element("div") as self._section:
             self._switch_row = self._draw_switch()
             self._effort_row = self._draw_effort()
-            self._draw_budget()
+            self._budget_row = self._draw_budget()
         models.changed.subscribe(self._offer)
         self._support = models.thinking
         self.fill(options)
-        self._draw()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -77,41 +76,41 @@ class ThinkingSettings:
             self._select.on("popup-show", js_handler=OPTIONS_ALONE)
         return row
 
-    def _draw_budget(self) -> None:
-        with ui.element("div").classes("setting"):
+    def _draw_budget(self) -> ui.element:
+        with ui.element("div").classes("setting") as row:
             with ui.element("div").classes("setting-row"):
                 ui.label("Thinking budget").classes("caption")
                 self._budget = ui.number(min=0, max=32768, step=64, placeholder="no limit", on_change=self._tell)
                 self._budget.props("outlined dense clearable").classes("number seed")
                 self._budget.props["aria-label"] = "Thinking budget"
             hint_of(self._budget, ChatOptions.model_fields["thinking_budget"].description)
+        return row
 
     def _offer(self) -> None:
         """Follow the model in use."""
         if self._support != self._models.thinking:
             self._support = self._models.thinking
-            self._draw()
             self._show()
 
-    def _draw(self) -> None:
+    def _show(self) -> None:
         support = self._support
+        on = not support.switch or (support.on_by_default if self._thinking is None else self._thinking)
         self._section.set_visibility(support.thinks)
         self._switch_row.set_visibility(bool(support.switch))
-        self._effort_row.set_visibility(bool(support.efforts))
-
-    def _show(self) -> None:
+        self._effort_row.set_visibility(on and bool(support.efforts))
+        self._budget_row.set_visibility(on)
         self._filling = True
-        on = self._support.on_by_default if self._thinking is None else self._thinking
         self._switch.set_value(on)
-        efforts = {DEFAULT: "Default", **{effort: effort.capitalize() for effort in self._support.efforts}}
+        efforts = {DEFAULT: "Default", **{effort: effort.capitalize() for effort in support.efforts}}
         # One that this model does not know is sent as the nearest one it knows.
-        shown = self._support.nearest(self._effort) if self._effort and self._support.efforts else DEFAULT
+        shown = support.nearest(self._effort) if self._effort and support.efforts else DEFAULT
         self._select.set_options(efforts, value=shown if shown in efforts else DEFAULT)
         self._filling = False
 
     def _toggle(self, event: ValueChangeEventArguments[Any]) -> None:
         if not self._filling:
             self._thinking = bool(event.value)
+            self._show()
             self._on_change(event)
 
     def _choose(self, event: ValueChangeEventArguments[Any]) -> None:
