@@ -113,13 +113,14 @@ class _Probe:
         if EFFORT not in self._template:
             return ()
         rendered = {word: self._render({EFFORT: word, **switched}) for word in (*EFFORTS, ANY_WORD)}
-        if ANY_WORD in (rendered[ANY_WORD] or ""):
+        unknown = rendered[ANY_WORD] or ""
+        if ANY_WORD in unknown:
             # It writes whatever it is told; these are what models were trained with.
             return USUAL_EFFORTS
         different = {text: word for word in reversed(EFFORTS) if (text := rendered[word]) is not None}
-        if different.get(rendered[ANY_WORD]) not in USUAL_EFFORTS:
+        if different.get(unknown) not in USUAL_EFFORTS:
             # Nothing but what the template does with words that it does not know.
-            different.pop(rendered[ANY_WORD], None)
+            different.pop(unknown, None)
         if switched:
             different = {text: word for text, word in different.items() if word != "none"}
         return tuple(sorted(different.values(), key=BY_EFFORT.index)) if len(different) > 1 else ()
