@@ -15,7 +15,8 @@ from localchat_ui.engine.tool_format import ID, NAME_IN_ID, Kind, ToolFormat
 
 # Small models would go on calling until their limit.
 MOST_CALLS = 8
-COMMON = (r"GAP: /[ \n]{1,4}/", r"TEXT: /(.|\n)+/", r"ANY: /(.|\n)*/", "CALL_ID: /[a-zA-Z0-9]{9}/", "DIGIT: /[0-9]/")
+LONGEST_TEXT = 2000
+COMMON = (r"GAP: /[ \n]{1,4}/", "CALL_ID: /[a-zA-Z0-9]{9}/", "DIGIT: /[0-9]/")
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,10 @@ class _Writer:
             chosen = " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
             return f"{head} GAP? ({chosen}) GAP? {end} GAP?"
         if given.get("type") == "string":
-            # A text is written as it is; only its end is known.
-            value = f"TEXT? {end}" if end.startswith("<[") else self._rule(f"ANY {end}", lazy=True)
-            return f"{head} {value} GAP?"
+            # A text is written as it is; only its end is known, and how long it may be.
+            if end.startswith("<["):
+                return f"{head} {_any_text(given, least=1)}{'' if given.get('minLength') else '?'} {end} GAP?"
+            return f"{head} {self._rule(f'{_any_text(given)} {end}', lazy=True)} GAP?"
         return f"{head} GAP? {self._json(given)} GAP? {end} GAP?"
 
     def _loose(self, text: str) -> str:
@@ -136,6 +138,15 @@ class _Writer:
 def _properties(parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
     properties = parameters.get("properties")
     return list(properties.items()) if isinstance(properties, Mapping) else []
+
+
+def _any_text(schema: Mapping[str, Any], *, least: int = 0) -> str:
+    """Any text as long as its schema wants it, if a reply can be so long; at `least` so many characters."""
+    low, high = (
+        value if isinstance(value := schema.get(name), int) and 0 <= value <= LONGEST_TEXT else None
+        for name in ("minLength", "maxLength")
+    )
+    return rf"/(.|\n){{{max(least, low or 0)},{'' if high is None else max(least, high)}}}/"
 
 
 def _inside(text: str) -> str:

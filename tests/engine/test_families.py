@@ -26,7 +26,7 @@ from tests.engine.test_grammar import accept, guided
 from tests.engine.test_prompt import FakeModel
 
 TOOLS = {
-    "weather": {"type": "object", "properties": {"city": {"type": "string"}}},
+    "weather": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}},
     "time": {"type": "object", "properties": {}},
 }
 GIVEN = [
@@ -175,6 +175,12 @@ def test_a_forced_call_is_written_as_the_model_does_it(family: Family, vocabular
     assert read_pieces(family, [allowed_of(vocabulary, prompt, answered(family, written.lstrip()))])[2] == [WEATHER]
     with pytest.raises(EngineError):
         accept(forced_to_call(vocabulary, prompt), vocabulary.tokenize(answered(family, "Sure")))
+
+
+def test_white_space_between_marks_may_be_any():
+    family = next(each for each in FAMILIES if each.name == "GLM 4.6")
+    written = "<tool_call>weather\n\n<arg_key>city</arg_key>\n\n\n<arg_value>Zürich</arg_value>\n\n</tool_call>"
+    assert read(family, written, 3)[1:] == ("", [WEATHER])
 
 
 @every_family
