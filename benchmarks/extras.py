@@ -26,6 +26,11 @@ PERSON = {
     "required": ["name", "age"],
 }
 PEOPLE = {"type": "array", "items": PERSON, "minItems": 40}
+RECORD = {
+    "type": "object",
+    "properties": {f"the_full_legal_name_of_witness_number_{n}": {"type": "boolean"} for n in range(12)},
+    "required": [f"the_full_legal_name_of_witness_number_{n}" for n in range(12)],
+}
 REPEAT = "```python\n{file}```\n\nThe same file again:\n\n```python\n{beginning}"
 
 
@@ -38,6 +43,7 @@ def extras(bench: Bench) -> None:
             table.row(name, in_turn(bench.rounds, sides, warm_up=False), "{:.2f}")
 
         row("tokens/s with a JSON schema", partial(_share, json_schema=PEOPLE))
+        row("tokens/s with a JSON schema of long names", partial(_share, json_schema=RECORD, deterministic=False))
         row("tokens/s with five log-probabilities of each token", partial(_share, logprobs=5))
         row("time for four choices of a prompt of 1,500 tokens", _choices)
         repeating(bench, servers[OURS], servers[LLAMA_SERVER])

@@ -1,12 +1,14 @@
 """Which family of models can do what: a table of the tests in tests/engine/test_families.py, each cell from its run.
 
-python -m benchmarks.families
+python -m benchmarks.families           prints it
+python -m benchmarks.families --write   puts it into docs/models.md
 """
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +21,14 @@ COLUMNS = {
     "test_a_loop_is_read_whole": "loop",
     "test_two_calls_in_one_turn_are_both_read": "many in a loop",
     "test_calls_of_the_history_look_as_the_model_writes_them": "history",
+    "test_a_forced_call_is_written_as_the_model_does_it": "forced call",
+    "test_what_is_forced_is_read_as_calls": "forced, read",
+    "test_a_structured_answer_stands_behind_the_thinking": "structured behind thinking",
     "test_roles_are_repaired": "roles",
-    "test_every_split": "every split",
+    "test_every_split": "streamed, every split",
 }
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "models.md"
+BEGIN, END = "<!-- families -->\n", "<!-- /families -->\n"
 
 
 class Table:
@@ -37,13 +44,19 @@ class Table:
             family = family or next((n for n in FAMILY_NAMES if parameters.startswith(n)), parameters)
             self.cells[family][test].append(report.passed)
 
-    def write(self) -> None:
-        print("| family |", " | ".join(COLUMNS.values()), "|")
-        print("|---|" + "---|" * len(COLUMNS))
+    @property
+    def text(self) -> str:
+        lines = [f"| family | {' | '.join(COLUMNS.values())} |", "|---|" + "---|" * len(COLUMNS)]
         for family, tests in self.cells.items():
             outcomes = (tests.get(test) for test in COLUMNS)
             cells = ("–" if o is None else "yes" if all(o) else f"{sum(o)} of {len(o)}" for o in outcomes)
-            print(f"| {family} |", " | ".join(cells), "|")
+            lines.append(f"| {family} | {' | '.join(cells)} |")
+        return "\n".join(lines) + "\n"
+
+    def write(self) -> None:
+        """Put it into the document, between its marks."""
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+        DOCUMENT.write_text(f"{before}{BEGIN}{self.text}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
@@ -52,5 +65,7 @@ if __name__ == "__main__":
     FAMILY_NAMES = sorted((str(family) for family in FAMILIES), key=len, reverse=True)
     table = Table()
     code = pytest.main(["-q", "--no-header", "tests/engine/test_families.py"], plugins=[table])
-    table.write()
+    print(table.text)
+    if "--write" in sys.argv:
+        table.write()
     sys.exit(code)

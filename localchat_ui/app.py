@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, engine: Engine | None = None) -> App:
+def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa: PLR0915 - a table of contents
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
     access = AccessControl(settings)
     database = Database(settings.resolved_database_url, current_owner=current_owner)
@@ -155,6 +155,7 @@ def _llama(settings: Settings) -> LlamaEngine:
             use_mmap=settings.use_mmap,
             use_mlock=settings.use_mlock,
         ),
+        chat_template=settings.chat_template,
         kv_disk_folder=settings.data_dir / "kv",
         kv_disk_bytes=settings.kv_cache_disk_bytes,
     )

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -24,6 +24,9 @@ class Role(str, Enum):
     USER = "user"
     ASSISTANT = "assistant"
     TOOL = "tool"
+
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class MessageState(str, Enum):
@@ -49,6 +52,9 @@ class SamplingOptions(BaseModel):
     repeat_penalty: float = Field(1.0, ge=0.5, le=2, description="above 1 discourages tokens used recently")
     max_tokens: int = Field(512, ge=1, le=32768, description="longest reply, in tokens")
     seed: int | None = Field(None, ge=0, le=2**32 - 2, description="same seed, same reply; empty is random")
+    thinking_budget: int | None = Field(
+        None, ge=0, le=32768, description="most tokens of thinking before the answer begins; empty is no limit"
+    )
 
 
 class FullSampling(SamplingOptions):
@@ -81,12 +87,18 @@ class RequestOptions(FullSampling):
 
 
 class ChatOptions(SamplingOptions):
-    """What a conversation starts with and keeps: its sampling and its system prompt."""
+    """What a conversation starts with and keeps: its sampling, its system prompt and how its model thinks."""
 
     system_prompt: str = Field(
         DEFAULT_SYSTEM_PROMPT,
         max_length=SYSTEM_PROMPT_LENGTH,
         description="tells the model who it is; empty sends none",
+    )
+    thinking: bool | None = Field(
+        None, description="whether a model that can think does before it answers; empty leaves it to the model"
+    )
+    reasoning_effort: Effort | None = Field(
+        None, description="how much a model that knows degrees thinks; empty leaves it to the model"
     )
 
 
@@ -94,6 +106,7 @@ class GenerationStats(BaseModel):
     """The receipt of one reply. Counts are in tokens, times in seconds.
 
     `first_seen_id` is the message behind the `unseen_messages` first ones of the branch, which the model did not see.
+    `notes` tell what was done to the roles of the conversation, and what the model's template left out.
     `sampling` is what the reply was made with, and never more than that: a system prompt is no part of a receipt.
     """
 
@@ -110,6 +123,8 @@ class GenerationStats(BaseModel):
     seed: int | None = None
     finish_reason: str = ""
     thinking_seconds: float = 0.0
+    thinking_tokens: int = 0
+    notes: tuple[str, ...] = ()
     sampling: SamplingOptions | None = None
 
     @field_validator("sampling")

@@ -85,6 +85,9 @@ class Settings(BaseSettings, ChatOptions):
     model_file: str = Field("qwen2.5-0.5b-instruct-q4_k_m.gguf", description="file it downloads from there")
     hub_token: str = Field("", repr=False, description="token for gated or private repositories; empty is HF_TOKEN")
     allow_private_downloads: bool = Field(False, description="let models be downloaded from private networks too")
+    chat_template: Path | None = Field(
+        None, description="Jinja file in place of the models' own templates; NAME.jinja beside NAME.gguf goes first"
+    )
     n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is the model's own")
     n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one for each physical core")
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
@@ -130,6 +133,13 @@ class Settings(BaseSettings, ChatOptions):
     def _usable_context(cls, value: int) -> int:
         if 0 < value < 256:
             raise ValueError("use 0 or at least 256")
+        return value
+
+    @field_validator("chat_template")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("there is no such file")
         return value
 
     @field_validator("tensor_split")

@@ -61,7 +61,7 @@ def test_every_setting_is_a_flag_a_variable_and_a_line_of_the_file(
         "engines": '[{"name": "box", "url": "http://127.0.0.1:8000/v1"}]',
     }
     others |= {"access_token": "0123456789abcdef", "cors_origins": "https://a.example", "root_path": "/chat"}
-    others |= {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}
+    others |= {"trusted_proxies": "10.0.0.1, 10.1.0.0/16", "reasoning_effort": "low", "chat_template": __file__}
     text = others.get(name, "1" if name != "repeat_penalty" else "2")
     flag = f"--{name.replace('_', '-')}"
     by_flag = load_settings([flag] if Settings.model_fields[name].annotation is bool else [flag, text])
@@ -108,6 +108,9 @@ BAD_VALUES = [
     ("N_CTX", "100", "use 0 or at least 256"),
     ("N_CTX", "-1", "greater than or equal to 0"),
     ("N_THREADS", "0", "greater than or equal to 1"),
+    ("CHAT_TEMPLATE", "no.jinja", "there is no such file"),
+    ("REASONING_EFFORT", "much", "'none', 'minimal', 'low'"),
+    ("THINKING_BUDGET", "-1", "greater than or equal to 0"),
     ("N_GPU_LAYERS", "-2", "greater than or equal to -1"),
     ("N_BATCH", "8", "greater than or equal to 16"),
     ("PARALLEL", "65", "less than or equal to 64"),

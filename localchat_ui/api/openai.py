@@ -171,7 +171,8 @@ class _ChatAnswer:
             )
             for index, reader in enumerate(self.readers)
         ]
-        return ChatCompletion.model_validate({**self._head, "choices": choices, "usage": self.usage})
+        answer = {**self._head, "choices": choices, "usage": self.usage, "notes": self.readers[0].notes}
+        return ChatCompletion.model_validate(answer)
 
     def beginning(self) -> Iterator[ChatCompletionChunk]:
         for index in range(len(self.readers)):
@@ -183,10 +184,13 @@ class _ChatAnswer:
             yield self.chunk([ChunkChoice(index=index, delta=delta, logprobs=said)])
         reader = self.readers[index]
         if reader.stats is not None:
-            yield self.chunk([ChunkChoice(index=index, delta=Delta(), finish_reason=reader.finish_reason)])
+            last = ChunkChoice(index=index, delta=Delta(), finish_reason=reader.finish_reason)
+            yield self.chunk([last], notes=reader.notes)
 
-    def chunk(self, choices: list[ChunkChoice], usage: Usage | None = None) -> ChatCompletionChunk:
-        return ChatCompletionChunk.model_validate({**self._head, "choices": choices, "usage": usage})
+    def chunk(
+        self, choices: list[ChunkChoice], usage: Usage | None = None, notes: list[str] | None = None
+    ) -> ChatCompletionChunk:
+        return ChatCompletionChunk.model_validate({**self._head, "choices": choices, "usage": usage, "notes": notes})
 
 
 class _TextAnswer:

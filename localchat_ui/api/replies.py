@@ -7,6 +7,7 @@ import string
 from collections.abc import Sequence
 
 from localchat_ui.api.schemas import (
+    CompletionTokensDetails,
     Delta,
     DeltaFunction,
     DeltaToolCall,
@@ -91,6 +92,11 @@ class ChoiceReader:
         return "tool_calls" if self.calls else "stop"
 
     @property
+    def notes(self) -> list[str] | None:
+        """What had to be done to the conversation; None when it was nothing."""
+        return list(self.stats.notes) or None if self.stats else None
+
+    @property
     def message(self) -> ReplyMessage:
         return ReplyMessage(
             content=self.text if self.text or not self.calls else None,
@@ -114,6 +120,7 @@ def usage_of(readers: Sequence[ChoiceReader], n_choices: int = 1) -> Usage:
         completion_tokens=n_reply,
         total_tokens=n_prompt + n_reply,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=sum(each.reused_tokens for each in prompts)),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=sum(each.thinking_tokens for each in stats)),
     )
 
 

@@ -115,6 +115,7 @@ def _last_event(message: Message) -> bytes:
             "finish_reason": reason,
             "usage": usage.model_dump(),
             "unseen_messages": stats.unseen_messages,
+            **({"notes": list(stats.notes)} if stats.notes else {}),
             **({"unsaved": message.unsaved} if message.unsaved else {}),
         },
         "done",

@@ -17,6 +17,7 @@ from localchat_ui.api.schemas import (
     ChatMessage,
     CompletionRequest,
     NamedTool,
+    Reasoning,
     Tool,
 )
 from localchat_ui.conversation import FullSampling, RequestOptions, Role, SamplingOptions
@@ -46,17 +47,15 @@ def chat_requests(
     arguments = dict(body.chat_template_kwargs)
     if tools:
         arguments["tools"] = [_tool(tool) for tool in tools]
-    if body.reasoning_effort is not None:
-        arguments.setdefault("reasoning_effort", body.reasoning_effort)
-        if body.reasoning_effort == "none":
-            arguments.setdefault("enable_thinking", False)
+    arguments = _thinking(body) | arguments
     changes: dict[str, Any] = {"top_logprobs": (body.top_logprobs or 0) if body.logprobs else None}
-    schema = _schema(body)
-    if tells_calls and body.tool_choice not in (None, "auto", "none"):
+    if body.reasoning and body.thinking_budget is None:
+        changes["thinking_budget"] = body.reasoning.max_tokens
+    must_call = _must_call(body)
+    if must_call and tells_calls:
         choice = body.tool_choice
         arguments["tool_choice"] = choice if isinstance(choice, str) else choice.model_dump()
-        schema = None
-    if schema is not None:
+    if not must_call and (schema := _schema(body)) is not None:
         changes["json_schema"] = schema
     limit = body.max_completion_tokens or body.max_tokens
     turns = turns_of(body.messages)
@@ -67,6 +66,8 @@ def chat_requests(
             _stop(body.stop),
             template_arguments=arguments,
             may_drop=False,
+            must_call=must_call,
+            may_call_several=body.parallel_tool_calls and body.tool_choice == "required",
         )
         for number in range(body.n)
     ]
@@ -124,6 +125,15 @@ def turns_of(messages: Sequence[ChatMessage]) -> list[Turn]:
             )
         )
     return turns
+
+
+def _thinking(body: ChatCompletionRequest) -> dict[str, Any]:
+    """What the request says of thinking, as arguments of the model's chat template."""
+    said = body.reasoning or Reasoning()
+    effort = said.effort if body.reasoning_effort is None else body.reasoning_effort
+    switch = said.enabled if body.enable_thinking is None else body.enable_thinking
+    given = {"reasoning_effort": effort, "enable_thinking": False if switch is None and effort == "none" else switch}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _text(message: ChatMessage, number: int) -> str:
@@ -187,9 +197,7 @@ def _stop(given: str | list[str]) -> tuple[str, ...]:
 
 
 def _schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
-    """The JSON schema that the whole reply has to follow, if tools or format ask for one."""
-    if body.tool_choice == "required" or isinstance(body.tool_choice, NamedTool):
-        return _call_schema(body)
+    """The JSON schema that the whole reply has to follow, if its format asks for one."""
     wanted = body.response_format
     if wanted is None or wanted.type == "text":
         return None
@@ -202,27 +210,13 @@ def _schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
     return wanted.json_schema.json_schema
 
 
-def _call_schema(body: ChatCompletionRequest) -> dict[str, Any]:
-    """What a call looks like when there has to be one."""
-    tools = body.tools
+def _must_call(body: ChatCompletionRequest) -> tuple[str, ...]:
+    """The tools of which one has to be called, if any. Raises ApiError."""
+    if body.tool_choice in ("none", "auto"):
+        return ()
+    names = tuple(tool.function.name for tool in body.tools)
     if isinstance(body.tool_choice, NamedTool):
-        wanted = body.tool_choice.function.name
-        tools = [tool for tool in tools if tool.function.name == wanted]
-    if not tools:
+        names = (body.tool_choice.function.name,) if body.tool_choice.function.name in names else ()
+    if not names:
         raise ApiError(400, "tool_choice names a tool that is not in tools.", param="tool_choice", code="invalid_value")
-    definitions: dict[str, Any] = {}
-    calls = [_one_call_schema(tool, definitions) for tool in tools]
-    schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
-    return {**schema, "$defs": definitions} if definitions else schema
-
-
-def _one_call_schema(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
-    parameters = dict(tool.function.parameters or {"type": "object"})
-    # References point to the top of the whole schema.
-    definitions.update(parameters.pop("$defs", None) or {})
-    return {
-        "type": "object",
-        "properties": {"name": {"const": tool.function.name}, "arguments": parameters},
-        "required": ["name", "arguments"],
-        "additionalProperties": False,
-    }
+    return names

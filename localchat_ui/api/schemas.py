@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from localchat_ui.conversation import RequestOptions
 
@@ -14,7 +14,16 @@ MAX_CHOICES = 16
 MAX_INPUTS = 256
 MAX_DEPTH = 64
 IGNORED = "accepted and ignored"
-OTHER_NAMES = {"repetition_penalty": "repeat_penalty", "n_predict": "max_tokens", "typ_p": "typical_p"}
+NOTES = "what was done to the roles of the conversation, and which messages the model's template leaves out"
+OTHER_NAMES = {
+    "repetition_penalty": "repeat_penalty",
+    "n_predict": "max_tokens",
+    "typ_p": "typical_p",
+    "thinking_token_budget": "thinking_budget",
+    "thinking_budget_tokens": "thinking_budget",
+    "reasoning_budget": "thinking_budget",
+    "reasoning_budget_tokens": "thinking_budget",
+}
 
 
 def without_nulls(data: Any) -> Any:
@@ -48,7 +57,7 @@ def as_meant(data: dict[str, Any]) -> dict[str, Any]:
     """A body in our words: other servers say -1 for "no limit", "all" and "random", and have names of their own."""
     renamed = {OTHER_NAMES.get(name, name): value for name, value in data.items()}
     no_limit = {name for name in ("max_tokens", "max_completion_tokens") if renamed.get(name) in (-1, 0)}
-    unset = no_limit | {"seed" for _ in (0,) if renamed.get("seed") == -1}
+    unset = no_limit | {name for name in ("seed", "thinking_budget") if renamed.get(name) == -1}
     values: dict[str, Any] = {name: value for name, value in renamed.items() if name not in unset}
     if "max_tokens" in no_limit:
         values["max_tokens"] = LONGEST_REPLY
@@ -118,7 +127,11 @@ class ChatMessage(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
-    reasoning_content: str | None = Field(None, description="what the assistant thought before it answered so")
+    reasoning_content: str | None = Field(
+        None,
+        validation_alias=AliasChoices("reasoning_content", "reasoning"),
+        description="what the assistant thought before it answered so",
+    )
     tool_calls: list[GivenToolCall] | None = None
     tool_call_id: str | None = None
 
@@ -160,6 +173,17 @@ class ResponseFormat(BaseModel):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
     object_schema: JsonObject | None = Field(None, alias="schema", description="of a json_object")
+
+
+class Reasoning(BaseModel):
+    """How much is thought before the answer: `enabled` or an `effort`, and at most `max_tokens`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: bool | None = None
+    effort: str | None = None
+    max_tokens: int | None = Field(None, ge=0)
+    summary: Any = Field(None, description=IGNORED)
 
 
 class StreamOptions(BaseModel):
@@ -221,11 +245,15 @@ class ChatCompletionRequest(_Request):
     response_format: ResponseFormat | None = None
     tools: list[Tool] = Field(default_factory=list, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
-    parallel_tool_calls: bool = Field(True, description=IGNORED)
+    parallel_tool_calls: bool = Field(True, description="whether `tool_choice` `required` may be several calls")
     chat_template_kwargs: JsonObject = Field(
         default_factory=dict, description="values for the model's chat template", examples=[{"enable_thinking": False}]
     )
-    reasoning_effort: str | None = Field(None, description="reaches the model's chat template under this name")
+    reasoning_effort: str | None = Field(
+        None, description="how much a model that knows degrees thinks; `none` switches thinking off where that can be"
+    )
+    enable_thinking: bool | None = Field(None, description="switches thinking on or off where the model has a switch")
+    reasoning: Reasoning | None = Field(None, description="the same in other words")
     metadata: Any = Field(None, description=IGNORED)
     store: Any = Field(None, description=IGNORED)
     service_tier: Any = Field(None, description=IGNORED)
@@ -264,11 +292,16 @@ class PromptTokensDetails(BaseModel):
     cached_tokens: int = Field(0, description="read for an earlier request, and not again")
 
 
+class CompletionTokensDetails(BaseModel):
+    reasoning_tokens: int = Field(0, description="thought before the answer")
+
+
 class Usage(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails = Field(default_factory=PromptTokensDetails)
+    completion_tokens_details: CompletionTokensDetails = Field(default_factory=CompletionTokensDetails)
 
 
 class TopLogprob(BaseModel):
@@ -308,6 +341,7 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[Choice]
     usage: Usage
+    notes: list[str] | None = Field(None, exclude_if=none, description=NOTES)
 
 
 class DeltaFunction(BaseModel):
@@ -349,6 +383,7 @@ class ChatCompletionChunk(BaseModel):
     model: str
     choices: list[ChunkChoice]
     usage: Usage | None = Field(None, exclude_if=none)
+    notes: list[str] | None = Field(None, exclude_if=none, description=NOTES)
 
 
 class TextLogprobs(BaseModel):

@@ -15,6 +15,7 @@ class PromptView:
     """What the model would read for the next reply, of `n_ctx` tokens that it can.
 
     `message_tokens` is by id; the first `n_unseen` messages are not read. With `is_estimate` nobody counted.
+    `notes` tell what has to be done to the roles, and what the model's template leaves out.
     """
 
     text: str
@@ -24,13 +25,14 @@ class PromptView:
     message_tokens: dict[str, int]
     n_unseen: int
     is_estimate: bool = False
+    notes: tuple[str, ...] = ()
 
 
 async def preview(
     inference: Inference, model: ModelRef, options: ChatOptions, messages: Sequence[Message], n_ctx: int
 ) -> PromptView:
     """What would be read if these messages were answered now. Raises EngineError."""
-    request, owners = request_for(options, messages)
+    request, owners = request_for(options, messages, model)
     built = await inference.preview(model, request)
     n_system = len(request.turns) - len(owners)
     by_id: dict[str, int] = {}
@@ -40,13 +42,19 @@ async def preview(
             by_id[next(rest).id] = n_tokens if index == 0 else 0
     system_tokens = sum(built.turn_tokens[:n_system])
     unseen = n_unseen(owners, built.n_dropped)
-    return PromptView(built.text, built.n_tokens, n_ctx, system_tokens, by_id, unseen, built.is_estimate)
+    return PromptView(built.text, built.n_tokens, n_ctx, system_tokens, by_id, unseen, built.is_estimate, built.notes)
 
 
-def request_for(options: ChatOptions, messages: Sequence[Message]) -> tuple[GenerationRequest, list[int]]:
+def request_for(
+    options: ChatOptions, messages: Sequence[Message], model: ModelRef
+) -> tuple[GenerationRequest, list[int]]:
     """The request that answers, or goes on with, the last of these messages; and `turns_of`'s second part."""
     turns, owners = turns_of(options.system_prompt, messages)
-    return GenerationRequest(turns, sampling_of(options)), owners
+    # Of a server elsewhere nobody knows what it takes, and the page does not offer these there.
+    arguments = {"enable_thinking": options.thinking, "reasoning_effort": options.reasoning_effort}
+    arguments = arguments if model.is_local else {}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return GenerationRequest(turns, sampling_of(options), template_arguments=given), owners
 
 
 def sampling_of(options: ChatOptions) -> RequestOptions:
@@ -65,11 +73,7 @@ def turns_of(system_prompt: str, messages: Sequence[Message]) -> tuple[list[Turn
     turns: list[Turn] = []
     owners: list[int] = []
     for message in messages:
-        if turns and turns[-1].role is message.role:
-            # The question before was never answered. Many templates insist on roles that alternate.
-            turns[-1] = Turn(message.role, f"{turns[-1].text}\n\n{message.text}", message.thinking)
-            owners[-1] += 1
-        elif message.text or message.thinking:
+        if message.text or message.thinking:
             turns.append(Turn(message.role, message.text, message.thinking))
             owners.append(1)
         elif owners:

@@ -63,7 +63,7 @@ class ReplyWriter:
         begun = message.stats.reply_tokens if message.stats and message.text else 0
         messages = up_to(await self._store.branch(message.conversation_id), message)
         message.model = model.id
-        request, owners = request_for(options, messages)
+        request, owners = request_for(options, messages, model)
         request = replace(request, sampling=reply.sampling or request.sampling)
         async with self._inference.generate(model, request) as stream:
             reply.stream = stream

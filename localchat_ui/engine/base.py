@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new_id
+from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 
 if TYPE_CHECKING:
     from localchat_ui.engine.tool_calls import CallDelta
@@ -42,8 +43,9 @@ class GenerationRequest:
     """One reply to be written. The last turn is answered; or, if it is the assistant's, goes on as if never broken off.
 
     `model` is the file to answer with, None the model in use. `template_arguments` reach the model's chat template
-    (`enable_thinking` and its like; `tools` as OpenAI's protocol gives them). `may_drop` lets the oldest turns leave
-    when not all fit. A `prompt`, if there is one, is read as it is instead of turns: text or tokens.
+    (`enable_thinking` and `reasoning_effort` under its own names; `tools` as OpenAI's protocol gives them). `may_drop`
+    lets the oldest turns leave when not all fit. The reply has to be a call of one of the tools named in `must_call`,
+    if there are any, or of several. A `prompt`, if there is one, is read as it is instead of turns: text or tokens.
     """
 
     turns: Sequence[Turn]
@@ -52,6 +54,8 @@ class GenerationRequest:
     model: Path | None = None
     template_arguments: Mapping[str, object] = field(default_factory=dict)
     may_drop: bool = True
+    must_call: tuple[str, ...] = ()
+    may_call_several: bool = True
     prompt: str | Sequence[int] | None = None
     id: str = field(default_factory=new_id)
 
@@ -179,12 +183,13 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """The model in use: its file, and the context of one conversation in tokens."""
+    """The model in use: its file, the context of one conversation in tokens, and what can be chosen of its thinking."""
 
     path: Path
     n_ctx: int
     n_ctx_train: int
     has_chat_template: bool
+    thinking: ThinkingSupport = NO_SUPPORT
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from localchat_ui.engine.prompt import Prompt
 from localchat_ui.engine.prompt_lookup import LONGEST, PromptLookup
 from localchat_ui.engine.sampler import Sampler, Scores, log_probabilities
 from localchat_ui.engine.sequences import KvSequence
-from localchat_ui.engine.text import TextStream
+from localchat_ui.engine.text import Phase, TextStream
+from localchat_ui.engine.thinking_budget import ThinkingBudget
 
 
 @dataclass(eq=False)
@@ -35,6 +36,7 @@ class Generation:
     tokens: list[int] = field(init=False)
     seed: int = field(init=False)
     text: TextStream = field(init=False)
+    budget: ThinkingBudget = field(init=False)
     lookup: PromptLookup = field(init=False)
     sequence: KvSequence | None = None
     sampler: Sampler | None = None
@@ -55,6 +57,9 @@ class Generation:
         prompt = self.prompt
         stop = (*prompt.stop, *self.request.stop)
         self.text = TextStream(stop, prompt.marks, prompt.phase, continued=prompt.continued)
+        n_thought = prompt.n_begun if prompt.phase is Phase.THINKING else 0
+        may_call = "tools" in self.request.template_arguments
+        self.budget = ThinkingBudget(prompt.marks, n_begun=n_thought, may_call=may_call)
 
     def begin(self, model: Model, sequence: KvSequence) -> None:
         """Go on from what the sequence holds already. Raises EngineError for options that cannot be applied."""
@@ -117,7 +122,13 @@ class Generation:
     def take(self, model: Model, scores: Scores, n_ctx: int) -> tuple[int, str | None]:
         """Choose a token by its scores and hand it out; tells why it is the last, when it is."""
         assert self.sampler is not None
-        token = self.sampler.sample(scores, self.guide.allowed() if self.guide else None)
+        allowed = self.guide.allowed() if self.guide else None
+        forced = self.budget.next(model, self.text, self.sampling.thinking_budget)
+        if forced is not None and (allowed is None or forced in allowed):
+            token = forced
+            self.sampler.accept(token)
+        else:
+            token = self.sampler.sample(scores, allowed)
         if not self.first_token_at:
             self.first_token_at = time.perf_counter()
         if model.is_end(token):
@@ -126,7 +137,9 @@ class Generation:
             self.guide.accept(token)
         self.tokens.append(token)
         piece = model.piece(token)
+        before = self.text.phase
         thinking, text = self.text.feed(piece)
+        self.budget.took(token, before, self.text.phase)
         if thinking:
             self.thought_until = time.perf_counter()
         if self.sampling.top_logprobs is None:
@@ -182,6 +195,8 @@ class Generation:
             context_tokens=len(self.tokens),
             seed=self.seed,
             thinking_seconds=self.thought_until - first if self.thought_until else 0.0,
+            thinking_tokens=self.budget.n_tokens,
+            notes=self.prompt.notes,
             finish_reason=finish_reason,
         )
 

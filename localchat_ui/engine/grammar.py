@@ -24,6 +24,7 @@ from localchat_ui.engine.gbnf import to_lark
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.text import Phase
 from localchat_ui.engine.thinking import ThinkingMarks
+from localchat_ui.engine.tool_grammar import ForcedCalls, calls_in_lark
 
 MOST_CHARACTERS = 1_000_000
 LIMITS = LLParserLimits(verbose_errors=False)
@@ -67,12 +68,20 @@ class Guide:
             raise EngineError(f"The grammar cannot be followed any further: {_reason(self._matcher.get_error())}.")
 
 
-def guide_of(model: Model, options: RequestOptions, marks: ThinkingMarks | None, phase: Phase) -> Guide | None:
-    """A guide for a reply that begins in this phase; None for one that may be anything.
+def guide_of(
+    model: Model,
+    options: RequestOptions,
+    marks: ThinkingMarks | None,
+    phase: Phase,
+    calls: ForcedCalls | None = None,
+) -> Guide | None:
+    """A guide for a reply that begins in this phase, of `calls` if there have to be any; None if it may be anything.
 
     Raises EngineError with the reason for what cannot be done.
     """
-    if options.json_schema is not None:
+    if calls is not None:
+        what, answer = "parameters of a tool cannot be turned into a grammar", _of_calls(model, calls)
+    elif options.json_schema is not None:
         what, answer = "JSON schema cannot be turned into a grammar", _of_schema(options.json_schema)
     elif options.grammar:
         what, answer = "grammar is not valid GBNF", _of_gbnf(options.grammar)
@@ -95,11 +104,26 @@ def guide_of(model: Model, options: RequestOptions, marks: ThinkingMarks | None,
 
 
 def _of_schema(schema: Mapping[str, Any]) -> dict[str, object]:
+    return {"json_schema": _with_white_space(schema)}
+
+
+def _of_calls(model: Model, calls: ForcedCalls) -> dict[str, object]:
+    tokenizer = _tokenizers.of(model)
+
+    def mark(text: str) -> str:
+        # What ends the reply itself is no part of it.
+        ends = any(model.is_end(token) for token in model.tokenize(text))
+        return "" if not text or ends else _mark(model, tokenizer, text)
+
+    return {"lark_grammar": calls_in_lark(calls, mark, _with_white_space)}
+
+
+def _with_white_space(schema: Mapping[str, Any]) -> dict[str, Any]:
     try:
         plain = _plain(schema, closed=not _combines(schema))
     except RecursionError as error:
         raise EngineError("The JSON schema cannot be turned into a grammar: it is nested too deeply.") from error
-    return {"json_schema": {**plain, "x-guidance": {"whitespace_pattern": WHITE_SPACE}}}
+    return {**plain, "x-guidance": {"whitespace_pattern": WHITE_SPACE}}
 
 
 def _of_gbnf(grammar: str) -> dict[str, object]:
@@ -174,9 +198,9 @@ def _mark(model: Model, tokenizer: LLTokenizer, mark: str) -> str:
         name = model.control_text(token)
         if tokenizer.is_special_token(token) and name in rest:
             text, _, rest = rest.partition(name)
-            parts += [json.dumps(text)] if text else []
+            parts += [json.dumps(text, ensure_ascii=False)] if text else []
             parts.append(f"<[{token}]>")
-    return " ".join([*parts, json.dumps(rest)] if rest else parts)
+    return " ".join([*parts, json.dumps(rest, ensure_ascii=False)] if rest else parts)
 
 
 class _Vocabulary:

@@ -80,9 +80,13 @@ class Model:
         options: ModelOptions = DEFAULT_OPTIONS,
         *,
         vocab_only: bool = False,
+        chat_template: str | None = None,
         on_progress: Callable[[float], bool] = lambda share: True,
     ) -> None:
-        """`on_progress` gets shares of 1; when it returns False the load is given up."""
+        """`chat_template` takes the place of the file's own one.
+
+        `on_progress` gets shares of 1; when it returns False the load is given up.
+        """
         _initialise()
         self.path = path
         parameters = llama_cpp.llama_model_default_params()
@@ -100,6 +104,7 @@ class Model:
         self.n_vocab: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(handle)
         self.metadata = _metadata(handle)
+        self.chat_template = chat_template or self.metadata.get("tokenizer.chat_template") or None
         self.thinking_marks = marks_in(self.chat_template)
         self.piece = functools.lru_cache(maxsize=None)(self._piece)
 
@@ -127,10 +132,6 @@ class Model:
         """Bytes of KV cache for each token of context. `q8_0` takes 34 bytes for 32 numbers, `f16` 64."""
         n_bytes = kv_bytes_per_token(self.metadata)
         return n_bytes * 34 // 64 if kv_type == "q8_0" else n_bytes
-
-    @property
-    def chat_template(self) -> str | None:
-        return self.metadata.get("tokenizer.chat_template") or None
 
     def tokenize(self, text: str, *, add_special: bool = False, as_text: bool = False) -> list[int]:
         """Tokens of a rendered prompt. Control tokens written out in it are recognised, unless `as_text`."""

@@ -19,6 +19,7 @@ from localchat_ui.engine.kv_disk_cache import KvDiskCache, fingerprint
 from localchat_ui.engine.llama import DEFAULT_OPTIONS, Model, ModelOptions, llama_cpp_version
 from localchat_ui.engine.model_pool import ModelPool, PooledModel, Stamp, stamp_of
 from localchat_ui.engine.scheduler import Scheduler
+from localchat_ui.engine.template import thinking_of_model
 
 SHUTTING_DOWN = "The program is shutting down."
 
@@ -27,7 +28,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How every model is loaded; see the settings of the same names. None is automatic."""
+    """How every model is loaded; see the settings of the same names. None is automatic.
+
+    `chat_template` is a file whose template takes the place of the models' own ones.
+    """
 
     n_ctx: int = 4096
     parallel: int = 4
@@ -36,6 +40,7 @@ class LoadOptions:
     kv_type: KvType = "f16"
     flash_attention: bool | None = None
     model: ModelOptions = DEFAULT_OPTIONS
+    chat_template: Path | None = None
     kv_disk_folder: Path | None = None
     kv_disk_bytes: int = 0
 
@@ -110,7 +115,8 @@ class Loader:
 
     def _open(self, path: Path, stamp: Stamp, on_progress: Callable[[float], bool]) -> PooledModel:
         options = self._options
-        model = Model(path, options.model, on_progress=on_progress)
+        template = template_for(path, options.chat_template)
+        model = Model(path, options.model, chat_template=template, on_progress=on_progress)
         try:
             n_ctx = min(options.n_ctx or model.n_ctx_train, model.n_ctx_train or options.n_ctx)
             context = Context(
@@ -129,7 +135,8 @@ class Loader:
         except BaseException:
             model.close()
             raise
-        info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None)
+        thinking = thinking_of_model(model)
+        info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None, thinking)
         disk = self._disk_cache(path, model)
         scheduler = Scheduler(model, context, n_ctx=n_ctx, n_sequences=options.parallel, disk=disk)
         n_bytes = model.n_bytes + n_ctx * options.parallel * model.kv_bytes_per_token(options.kv_type)
@@ -142,6 +149,20 @@ class Loader:
             return None
         name = fingerprint(path, llama_cpp_version(), options.kv_type, options.flash_attention, options.model)
         return KvDiskCache(options.kv_disk_folder / name, options.kv_disk_bytes)
+
+
+def template_for(path: Path, otherwise: Path | None) -> str | None:
+    """The template beside a model, `NAME.jinja` for `NAME.gguf`, else the one for all; None leaves the model its own.
+
+    Raises ModelLoadError for one that cannot be read.
+    """
+    beside = path.with_suffix(".jinja")
+    file = beside if beside.is_file() else otherwise
+    try:
+        return file.read_text(encoding="utf-8") if file else None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ModelLoadError(f"The chat template {file.name if file else ''} could not be read: {reason}.") from error
 
 
 def in_thread_that_ends(work: Callable[[], T]) -> T:

@@ -16,6 +16,7 @@ from localchat_ui.engine.template import (
     quoted_value,
     render,
     support_of_model,
+    thinking_of_model,
     tokenize,
     unquoted,
 )
@@ -36,7 +37,8 @@ class Prompt:
     turns behind the system turn are left out of `tokens`. `text` is the same for people to read. `phase` is where
     between the thinking `marks` the reply begins, or goes on if `continued`; the last `n_begun` tokens are those of a
     reply that was broken off. `notes` tell people what was done to the
-    roles, and what the template leaves out; `tool_format` is how the model writes calls.
+    roles, and what the template leaves out; `tool_format` is how the model writes calls, several of them in
+    one turn if `may_call_several`.
     """
 
     tokens: list[int]
@@ -50,6 +52,7 @@ class Prompt:
     n_begun: int = 0
     notes: tuple[str, ...] = ()
     tool_format: ToolFormat = HERMES
+    may_call_several: bool = True
 
 
 def build_prompt(
@@ -79,7 +82,8 @@ def build_prompt(
         turns.append(Turn(Role.USER, ""))
     if not turns:
         raise EngineError("There is no message to answer.")
-    arguments = {name: quoted_value(model, value) for name, value in (template_arguments or {}).items()}
+    given = thinking_of_model(model).arguments(template_arguments or {})
+    arguments = {name: quoted_value(model, value) for name, value in given.items()}
     text, notes = render(model, turns, arguments)
     tokens = tokenize(model, text)
     sizes = _turn_tokens(model, text, turns, len(tokens))
@@ -107,6 +111,7 @@ def build_prompt(
             n_ctx,
         )
     stop = () if model.chat_template else FALLBACK_STOP
+    support = support_of_model(model)
     return Prompt(
         tokens,
         stop,
@@ -117,8 +122,9 @@ def build_prompt(
         phase=phase,
         continued=bool(begun),
         n_begun=len(begun_tokens),
-        notes=notes,
-        tool_format=support_of_model(model).format,
+        notes=tuple(unquoted(model, note) for note in notes),
+        tool_format=support.format,
+        may_call_several=support.several or not support.writes_calls,
     )
 
 

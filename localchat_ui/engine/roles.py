@@ -9,6 +9,8 @@ from enum import Enum, auto
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import Turn
 
+EXCERPT = 40
+
 
 class SystemPlace(Enum):
     """Where system messages may stand: wherever they were said, at the beginning, or nowhere."""
@@ -31,21 +33,27 @@ def repaired(turns: Sequence[Turn], place: SystemPlace) -> tuple[list[Turn], lis
         turn = given
         if turn.role is Role.SYSTEM and place is SystemPlace.NOWHERE:
             turn = replace(turn, role=Role.USER)
-            notes.append(f"Message {number + 1} is a system message: the user says it, because the model knows none.")
+            notes.append(f"{excerpt(turn)} is a system message, which this model does not know: the user says it.")
         elif turn.role is Role.SYSTEM and place is SystemPlace.FIRST and number >= n_leading:
             result = _with_system(result, turn)
-            notes.append(f"Message {number + 1} is a system message: it was moved to the beginning.")
+            notes.append(f"{excerpt(turn)} is a system message: it was moved to the beginning.")
             continue
         if turn.role is Role.ASSISTANT and all(before.role is Role.SYSTEM for before in result):
             result.append(Turn(Role.USER, ""))
             notes.append("The assistant began: an empty question stands before it.")
         if result and _merge(result[-1], turn):
             result[-1] = merged(result[-1], turn)
-            if number >= n_leading and turns[number - 1].role is turn.role:
-                notes.append(f"Messages {number} and {number + 1} are both the {turn.role.value}'s: they were joined.")
+            if number >= n_leading and turns[number - 1].role is turn.role and turn.text:
+                notes.append(f"{excerpt(turn)} follows another message of the {turn.role.value}: the two were joined.")
         else:
             result.append(turn)
     return result, notes
+
+
+def excerpt(turn: Turn) -> str:
+    """The beginning of what was said, to name a message by."""
+    words = " ".join(turn.text[: 4 * EXCERPT].split())
+    return f"“{words}”" if len(words) <= EXCERPT else f"“{words[: EXCERPT - 1].rstrip()}…”"
 
 
 def merged(first: Turn, second: Turn) -> Turn:

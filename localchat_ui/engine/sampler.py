@@ -49,8 +49,12 @@ class Sampler:
             token = int(scores.argmax() if allowed is None else allowed[scores[allowed].argmax()])
         else:
             token = _Candidates.likeliest(scores, self._n_likeliest, allowed).apply(self._chain)
-        llama_cpp.llama_sampler_accept(self._chain, token)
+        self.accept(token)
         return token
+
+    def accept(self, token: int) -> None:
+        """Go on behind a token, whoever chose it."""
+        llama_cpp.llama_sampler_accept(self._chain, token)
 
     def close(self) -> None:
         if self._chain:

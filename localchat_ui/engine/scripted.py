@@ -24,6 +24,7 @@ from localchat_ui.engine.base import (
     PromptBuilt,
     Token,
 )
+from localchat_ui.engine.thinking_support import NO_SUPPORT
 
 
 class ScriptedEngine:
@@ -34,6 +35,8 @@ class ScriptedEngine:
         self.changes: list[tuple[str, RequestOptions]] = []
         self.seconds_per_token = seconds_per_token
         self.load_error: str | None = None
+        self.thinking = NO_SUPPORT
+        self.notes: tuple[str, ...] = ()
         self._scripts: deque[tuple[Sequence[str], str | None, str]] = deque()
         self._cancelled: set[str] = set()
         self._threads: list[threading.Thread] = []
@@ -55,7 +58,7 @@ class ScriptedEngine:
         if self.load_error:
             raise ModelLoadError(self.load_error)
         self._closed = False
-        self._model = LoadedModel(path, n_ctx=4096, n_ctx_train=4096, has_chat_template=True)
+        self._model = LoadedModel(path, 4096, 4096, has_chat_template=True, thinking=self.thinking)
         return self._model
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
@@ -105,7 +108,9 @@ class ScriptedEngine:
     def _play(
         self, request: GenerationRequest, emit: Emit, pieces: Sequence[str], error: str | None, thinking: str
     ) -> None:
-        stats = GenerationStats(finish_reason="stop", prompt_tokens=len(request.turns), tokens_per_second=100.0)
+        stats = GenerationStats(
+            finish_reason="stop", prompt_tokens=len(request.turns), tokens_per_second=100.0, notes=self.notes
+        )
         written = 0
         if thinking:
             emit(Token("", 0, thinking))

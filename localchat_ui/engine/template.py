@@ -18,7 +18,9 @@ from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineError, ToolCall, Turn
 from localchat_ui.engine.jinja import TemplateTooLargeError, render_chat
 from localchat_ui.engine.llama import Model
-from localchat_ui.engine.roles import SystemPlace, one_call_each, repaired
+from localchat_ui.engine.roles import SystemPlace, excerpt, one_call_each, repaired
+from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport, thinking_of
+from localchat_ui.engine.tool_format import NAME_IN_ID
 from localchat_ui.engine.tool_support import ToolSupport, support_of
 from localchat_ui.engine.tools import in_words
 
@@ -35,7 +37,6 @@ FALLBACK_STOP = ("\nUser:", "\nAssistant:")
 # Unicode reserves this code point for the inside of programs: it is not a character.
 MARK = "\ufdd0"
 N_ID = 9
-NAME_IN_ID = "<|tool_call_argument_begin|>"
 NO_LETTERS = re.compile(r"[\W_]+")
 
 
@@ -79,6 +80,11 @@ def render(model: Model, turns: Sequence[Turn], arguments: Mapping[str, object])
 def support_of_model(model: Model) -> ToolSupport:
     """What the model's chat template does with tools."""
     return support_of(model.chat_template, model.bos, model.eos) if model.chat_template else ToolSupport()
+
+
+def thinking_of_model(model: Model) -> ThinkingSupport:
+    """What the model's chat template lets be chosen of its thinking."""
+    return thinking_of(model.chat_template, model.bos, model.eos) if model.chat_template else NO_SUPPORT
 
 
 def tokenize(model: Model, text: str, *, whole: bool = True) -> list[int]:
@@ -182,7 +188,7 @@ def _lost(text: str, turns: Sequence[Turn]) -> list[str]:
     lost = []
     letters = None
     position = 0
-    for number, turn in enumerate(turns):
+    for turn in turns:
         words = turn.text.strip()
         # In their order, so that a short one is not found in another; system messages may stand anywhere.
         found = text.find(words, 0 if turn.role is Role.SYSTEM else position)
@@ -192,5 +198,5 @@ def _lost(text: str, turns: Sequence[Turn]) -> list[str]:
         # Templates may write what a tool says as JSON, or put its lines together in another way.
         letters = letters or NO_LETTERS.sub("", text)
         if not any(NO_LETTERS.sub("", form) in letters for form in (words, json.dumps(words, ensure_ascii=False))):
-            lost.append(f"The model's template leaves out message {number + 1} ({turn.role.value}).")
+            lost.append(f"The model's template leaves out a message of the {turn.role.value}: {excerpt(turn)}.")
     return lost

@@ -44,6 +44,7 @@ class TextStream:
         self._stop = [text for text in (*stop, marks.close if marks else "") if text]
         self._marks = marks
         self._held = ""
+        self._has_thought = phase is Phase.THINKING
         self._strips = not continued
         self.phase = phase if marks else Phase.ANSWER
         self.stopped = False
@@ -67,6 +68,11 @@ class TextStream:
         return Piece(thinking, self._take_answer(final) if self.phase is Phase.ANSWER else "")
 
     @property
+    def is_settled(self) -> bool:
+        """Whether no character and no mark has been begun."""
+        return not self._held and not self._decoder.getstate()[0]
+
+    @property
     def _plain(self) -> bool:
         """Whether all that comes is answer, and can be shown as it comes."""
         return self.phase is Phase.ANSWER and not (self._stop or self._held or self._strips)
@@ -82,19 +88,22 @@ class TextStream:
                 if not ended:
                     return taken + self._take(0 if final else _overlap(self._held, marks.end))
                 taken += thinking
-                self._enter(Phase.START if marks.answer else Phase.ANSWER, rest)
+                self._has_thought = True
+                self._enter(Phase.START, rest)
         return taken
 
     def _leave_start(self, marks: ThinkingMarks, final: bool) -> bool:
         """Whether it is certain what the reply goes on with."""
-        # An end without its beginning stands before the answer of models that were told not to think.
+        # An end without its beginning stands before the answer of models that were told not to think, or to stop.
         stray = "" if marks.answer else marks.end
-        for phase, openings in ((Phase.THINKING, marks.openings), (Phase.ANSWER, (marks.answer, stray))):
+        # Only those that write into channels think again.
+        begins = marks.openings if marks.answer or not self._has_thought else ()
+        for phase, openings in ((Phase.THINKING, begins), (Phase.ANSWER, (marks.answer, stray))):
             for opening in openings:
                 if opening and self._held.startswith(opening):
                     self._enter(phase, self._held[len(opening) :])
                     return True
-        if not final and any(mark.startswith(self._held) for mark in (*marks.openings, marks.answer, stray)):
+        if not final and any(mark.startswith(self._held) for mark in (*begins, marks.answer, stray)):
             return False
         self.phase = Phase.ANSWER
         return True

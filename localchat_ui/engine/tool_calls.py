@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from localchat_ui.engine.tool_format import HERMES, Kind, ToolFormat
-from localchat_ui.engine.tool_opening import WAIT, Opening, first_of, match, opening_of
+from localchat_ui.engine.tool_opening import WAIT, Opening, first_loosely, first_of, match, opening_of
 from localchat_ui.engine.tool_values import JsonScanner, value_of
 
 Tools = Mapping[str, Mapping[str, object]]
@@ -165,7 +165,7 @@ class ToolCallParser:
                 return False
         elif isinstance(begun, int):
             rest = self._held[begun:]
-            name_end, n_mark = first_of(rest, (marks.between,))
+            name_end, n_mark = first_loosely(rest, marks.between)
             after = rest[name_end + n_mark :] if name_end is not None else ""
             stops = (marks.end,) if not self._final else (marks.end, marks.begin, self._format.end)
             value_end, n_end = first_of(after, stops)

@@ -9,6 +9,11 @@ from enum import Enum, auto
 
 from localchat_ui.engine.base import ToolCall
 
+# Stands for the id of a call in a shape.
+ID = "\0"
+NAME_IN_ID = "<|tool_call_argument_begin|>"
+SHAPE = ('{"name": "', '", "arguments": ', "}")
+
 
 class Kind(Enum):
     """A call is an object of JSON; or a name before JSON; or a name before parameters between marks; or Python."""
@@ -32,7 +37,8 @@ class ParameterMarks:
 class ToolFormat:
     """What stands around the calls of one turn (`section`), around each, and `between` its name and its arguments.
 
-    `calls` are ways to open one, the most usual first; `is_list`: the section is a list of objects.
+    `calls` are ways to open one, the most usual first; `is_list`: the section is a list of objects. The `shape` of an
+    object is what stands in it before the name, between name and arguments, and behind these.
     White space in marks may be any.
     """
 
@@ -44,6 +50,7 @@ class ToolFormat:
     between: str = ""
     parameter: ParameterMarks | None = None
     is_list: bool = False
+    shape: tuple[str, str, str] = SHAPE
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -54,8 +61,8 @@ class ToolFormat:
     def marks(self) -> tuple[str, ...]:
         """All that must be seen to tell calls from text."""
         inner = (self.parameter.begin, self.parameter.between, self.parameter.end) if self.parameter else ()
-        words = " ".join((*self.calls, self.end, self.section, self.section_end, self.between, *inner)).split()
-        return tuple(words)
+        words = " ".join((*self.calls, self.end, self.section, self.section_end, self.between, *inner))
+        return tuple(words.replace(ID, " ").split())
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         """Calls as the model itself would write them."""
@@ -97,7 +104,7 @@ KNOWN_FORMATS = {
             "<|start|>assistant<|channel|>commentary to=functions.",
         ),
         "<|call|>",
-        between="<|message|>",
+        between=" <|constrain|>json<|message|>",
     ),
     # Kimi; what stands in place of the name is the id, `functions.name:0`
     "<|tool_call_argument_begin|>": ToolFormat(
@@ -106,7 +113,7 @@ KNOWN_FORMATS = {
         "<|tool_call_end|>",
         "<|tool_calls_section_begin|>",
         "<|tool_calls_section_end|>",
-        "<|tool_call_argument_begin|>",
+        NAME_IN_ID,
     ),
     # LFM2
     "<|tool_call_start|>": ToolFormat(Kind.PYTHON, ("<|tool_call_start|>",), "<|tool_call_end|>"),
@@ -121,7 +128,7 @@ KNOWN_FORMATS = {
     # Older Mistral
     "[TOOL_CALLS]": _list("[TOOL_CALLS]"),
     # Llama 3
-    "<|python_tag|>": ToolFormat(Kind.JSON, ("<|python_tag|>",)),
+    "<|python_tag|>": ToolFormat(Kind.JSON, ("", "<|python_tag|>")),
 }
 # Families whose templates show less than their models write.
 HIDDEN = ("<|channel|>", "<|tool_call_argument_begin|>")

@@ -99,6 +99,12 @@ def first_of(text: str, marks: Sequence[str]) -> tuple[int | None, int]:
     return min(found, key=lambda each: (each[0], -each[1])) if found else (None, 0)
 
 
+def first_loosely(text: str, mark: str) -> tuple[int | None, int]:
+    """The same for one mark, with any white space where it has some."""
+    found = re.search(r"\s*".join(map(re.escape, mark.split())), text)
+    return (found.start(), len(found[0])) if found else (None, 0)
+
+
 def _object(
     text: str, position: int, tool_format: ToolFormat, names: Collection[str], *, known: bool = False
 ) -> Opening | Wait | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from localchat_ui.engine.jinja import TemplateTooLargeError, render_chat
-from localchat_ui.engine.tool_format import HERMES, HIDDEN, KNOWN_FORMATS, Kind, ParameterMarks, ToolFormat
+from localchat_ui.engine.tool_format import HERMES, HIDDEN, ID, KNOWN_FORMATS, SHAPE, Kind, ParameterMarks, ToolFormat
 
 QUESTION, ANSWER, RESULT = "zqquestion", "zqanswer", "zqresult"
 NAMES = ("zqone", "zqtwo")
@@ -62,6 +62,8 @@ class _Probe:
         several = two.count(VALUES[0]) == 2
         derived = _format_of(plain, one, two if several else "") if one else None
         hidden = any(mark in self._template for mark in HIDDEN)
+        if known and derived:
+            known = replace(known, shape=derived.shape)
         return ToolSupport(
             format=known if known and (hidden or derived is None or not derived.triggers) else derived or HERMES,
             describes=describes,
@@ -125,10 +127,22 @@ def _as_object(region: str, two: str) -> ToolFormat | None:
         first_end = _json_with(two, NAMES[0], VALUES[0])[1]
         next_start = _json_with(two[first_end:], NAMES[1], VALUES[0])[0]
         between = two[first_end : first_end + next_start] if next_start >= 0 else ""
+    shape = _shape_of(region[start:end].removeprefix("[").removesuffix("]") if is_list else region[start:end])
     if is_list:
-        return ToolFormat(Kind.JSON, section=begin.strip(), section_end=closing.strip(), is_list=True)
+        return ToolFormat(Kind.JSON, section=begin.strip(), section_end=closing.strip(), is_list=True, shape=shape)
     call, end_mark, section, section_end = _split(begin, between, closing)
-    return ToolFormat(Kind.JSON, (call,) if call.strip() else ("",), end_mark, section, section_end)
+    return ToolFormat(Kind.JSON, (call,) if call.strip() else ("",), end_mark, section, section_end, shape=shape)
+
+
+def _shape_of(written: str) -> tuple[str, str, str]:
+    """What stands around the name and the arguments in the object that is a call."""
+    name = written.find(NAMES[0])
+    behind = written[name + len(NAMES[0]) :]
+    start, end = _json_with(behind, KEYS[0], VALUES[1])
+    if start < 0:
+        return SHAPE
+    before, between, after = (re.sub(r"zqid\d+", ID, part) for part in (written[:name], behind[:start], behind[end:]))
+    return before.lstrip(), between, after.rstrip()
 
 
 def _as_named(region: str, two: str) -> ToolFormat | None:
@@ -144,7 +158,7 @@ def _as_named(region: str, two: str) -> ToolFormat | None:
         between = two[first_end : two.find(NAMES[1], first_end)]
     begin = region[: name_end - len(NAMES[0])]
     call, end_mark, section, section_end = _split(begin, between, region[name_end + end :])
-    middle = re.sub(r"zqid\d+", "", region[name_end : name_end + start])
+    middle = re.sub(r"zqid\d+", ID, region[name_end : name_end + start])
     return ToolFormat(Kind.NAMED, (call,), end_mark, section, section_end, between=middle)
 
 

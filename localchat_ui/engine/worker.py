@@ -33,6 +33,7 @@ from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions, usabl
 from localchat_ui.engine.model_pool import ModelPool, PooledModel
 from localchat_ui.engine.prompt import Prompt, build_prompt, plain_prompt
 from localchat_ui.engine.scheduler import Scheduler, built
+from localchat_ui.engine.tool_grammar import ForcedCalls
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ class LlamaEngine:
         model = self._loader.lease(self._path_for(request.model))
         try:
             prompt = self._prompt(model, request)
-            guide = guide_of(model.model, request.sampling, prompt.marks, prompt.phase)
+            guide = guide_of(model.model, request.sampling, prompt.marks, prompt.phase, _calls(request, prompt))
             with self._lock:
                 if self._closing:
                     raise NoModelError(SHUTTING_DOWN)
@@ -267,6 +268,16 @@ class LlamaEngine:
 
     def _wake(self) -> None:
         self._inbox.put(lambda: None)
+
+
+def _calls(request: GenerationRequest, prompt: Prompt) -> ForcedCalls | None:
+    """The calls that have to be made, if any."""
+    tools = request.template_arguments.get("tools")
+    if not request.must_call or not isinstance(tools, list):
+        return None
+    wanted = [tool for tool in tools if tool["function"]["name"] in request.must_call]
+    several = request.may_call_several and prompt.may_call_several
+    return ForcedCalls(wanted, prompt.tool_format, several=several)
 
 
 def _tell(emit: Emit, event: Event) -> None:

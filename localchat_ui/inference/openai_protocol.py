@@ -17,6 +17,7 @@ from localchat_ui.engine.base import (
     TokenLogprob,
     Turn,
 )
+from localchat_ui.engine.roles import SystemPlace, repaired
 from localchat_ui.engine.text import TextStream
 from localchat_ui.engine.thinking import KNOWN_MARKS
 from localchat_ui.engine.tool_calls import CallDelta
@@ -67,7 +68,9 @@ def parameters_of(model_id: str, request: GenerationRequest, room: int = 0) -> d
         if sampling.json_schema is not None:
             given["response_format"] = _response_format(sampling.json_schema)
         return given
-    given["messages"] = [_message(turn) for turn in request.turns]
+    # Many templates insist on roles that alternate, wherever they run; an empty question is refused by some servers.
+    turns, _ = repaired(request.turns, SystemPlace.ANYWHERE)
+    given["messages"] = [_message(turn) for turn in turns if turn.text or turn.role is not Role.USER]
     if sampling.top_logprobs is not None:
         given |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
     for name in ("tools", "tool_choice", "reasoning_effort"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nicegui import Event
 
 from localchat_ui.engine.base import ModelLoadError, NoModelError
+from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.inference.local import PROGRESS_SECONDS, LocalBackend
@@ -104,6 +105,12 @@ class ModelRegistry:
         if model is None or loaded is None or not model.is_local:
             return model.context_length if model else 0
         return loaded.n_ctx
+
+    @property
+    def thinking(self) -> ThinkingSupport:
+        """What can be chosen of the thinking of the model in use; nothing where that is not known."""
+        model, loaded = self.current, self._local.engine.model
+        return loaded.thinking if loaded is not None and model is not None and model.is_local else NO_SUPPORT
 
     async def refresh(self) -> None:
         """Look for new and vanished files."""

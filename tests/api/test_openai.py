@@ -76,6 +76,7 @@ async def test_a_reply_has_openais_shape(client: httpx.AsyncClient, running: Pro
         "completion_tokens": 2,
         "total_tokens": 3,
         "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
     [request] = running.engine.requests
     assert request.turns == [Turn(Role.USER, "How are you?")]
@@ -204,6 +205,48 @@ async def test_tool_calls_come_apart_from_the_text(client: httpx.AsyncClient, ru
     assert call == {"type": "function", "function": {"name": "time", "arguments": '{"zone": 1}'}}
 
 
+@pytest.mark.parametrize(
+    ("more", "arguments", "budget"),
+    [
+        ({"enable_thinking": False}, {"enable_thinking": False}, None),
+        ({"chat_template_kwargs": {"a": 1}, "enable_thinking": True}, {"a": 1, "enable_thinking": True}, None),
+        ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}, None),
+        ({"reasoning_effort": "none"}, {"reasoning_effort": "none", "enable_thinking": False}, None),
+        ({"reasoning": {"effort": "high", "summary": "auto"}}, {"reasoning_effort": "high"}, None),
+        ({"reasoning": {"enabled": False}}, {"enable_thinking": False}, None),
+        ({"reasoning": {"max_tokens": 5}}, {}, 5),
+        ({"reasoning": {"max_tokens": 5}, "thinking_budget": 6}, {}, 6),
+        ({"thinking_token_budget": 0}, {}, 0),
+        ({"thinking_budget_tokens": 7}, {}, 7),
+        ({"reasoning_budget": -1}, {}, None),
+    ],
+)  # fmt: skip
+async def test_thinking_is_asked_for_in_the_words_of_several_servers(
+    client: httpx.AsyncClient, running: Program, more: dict[str, Any], arguments: dict[str, Any], budget: int | None
+):
+    await asked(client, **more)
+    [request] = running.engine.requests
+    assert (request.template_arguments, request.sampling.thinking_budget) == (arguments, budget)
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+async def test_what_was_thought_comes_back_under_either_name(client: httpx.AsyncClient, running: Program, name: str):
+    said = [{"role": "assistant", "content": "4", name: "2 + 2"}, {"role": "user", "content": "Sure?"}]
+    await asked(client, messages=[{"role": "user", "content": "?"}, *said])
+    assert running.engine.requests[0].turns[1].thinking == "2 + 2"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_was_done_to_the_roles_is_told(client: httpx.AsyncClient, running: Program, stream: bool):
+    assert "notes" not in await asked(client)
+    running.engine.notes = ("Two were joined.",)
+    if stream:
+        chunks = [event.data for event in events_of((await client.post(CHAT, json={**QUESTION, "stream": True})).text)]
+        assert [chunk["notes"] for chunk in chunks[:-1] if "notes" in chunk] == [["Two were joined."]]
+    else:
+        assert (await asked(client))["notes"] == ["Two were joined."]
+
+
 async def test_forced_tools_and_formats_become_schemas(client: httpx.AsyncClient, running: Program):
     named = {"type": "function", "function": {"name": "time"}}
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -216,9 +259,8 @@ async def test_forced_tools_and_formats_become_schemas(client: httpx.AsyncClient
     ):
         await asked(client, **more)
     forced, unforced, free, object_alone, exact = running.engine.requests
-    assert forced.sampling.json_schema is not None
-    assert forced.sampling.json_schema["properties"]["name"] == {"const": "time"}
-    assert unforced.template_arguments == {}
+    assert (forced.must_call, forced.may_call_several, forced.sampling.json_schema) == (("time",), False, None)
+    assert (unforced.template_arguments, unforced.must_call) == ({}, ())
     assert free.sampling.json_schema == {"type": "object"}
     assert object_alone.sampling.json_schema == exact.sampling.json_schema == schema
 

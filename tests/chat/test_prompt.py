@@ -32,14 +32,14 @@ async def test_without_a_system_prompt_none_is_sent(chat: ChatService, engine: S
     assert turns(engine) == [("user", "Hi")]
 
 
-async def test_a_question_that_was_never_answered_is_read_together_with_the_next(
+async def test_a_question_that_was_never_answered_is_read_before_the_next(
     chat: ChatService, engine: ScriptedEngine
 ) -> None:
     engine.enqueue(error="The cache is full.")
     conversation = chat.new_conversation()
     await finished(await chat.send(conversation, "First"))
     await finished(await chat.send(conversation, "Second"))
-    assert turns(engine)[1:] == [("user", "First\n\nSecond")]
+    assert turns(engine)[1:] == [("user", "First"), ("user", "Second")]
 
 
 async def test_thinking_is_kept_apart_and_read_by_the_model_next_time(

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localchat_ui.conversation import Role
-from localchat_ui.engine.base import ToolCall, Turn
+from localchat_ui.conversation import RequestOptions, Role
+from localchat_ui.engine.base import EngineError, ToolCall, Turn
+from localchat_ui.engine.grammar import Guide, guide_of
+from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prompt import Prompt, build_prompt
-from localchat_ui.engine.text import TextStream
+from localchat_ui.engine.text import Phase, TextStream
 from localchat_ui.engine.thinking import marks_in
 from localchat_ui.engine.tool_calls import FoundCall, ToolCallParser
+from localchat_ui.engine.tool_grammar import ForcedCalls
 from tests.engine.families import FAMILIES, Family
+from tests.engine.random_text import some_text
+from tests.engine.test_grammar import accept, guided
 from tests.engine.test_prompt import FakeModel
 
 TOOLS = {
-    "weather": {"type": "object", "properties": {"city": {"type": "string"}}},
+    "weather": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}},
     "time": {"type": "object", "properties": {}},
 }
 GIVEN = [
@@ -128,6 +136,83 @@ def test_roles_are_repaired(family: Family):
     prompt = prompt_of(family, turns)
     assert_read(prompt, "Welcome", "Is it warm?", "Say it", "Yes", "In French", "Go on")
     assert any("joined" in note for note in prompt.notes)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(smollm: Path) -> Iterator[Model]:
+    model = Model(smollm, vocab_only=True)
+    yield model
+    model.close()
+
+
+@every_family
+def test_a_structured_answer_stands_behind_the_thinking(family: Family, vocabulary: Model):
+    prompt = prompt_of(family, [QUESTION])
+    marks, phase = prompt.marks, prompt.phase
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    thinking = family.thinking + (marks.answer if marks and family.thinking else "")
+    guide, stream = guided(vocabulary, marks, phase, json_schema=schema), TextStream((), marks, phase)
+    thought = said = ""
+    for token in vocabulary.tokenize(thinking + '{"a": "b"}'):
+        guide.accept(token)
+        piece = stream.feed(vocabulary.control_text(token).encode())
+        thought, said = thought + piece.thinking, said + piece.text
+    rest = stream.finish()
+    assert ((thought + rest.thinking).strip(), said + rest.text) == ("Hm." if family.thinking else "", '{"a": "b"}')
+    with pytest.raises(EngineError):
+        accept(guided(vocabulary, marks, phase, json_schema=schema), vocabulary.tokenize(thinking + "Sure"))
+
+
+@every_family
+def test_a_forced_call_is_written_as_the_model_does_it(family: Family, vocabulary: Model):
+    """What the template writes of a call is what is allowed, and nothing else is."""
+    turns = [QUESTION, Turn(Role.ASSISTANT, "", tool_calls=(ToolCall("weather", {"city": "Zürich"}, "abcdefghi"),))]
+    prompt = prompt_of(family, [QUESTION])
+    beginning = prompt.text.rpartition(QUESTION.text)[2].removesuffix("<think>\n")
+    written = prompt_of(family, turns).text.rpartition(QUESTION.text)[2].removeprefix(beginning)
+    if family.name == "gpt-oss":
+        written = family.one  # the template leaves out what the model writes
+    assert read_pieces(family, [allowed_of(vocabulary, prompt, answered(family, written.lstrip()))])[2] == [WEATHER]
+    with pytest.raises(EngineError):
+        accept(forced_to_call(vocabulary, prompt), vocabulary.tokenize(answered(family, "Sure")))
+
+
+def test_white_space_between_marks_may_be_any():
+    family = next(each for each in FAMILIES if each.name == "GLM 4.6")
+    written = "<tool_call>weather\n\n<arg_key>city</arg_key>\n\n\n<arg_value>Zürich</arg_value>\n\n</tool_call>"
+    assert read(family, written, 3)[1:] == ("", [WEATHER])
+
+
+@every_family
+def test_what_is_forced_is_read_as_calls(family: Family, vocabulary: Model):
+    prompt = prompt_of(family, [QUESTION])
+    for seed in range(3):
+        text = some_text(vocabulary, forced_to_call(vocabulary, prompt, phase=Phase.ANSWER), seed)
+        if text is None:
+            continue
+        calls = read_pieces(family, [answered(family, text)])[2]
+        assert calls, text
+        for call in calls:
+            assert jsonschema_rs.validator_for(TOOLS[call.name]).is_valid(json.loads(call.arguments)), text
+
+
+def allowed_of(model: Model, prompt: Prompt, text: str) -> str:
+    """As much of a text as may be written where a call has to be made."""
+    guide, allowed = forced_to_call(model, prompt), b""
+    for token in model.tokenize(text):
+        try:
+            guide.accept(token)
+        except EngineError:
+            break
+        allowed += model.piece(token)
+    return allowed.decode(errors="ignore")
+
+
+def forced_to_call(model: Model, prompt: Prompt, phase: Phase | None = None) -> Guide:
+    forced = ForcedCalls(GIVEN, prompt.tool_format, several=prompt.may_call_several)
+    guide = guide_of(model, RequestOptions(), prompt.marks, phase or prompt.phase, forced)
+    assert guide is not None
+    return guide
 
 
 def prompt_of(family: Family, turns: list[Turn]) -> Prompt:

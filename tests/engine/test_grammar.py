@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +18,9 @@ from localchat_ui.engine.grammar import Guide, guide_of
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.text import Phase, TextStream
 from localchat_ui.engine.thinking import KNOWN_MARKS, ThinkingMarks
+from tests.engine.random_text import some_text
 from tests.engine.schemas import HOSTILE, REFUSED, SCHEMAS, fields
 from tests.engine.tiny import write_mamba
-
-MOST_TOKENS = 400
 
 
 @pytest.fixture(scope="module")
@@ -70,23 +68,6 @@ def test_json_mode_allows_objects_alone_and_no_endless_white_space(model: Model)
     for letter in "\n\r":
         with pytest.raises(EngineError):
             guide.accept(model.tokenize(letter)[0])
-
-
-def some_text(model: Model, guide: Guide, seed: int) -> str | None:
-    """One at random, ending where it may; None when that takes too long."""
-    chance = random.Random(seed)
-    written = b""
-    for _ in range(MOST_TOKENS):
-        allowed = guide.allowed()
-        ids = set(allowed.tolist())
-        # One that closes something comes more often, so that texts end.
-        closing = [token for mark in '"}],' for token in model.tokenize(mark) if token in ids]
-        if ids & set(model.ends):
-            return written.decode()
-        token = chance.choice(closing) if closing and chance.random() < 0.5 else int(chance.choice(allowed))
-        guide.accept(token)
-        written += model.piece(token)
-    return None
 
 
 def accept(guide: Guide, tokens: list[int]) -> None:

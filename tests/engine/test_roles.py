@@ -52,7 +52,7 @@ def test_turns_of_one_role_are_joined_with_all_that_they_hold():
     )
     assert turns[:2] == [Turn(USER, "one\n\ntwo"), Turn(ASSISTANT, "x", "hm\n\nso", (call, other))]
     assert shape(turns[2:]) == [("tool", "1"), ("tool", "2")]
-    assert "Messages 1 and 2 are both the user's: they were joined." in notes
+    assert notes == ["“two” follows another message of the user: the two were joined."]
 
 
 def test_what_is_right_stays_as_it_is():
@@ -105,8 +105,8 @@ def test_what_a_template_drops_is_told():
     only_last = "{{ messages[-1].content }}"
     notes = build_prompt(FakeModel(only_last), turns[:3], n_ctx=200).notes  # type: ignore[arg-type]
     assert notes == (
-        "The model's template leaves out message 1 (user).",
-        "The model's template leaves out message 2 (assistant).",
+        "The model's template leaves out a message of the user: “Hi”.",
+        "The model's template leaves out a message of the assistant: “Hello”.",
     )
 
 
@@ -115,7 +115,7 @@ def test_a_template_that_drops_a_system_message_in_the_middle_gets_it_where_it_k
     drops = drops.replace("BODY", "[{{ m.role }}]{{ m.content }}")
     prompt = build_prompt(FakeModel(drops, adds_bos=False), MIDDLE, n_ctx=200)  # type: ignore[arg-type]
     assert prompt.text == "[system]s\n\nzz[user]a[assistant]b[user]c"
-    assert prompt.notes == ("Message 4 is a system message: it was moved to the beginning.",)
+    assert prompt.notes == ("“zz” is a system message: it was moved to the beginning.",)
 
 
 @pytest.mark.parametrize("form", ["{{ m.content | tojson }}", "{{ m.content | trim | replace('\\n', ' ') }}"])

@@ -543,5 +543,11 @@ def test_a_call_that_has_to_be_is_asked_of_the_server(choice: object) -> None:
     assert given["tool_choice"] == choice
     assert "response_format" not in given
     [here], _ = chat_requests(body, SamplingOptions())
-    assert here.sampling.json_schema is not None
+    assert (here.must_call, here.sampling.json_schema) == (("add",), None)
     assert "tool_choice" not in here.template_arguments
+
+
+def test_roles_alternate_wherever_the_model_runs() -> None:
+    turns = [Turn(Role.ASSISTANT, "Hello"), Turn(Role.USER, "a"), Turn(Role.USER, "b")]
+    messages = parameters_of("one", GenerationRequest(turns))["messages"]
+    assert [(each["role"], each["content"]) for each in messages] == [("assistant", "Hello"), ("user", "a\n\nb")]

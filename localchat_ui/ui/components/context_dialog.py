@@ -48,6 +48,8 @@ class ContextDialog:
         if view.n_unseen:
             unseen = counted(view.n_unseen, "message")
             ui.label(f"The context is full: the first {unseen} will not be read.").classes("card-text")
+        for note in view.notes:
+            ui.label(note).classes("card-text")
         # One element, however long the conversation is.
         ui.html(_table(messages, view), sanitize=False)
         with ui.element("details").classes("prompt"):

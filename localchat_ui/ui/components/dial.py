@@ -24,6 +24,8 @@ class Dial:
     low: float = 0
     high: float = 0
     step: float = 1
+    # What an empty box stands for.
+    empty: str = ""
 
     @property
     def has_slider(self) -> bool:
@@ -35,7 +37,8 @@ class Dial:
 
 
 MAX_TOKENS = Dial("max_tokens", "Max tokens", 16, 4096, 16)
-SEED = Dial("seed", "Seed")
+SEED = Dial("seed", "Seed", empty="Random")
+THINKING_BUDGET = Dial("thinking_budget", "Thinking budget", step=64, empty="No limit")
 SAMPLING = (
     Dial("temperature", "Temperature", 0, 2, 0.05),
     Dial("top_p", "Top p", 0.05, 1, 0.01),
@@ -71,7 +74,8 @@ class DialSetting:
             if dial.has_slider:
                 self._draw_slider(value or 0, on_change)
             else:
-                self._box.props("placeholder=Random").classes("seed")
+                self._box.props["placeholder"] = dial.empty
+                self._box.classes("seed")
             hint_of(self._box, hint)
         self.setting.focus_after_reset(self._box)
 

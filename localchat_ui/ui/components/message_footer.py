@@ -102,17 +102,31 @@ def _receipt(message: Message, stats: GenerationStats) -> str:
         ("Reply", counted(stats.reply_tokens, "token")),
         ("First token", f"after {stats.seconds_to_first_token:.2f} s"),
         ("Speed", f"{stats.tokens_per_second:.1f} tokens/s"),
-        ("Thinking", f"{stats.thinking_seconds:.1f} s" if stats.thinking_seconds else ""),
+        ("Thinking", _thinking(stats)),
         ("Context used", counted(stats.context_tokens, "token")),
         ("Seed", "" if stats.seed is None else str(stats.seed)),
     ]
     if stats.sampling is not None:
-        values = stats.sampling.model_dump(exclude={"seed", "max_tokens"})
+        values = stats.sampling.model_dump(exclude={"seed", "max_tokens", "thinking_budget"})
         rows += [(name.replace("_", " ").capitalize(), f"{value:g}") for name, value in values.items()]
         rows.append(("Max tokens", f"{stats.sampling.max_tokens:,}"))
+        if stats.sampling.thinking_budget is not None:
+            rows.append(("Thinking budget", counted(stats.sampling.thinking_budget, "token")))
     shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
     switch = _button("tokens", "Token probabilities", changes=False) if message.text and not message.thinking else ""
-    return f'<dl class="receipt" aria-label="About this reply">{shown}</dl><div class="receipt-actions">{switch}</div>'
+    receipt = f'<dl class="receipt" aria-label="About this reply">{shown}</dl>'
+    return f'{receipt}{_notes(stats)}<div class="receipt-actions">{switch}</div>'
+
+
+def _thinking(stats: GenerationStats) -> str:
+    seconds = f"{stats.thinking_seconds:.1f} s" if stats.thinking_seconds else ""
+    return ", ".join(filter(None, (seconds, counted(stats.thinking_tokens, "token") if stats.thinking_tokens else "")))
+
+
+def _notes(stats: GenerationStats) -> str:
+    """What the model did not read as it stands here."""
+    notes = "".join(f"<li>{escape(note)}</li>" for note in stats.notes)
+    return f'<ul class="notes" aria-label="What the model read differently">{notes}</ul>' if notes else ""
 
 
 def _line(text: str, buttons: str, *, alert: bool = False) -> str:

@@ -21,6 +21,7 @@ class Setting:
         """`words` are found by a search, as the name is."""
         self._words = f"{name} {words}".casefold()
         self._reset: ui.button | None = None
+        self._is_offered = True
         with ui.element("div").classes("setting") as self.body, ui.element("div").classes("setting-row") as self.row:
             ui.label(name).classes("caption")
             if on_reset:
@@ -43,9 +44,14 @@ class Setting:
         if self._reset is not None:
             self._reset.on("click", js_handler=f"() => getHtmlElement({element.id}).focus()")
 
+    def offer(self, is_offered: bool) -> None:
+        """Show it, or hide it from searches too: not every model has everything."""
+        self._is_offered = is_offered
+        self.body.set_visibility(is_offered)
+
     def find(self, query: str) -> bool:
         """Show it if all words of the query occur in it; whether it is shown."""
-        found = all(word in self._words for word in query.casefold().split())
+        found = self._is_offered and all(word in self._words for word in query.casefold().split())
         self.body.set_visibility(found)
         return found
 

@@ -16,15 +16,18 @@ from localchat_ui.history.presets import Presets
 from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.defaults import Defaults
-from localchat_ui.ui.components.dial import MAX_TOKENS, SAMPLING, Dial, DialSetting
+from localchat_ui.ui.components.dial import MAX_TOKENS, SAMPLING, THINKING_BUDGET, Dial, DialSetting
 from localchat_ui.ui.components.element import icon_button
 from localchat_ui.ui.components.look_settings import LookSettings
 from localchat_ui.ui.components.model_facts import ModelFacts
 from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.setting import Group
 from localchat_ui.ui.components.system_prompt import SystemPrompt
+from localchat_ui.ui.components.thinking_settings import ThinkingSettings
 
 SAVE_SECONDS = 0.3
+# Boxes that may be empty; others keep what they had.
+MAY_BE_EMPTY = ("seed", "thinking_budget")
 
 
 class SettingsPanel:
@@ -89,6 +92,7 @@ class SettingsPanel:
         with self._group("Model") as group:
             group.add(ModelFacts(self._models).setting)
             self._dial(group, MAX_TOKENS)
+            self._draw_thinking(group)
         with self._group("Sampling") as group:
             for dial in SAMPLING:
                 self._dial(group, dial)
@@ -125,6 +129,21 @@ class SettingsPanel:
         self._settings[dial.field] = shown
         group.add(shown.setting)
 
+    def _draw_thinking(self, group: Group) -> None:
+        with ui.element("div") as before_the_budget:
+            pass
+        self._dial(group, THINKING_BUDGET)
+        with before_the_budget:
+            self._thinking = ThinkingSettings(
+                self._models,
+                self._conversation.options,
+                budget=self._settings[THINKING_BUDGET.field].setting,
+                defaults=lambda: self._chat.defaults.current,
+                on_change=self._on_change,
+            )
+        for setting in self._thinking.settings:
+            group.add(setting)
+
     def _find(self, query: str) -> None:
         found = [group.find(query) for group in self._groups]
         self._nothing.set_visibility(not any(found))
@@ -137,6 +156,7 @@ class SettingsPanel:
             value = getattr(options, field)
             if before is None or value != getattr(before, field):
                 shown.fill(value)
+        self._thinking.fill(options)
         self._filling = False
         self._mark()
 
@@ -145,7 +165,8 @@ class SettingsPanel:
         defaults = self._chat.defaults.current
         for field, shown in self._settings.items():
             value = getattr(defaults, field)
-            shown.setting.mark(shown.value != value and (shown.value is not None or field == "seed"))
+            shown.setting.mark(shown.value != value and (shown.value is not None or field in MAY_BE_EMPTY))
+        self._thinking.mark()
         for group in self._groups:
             group.count()
 
@@ -183,13 +204,12 @@ class SettingsPanel:
         return all(shown.is_allowed for shown in self._settings.values())
 
     def _options(self) -> ChatOptions:
-        """What is set. A value that is not allowed, and a box that was emptied, leave what was set before; only the
-        seed may be empty."""
+        """What is set. A value that is not allowed, and a box that was emptied, leave what was set before."""
         values = self._conversation.options.model_dump()
         for field, shown in self._settings.items():
-            if shown.is_allowed and (shown.value is not None or field == "seed"):
+            if shown.is_allowed and (shown.value is not None or field in MAY_BE_EMPTY):
                 values[field] = shown.value
-        return ChatOptions.model_validate(values)
+        return ChatOptions.model_validate(values | self._thinking.values)
 
     async def _store(self, conversation: Conversation, options: ChatOptions) -> None:
         self._n_storing += 1
