@@ -27,7 +27,7 @@ from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Download
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.settings import Settings
-from localchat_ui.ui import account_page, admin_page, chat_page, login_page, trouble_page
+from localchat_ui.ui import account_page, admin_page, chat_page, login_page, trouble_page, uploads
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -64,6 +64,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     access.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, access)  # /login, /logout
     chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
+    uploads.register(app, chat)  # /upload/…, for the chat page
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
     trouble_page.register(app)  # any page, when the database cannot be read

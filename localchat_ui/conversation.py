@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -15,6 +17,7 @@ DEFAULT_SYSTEM_PROMPT = (
     " Answer clearly and to the point, and say so when you do not know something."
 )
 TITLE_LENGTH = 80
+FILE_NAME_LENGTH = 200
 PRESET_NAME_LENGTH = 80
 SYSTEM_PROMPT_LENGTH = 100_000
 
@@ -129,6 +132,28 @@ class Preset(BaseModel):
     text: str = Field(max_length=SYSTEM_PROMPT_LENGTH)
 
 
+class Attachment(BaseModel):
+    """A file that belongs to a message: people see its name, the model reads its text.
+
+    `size` is that of the file in bytes; `n_tokens` is None where nobody counted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=FILE_NAME_LENGTH)]
+    size: int = Field(ge=0)
+    text: str
+    n_tokens: int | None = Field(None, ge=0)
+
+    @property
+    def block(self) -> str:
+        """The text as a block of code in Markdown, in a fence that nothing in it can end."""
+        ticks = max(map(len, re.findall("`+", self.text)), default=0)
+        fence = "`" * max(3, ticks + 1)
+        suffix = PurePath(self.name).suffix.removeprefix(".")
+        return f"{fence}{suffix if suffix.isalnum() else ''}\n{self.text.rstrip(chr(10))}\n{fence}"
+
+
 def new_id() -> str:
     """An id that cannot be guessed and is safe in a URL."""
     return secrets.token_urlsafe(12)
@@ -157,6 +182,7 @@ class Message:
     thinking: str = ""
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=utc_now)
+    attachments: tuple[Attachment, ...] = ()
     unsaved: str | None = field(default=None, compare=False)
 
 

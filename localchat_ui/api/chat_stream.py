@@ -18,6 +18,7 @@ from localchat_ui.api.schemas import Biased, Body
 from localchat_ui.api.sse import EventStream
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import (
+    Attachment,
     ChatOptions,
     Conversation,
     FullSampling,
@@ -94,6 +95,7 @@ class MessageView(BaseModel):
     error: str | None
     unsaved: str | None
     created_at: datetime
+    attachments: list[Attachment]
 
 
 class ConversationView(ConversationSummary):
@@ -253,6 +255,7 @@ def _view(message: Message) -> MessageView:
         id=message.id,
         role=message.role,
         text=message.text,
+        attachments=list(message.attachments),
         thinking=message.thinking,
         state=message.state,
         model=message.model,

@@ -15,6 +15,8 @@ from localchat_ui.chat.prompt import PromptView, preview
 from localchat_ui.chat.reply import Reply
 from localchat_ui.chat.running import RunningReplies
 from localchat_ui.conversation import (
+    FILE_NAME_LENGTH,
+    Attachment,
     ChatOptions,
     Conversation,
     Message,
@@ -24,11 +26,12 @@ from localchat_ui.conversation import (
     Version,
     title_of,
 )
-from localchat_ui.engine.base import GenerationRequest, Turn
-from localchat_ui.exchange import ImportReport, export_file, import_file
+from localchat_ui.engine.base import GenerationRequest, NoModelError, Turn
+from localchat_ui.exchange import ImportReport, documents, export_file, import_file
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inference import Inference, ModelRef, ModelRegistry
+from localchat_ui.library.model_file import displayable
 
 logger = logging.getLogger(__name__)
 
@@ -121,10 +124,26 @@ class ChatService:
         model = await self._models.ready()
         return await preview(self._inference, model, conversation.options, messages, self._models.context_length)
 
-    async def count_tokens(self, text: str) -> int:
-        """Tokens that a text would add to a message. Raises EngineError, also when it could not be sent at all."""
-        request = GenerationRequest([Turn(Role.USER, text)])
-        return (await self._inference.preview(await self._models.ready(), request)).turn_tokens[-1]
+    async def read_file(self, name: str, data: bytes) -> Attachment:
+        """A file as it can be sent with a message. Raises ChatError, or EngineError when it is too long for the model.
+
+        Without a model nobody counts its tokens.
+        """
+        shown = " ".join(displayable(name).split())[-FILE_NAME_LENGTH:] or "file"
+        try:
+            text = await asyncio.to_thread(documents.text_of, data)
+        except documents.UnreadableError as error:
+            raise ChatError(f"{shown} {error}") from None
+        file = Attachment(name=shown, size=len(data), text=text)
+        model = self._models.current
+        if model is None:
+            return file
+        request = GenerationRequest([Turn(Role.USER, f"{file.name}:\n{file.block}")])
+        try:
+            n_tokens = (await self._inference.preview(model, request)).turn_tokens[-1]
+        except NoModelError:
+            return file
+        return file.model_copy(update={"n_tokens": n_tokens})
 
     def is_writing(self, conversation_id: str) -> bool:
         return self._replies.get(conversation_id) is not None
@@ -136,6 +155,7 @@ class ChatService:
         conversation: Conversation,
         text: str,
         *,
+        attachments: Sequence[Attachment] = (),
         queue: bool = False,
         model: ModelRef | None = None,
         options: ChatOptions | None = None,
@@ -146,9 +166,9 @@ class ChatService:
         The conversation has these `options` from then on; `sampling` is for this one reply. While another reply is
         written that is an error; with `queue` the message is kept and answered after it, as the conversation says then.
         """
-        if not text.strip():
+        if not text.strip() and not attachments:
             raise ChatError("The message is empty.")
-        question = Message(conversation.id, Role.USER, text.strip("\n"))
+        question = Message(conversation.id, Role.USER, text.strip("\n"), attachments=tuple(attachments))
         async with self._replies.lock(conversation.id):
             writing = self._replies.get(conversation.id) is not None
             if writing and not queue:
@@ -193,12 +213,13 @@ class ChatService:
             return await self._replies.answer(stored, messages, messages[index])
 
     async def edit_question(self, conversation: Conversation, message_id: str, text: str) -> Reply:
-        """Ask differently, in a branch of its own."""
-        if not text.strip():
-            raise ChatError("The message is empty.")
+        """Ask differently, about the same files, in a branch of its own."""
         async with self._replies.lock_idle(conversation.id):
             stored, messages, index = await self._find(conversation, message_id)
-            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=messages[index].parent_id)
+            before = messages[index]
+            if not text.strip() and not before.attachments:
+                raise ChatError("The message is empty.")
+            question = Message(stored.id, Role.USER, text.strip("\n"), before.parent_id, attachments=before.attachments)
             return await self._replies.ask(stored, question)
 
     async def edit_answer(self, conversation: Conversation, message_id: str, text: str) -> None:

@@ -13,7 +13,7 @@ from nicegui import ui
 
 from localchat_ui.access import AccessControl, current_owner
 from localchat_ui.chat import ChatError, ChatService, PromptView, Reply
-from localchat_ui.conversation import Conversation, Message, Version
+from localchat_ui.conversation import Attachment, Conversation, Message, Version
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.presets import Presets
 from localchat_ui.inference import ModelRegistry
@@ -84,8 +84,10 @@ class ChatPage:
     async def build(self, recent: Sequence[Conversation]) -> None:
         """Draw the page without its messages. Between its parts others have their turn."""
         chat, models = self.chat, self.models
-        # An id, which needs no escaping; the browser's own functions read it.
-        ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
+        # The browser's own functions read them. An id needs no escaping.
+        told = {"owner": current_owner() or "", "root": self._root}
+        script = json.dumps(told).replace("<", "\\u003c")
+        ui.add_head_html(f"<script>Object.assign(document.documentElement.dataset, {script})</script>")
         design.apply()
         with ui.element("div").classes("page") as frame:
             self.conversation_list = ConversationList(
@@ -112,7 +114,6 @@ class ChatPage:
                     self.composer = Composer(
                         on_send=self._send,
                         on_stop=lambda: chat.stop(self.conversation.id),
-                        count_tokens=chat.count_tokens,
                     )
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
@@ -211,12 +212,12 @@ class ChatPage:
     def _complain(self, error: str) -> None:
         self.notices.show(error)
 
-    async def _send(self, text: str) -> None:
+    async def _send(self, text: str, files: Sequence[Attachment]) -> None:
         await self.panel.save()
         try:
-            await self.chat.send(self.conversation, text, queue=True)
+            await self.chat.send(self.conversation, text, attachments=files, queue=True)
         except (ChatError, HistoryError) as error:
-            self.composer.restore(text)
+            self.composer.restore(text, files)
             self.notices.show(str(error))
             return
         self.notices.clear()

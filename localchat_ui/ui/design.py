@@ -56,8 +56,8 @@ COMMENTS = "body:not(.body--dark) .code code :is(.c, .ch, .cm, .cpf, .c1, .cs) {
 ROOM = Path(__file__).parent
 # What must happen in the browser at once, without asking the server; the first is what the others build on.
 SCRIPTS = (
-    *("page", "attachments", "clipboard", "composer", "drafts", "focus", "keys", "panels", "scrolling", "sent"),
-    "start",
+    *("page", "upload", "attachments", "clipboard", "composer", "drafts", "focus", "keys", "panels", "scrolling"),
+    *("sent", "start"),
 )
 
 

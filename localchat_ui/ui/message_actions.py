@@ -77,7 +77,9 @@ class MessageActions:
             await self._on_open((await chat.fork(conversation.id, message.id)).id)
         elif action == "take-back":
             await chat.take_back(conversation, message.id)
-            self._composer.restore(message.text)
+            self._composer.restore(message.text, message.attachments)
+        elif action == "file" and target:
+            self._composer.open_file(message.attachments[int(target)])
         elif action == "delete":
             await chat.delete_message(conversation, message.id)
             self._notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))

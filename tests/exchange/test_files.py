@@ -199,7 +199,7 @@ def ours(**changes: Any) -> dict[str, Any]:
         (b"[1, 2]", "neither"),
         (b'{"format": "localchat_ui"}', "newer version"),
         (b'{"format": "localchat_ui", "version": 1}', "neither"),
-        (ours(version=2), "newer version"),
+        (ours(version=3), "newer version"),
         (ours(conversations=[]), "no conversation"),
         (ours(conversations=[1, None]), "2 of 2 conversations were skipped: one without a title"),
         (ours(conversation={"head": "nobody"}), "“Größe 🙂”: the message it ends with is not in the file"),

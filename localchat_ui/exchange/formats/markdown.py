@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from html import escape
 
 from localchat_ui.conversation import DEFAULT_SYSTEM_PROMPT, Message, MessageState, Role
 from localchat_ui.exchange.trees import Format, Tree
@@ -35,6 +36,9 @@ def _conversation(tree: Tree) -> str:
             blocks += ["<details>\n<summary>Thinking</summary>", thinking, "</details>"]
         if message.text:
             blocks.append(_closed(message.text))
+        for file in message.attachments:
+            name = escape(" ".join(file.name.split()))
+            blocks += [f"<details>\n<summary>Attached: {name}</summary>", file.block, "</details>"]
         if message.state in _STATES:
             reason = f": {message.error}" if message.error else ""
             blocks.append(f"*({_STATES[message.state]}{reason})*")

@@ -12,6 +12,7 @@ from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.markdown import MarkdownStream
 from localchat_ui.ui.rendered import rendered
+from localchat_ui.ui.words import note_of
 
 # A name that `message_log.js` knows, the id of a message, and what belongs to it.
 Operation = tuple[Any, ...]
@@ -49,6 +50,7 @@ class MessageView:
         drawn = {
             "role": self.message.role.value,
             "text": self.message.text if self.words is None else "",
+            "files": [(file.name, note_of(file)) for file in self.message.attachments],
             "words": self.words.parts if self.words else None,
             "thinking": self.thinking.parts if self.summary else None,
             "summary": self.summary,

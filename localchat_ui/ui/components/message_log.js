@@ -66,10 +66,12 @@ const changes = {
   busy(log, busy) {
     log.setAttribute("aria-busy", busy);
   },
-  put(log, id, place, { role, text, words, thinking, summary, footer, waiting }) {
+  put(log, id, place, { role, text, files, words, thinking, summary, footer, waiting }) {
     const body = make("div", { class: role === "user" ? "words" : "words markdown", dir: "auto" });
     const named = { id: `message-${id}`, "data-id": id, "aria-label": NAMES[role] };
-    const article = make("article", { class: `message ${role}`, ...named }, body, make("div", { class: "footer" }));
+    const attached = files.length ? [attachments(files)] : [];
+    const below = make("div", { class: "footer" });
+    const article = make("article", { class: `message ${role}`, ...named }, ...attached, body, below);
     log.insertBefore(article, articles(log)[place] ?? null);
     if (words) grow(body, words[0], 0, words[1]);
     else body.textContent = text;
@@ -119,6 +121,14 @@ function make(tag, attributes, ...content) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...content);
   return element;
+}
+
+// The files of a message, each to be opened: [name, note].
+function attachments(files) {
+  const chips = files.map(([name, note], index) => make("li", {},
+    make("button", { class: "file", type: "button", "data-action": "file", "data-target": index },
+      make("span", {}, name), make("small", {}, note))));
+  return make("ul", { class: "files", "aria-label": "Attached files" }, ...chips);
 }
 
 // Where what a model thinks before it answers is written: folded, above the answer.
