@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from itertools import count
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -218,9 +220,14 @@ def title_of(text: str) -> str:
     return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip() + "…"
 
 
-def fork_title(title: str) -> str:
-    """The title of a copy that goes on from somewhere in the middle; a copy of a copy does not say it twice."""
-    hint = " (fork)"
-    if not title or title.endswith(hint):
+def fork_title(title: str, taken: Collection[str] = ()) -> str:
+    """The title of a copy: with the first number, from 2 on, that makes it none of those that are taken."""
+    if not title:
         return title
-    return title[: TITLE_LENGTH - len(hint)].rstrip() + hint
+    plain = re.sub(r" \(\d+\)$", "", title)
+    for number in count(2):
+        hint = f" ({number})"
+        forked = plain[: TITLE_LENGTH - len(hint)].rstrip() + hint
+        if forked not in taken and forked != title:
+            return forked
+    raise AssertionError

@@ -30,6 +30,7 @@ from localchat_ui.engine.base import GenerationRequest, NoModelError, Turn
 from localchat_ui.exchange import ImportReport, documents, export_file, import_file
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
+from localchat_ui.history.trash import Deleted
 from localchat_ui.inference import Inference, ModelRef, ModelRegistry
 from localchat_ui.library.model_file import displayable
 
@@ -138,12 +139,15 @@ class ChatService:
         model = self._models.current
         if model is None:
             return file
-        request = GenerationRequest([Turn(Role.USER, f"{file.name}:\n{file.block}")])
+        with_file, without = (
+            GenerationRequest([Turn(Role.USER, text)]) for text in (f".\n\n{file.name}:\n{file.block}", ".")
+        )
         try:
-            n_tokens = (await self._inference.preview(model, request)).turn_tokens[-1]
+            n_tokens = (await self._inference.preview(model, with_file)).n_tokens
+            n_tokens -= (await self._inference.preview(model, without)).n_tokens
         except NoModelError:
             return file
-        return file.model_copy(update={"n_tokens": n_tokens})
+        return file.model_copy(update={"n_tokens": max(n_tokens, 0)})
 
     def is_writing(self, conversation_id: str) -> bool:
         return self._replies.get(conversation_id) is not None
@@ -253,7 +257,7 @@ class ChatService:
         self.conversation_changed.emit(conversation.id)
 
     async def delete_message(self, conversation: Conversation, message_id: str) -> None:
-        """Hide a message and what follows it; `restore_message` brings it back for an hour."""
+        """Move a message and what follows it to the trash."""
         async with self._replies.lock_idle(conversation.id):
             await self._store.delete_message(message_id)
         self._tell_both(conversation.id)
@@ -289,7 +293,7 @@ class ChatService:
         self.list_changed.emit()
 
     async def delete(self, conversation_id: str) -> None:
-        """Delete a conversation and end its reply; `restore` brings it back for an hour."""
+        """Move a conversation to the trash and end its reply."""
         await self._store.delete(conversation_id)
         self.stop(conversation_id)
         self._tell_both(conversation_id)
@@ -297,6 +301,13 @@ class ChatService:
     async def restore(self, conversation_id: str) -> None:
         await self._store.restore(conversation_id)
         self._tell_both(conversation_id)
+
+    async def deleted(self) -> list[Deleted]:
+        """What is in the trash, the last deleted first."""
+        return await self._store.deleted()
+
+    async def empty_trash(self) -> None:
+        await self._store.empty_trash()
 
     async def export(self, extension: str, conversation_id: str | None = None) -> tuple[str, str]:
         """Name and text of a file, "md" or "json", with one conversation or all."""

@@ -82,7 +82,8 @@ class MessageActions:
             self._composer.open_file(message.attachments[int(target)])
         elif action == "delete":
             await chat.delete_message(conversation, message.id)
-            self._notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
+            undo = partial(self._restore, conversation, message.id)
+            self._notices.offer("Moved to the Trash.", "Undo", undo)
 
     async def _save_edit(self, event: GenericEventArguments) -> None:
         """Put an edited text in place of the message's; the text is kept whatever goes wrong."""

@@ -548,15 +548,6 @@ async def test_deleting_another_conversation_leaves_the_open_one_open(running: P
     assert me.articles == [("You", "Two"), ("Assistant", "Two")]
 
 
-async def test_the_offer_to_bring_back_ends_after_a_while(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation_list, "UNDO_SECONDS", 0.3)
-    me = await visit(running)
-    await say_in_new_chats(me, "One", "Two")
-    me.choose_from_menu("One", "Delete")
-    await until(lambda: me.titles == ["Two"] and me.sees("Undo"))
-    await until(lambda: not me.sees("Undo"))
-
-
 async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used(running: Program) -> None:
     me = await visit(running)
     me.say("Hi there")

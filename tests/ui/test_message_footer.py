@@ -35,9 +35,9 @@ def test_what_people_and_models_wrote_is_text_in_every_place():
     html = render(message, Version(2, 3, HOSTILE, "next"), is_last=True, is_writing=False, with_receipt=True)
     tags = Tags()
     tags.feed(html)
-    assert tags.seen <= {"div", "button", "span", "dl", "dt", "dd"}
+    assert tags.seen <= {"div", "button", "span", "time", "dl", "dt", "dd"}
     assert not [name for name in tags.attributes if name.startswith("on")]
-    assert html.count("&lt;img") == 3
+    assert html.count("&lt;img") == 4
 
 
 @pytest.mark.parametrize(

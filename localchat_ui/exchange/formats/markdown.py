@@ -30,7 +30,7 @@ def _conversation(tree: Tree) -> str:
     if system_prompt and system_prompt != DEFAULT_SYSTEM_PROMPT:
         blocks += ["## System prompt", _closed(system_prompt)]
     for message in tree.branch:
-        blocks.append(f"## {_name_of(message)}")
+        blocks += [f"## {_name_of(message)}", f"*{_when(message)}*"]
         if message.thinking:
             thinking = re.sub(r"<(/?(?:details|summary))", r"&lt;\1", _closed(message.thinking), flags=re.IGNORECASE)
             blocks += ["<details>\n<summary>Thinking</summary>", thinking, "</details>"]
@@ -43,6 +43,11 @@ def _conversation(tree: Tree) -> str:
             reason = f": {message.error}" if message.error else ""
             blocks.append(f"*({_STATES[message.state]}{reason})*")
     return "\n\n".join(blocks) + "\n"
+
+
+def _when(message: Message) -> str:
+    speed = message.stats.tokens_per_second if message.stats else 0
+    return f"{message.created_at:%Y-%m-%d %H:%M} UTC" + (f" · {speed:.0f} tokens/s" if speed else "")
 
 
 def _name_of(message: Message) -> str:

@@ -32,7 +32,6 @@ class Composer:
             await on_send(str(event.args["text"]), files)
             ui.run_javascript(f"localchat.sent.confirm({json.dumps(str(event.args['ticket']))})")
 
-        ui.element("div").classes("refusal").props("role=alert")
         ui.element("div").classes("sending").props("role=status aria-label=Sending")
         with ui.element("div").classes("composer"):
             ui.element("ul").classes("attachments").props('aria-label="Attached files"')

@@ -30,10 +30,31 @@ export default {
       const kept = localchat.page.place("edit", id);
       box.value = localStorage.getItem(kept) ?? text;
       box.addEventListener("input", () => localStorage.setItem(kept, box.value));
-      const close = () => {
-        localStorage.removeItem(kept);
+      const hide = () => {
         editor.remove();
         article.classList.remove("editing");
+        article.querySelector('[data-action="edit"]')?.focus();
+      };
+      const close = () => {
+        localStorage.removeItem(kept);
+        hide();
+      };
+      // Escape may be pressed by mistake: what was changed waits until the message is edited again.
+      const leave = () => {
+        if (box.value === text) return close();
+        hide();
+        const discard = () => localStorage.removeItem(kept);
+        localchat.notices.show({ kind: "info", text: "Your edit is kept as a draft.", action: "Discard", then: discard });
+      };
+      const drop = () => {
+        const draft = box.value;
+        close();
+        if (draft === text) return;
+        const undo = () => {
+          localStorage.setItem(kept, draft);
+          this.edit(id, text, label);
+        };
+        localchat.notices.show({ kind: "info", text: "The edit was discarded.", action: "Undo", then: undo });
       };
       const save = () => {
         // While the connection is lost the text stays where it is.
@@ -43,13 +64,13 @@ export default {
       };
       const cancel = make("button", { class: "text-button", type: "button" }, "Cancel");
       const done = make("button", { class: "text-button primary", type: "button" }, label);
-      cancel.addEventListener("click", close);
+      cancel.addEventListener("click", drop);
       done.addEventListener("click", save);
       const actions = make("div", { class: "editor-actions" }, cancel, done);
       const editor = make("div", { class: "editor" }, box, actions);
       editor.addEventListener("keydown", (event) => {
         if (event.isComposing) return;
-        if (event.key === "Escape") close();
+        if (event.key === "Escape") leave();
         else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
         else return;
         event.preventDefault();
@@ -87,7 +108,9 @@ const changes = {
     localchat.page.complain("Your unfinished edit is kept: edit that message again to go on with it.");
   },
   footer(log, id, html) {
-    find(log, id).querySelector(":scope > .footer").innerHTML = html;
+    const footer = find(log, id).querySelector(":scope > .footer");
+    footer.innerHTML = html;
+    footer.querySelectorAll("time").forEach(tell);
   },
   summary(log, id, text) {
     thoughts(find(log, id)).parentElement.firstElementChild.textContent = text;
@@ -112,6 +135,16 @@ const changes = {
     article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees what is above."));
   },
 };
+
+// A moment as it is said where the browser is: today's by the clock, others with their day.
+function tell(time) {
+  const moment = new Date(time.dateTime);
+  const clock = { hour: "numeric", minute: "2-digit" };
+  const isToday = moment.toDateString() === new Date().toDateString();
+  const day = isToday ? {} : { day: "numeric", month: "short", year: "numeric" };
+  time.textContent = moment.toLocaleString("en", { ...day, ...clock });
+  time.title = moment.toLocaleString("en", { dateStyle: "full", timeStyle: "medium" });
+}
 
 const articles = (log) => log.querySelectorAll(":scope > article");
 const find = (log, id) => log.querySelector(`:scope > [data-id="${CSS.escape(id)}"]`);
