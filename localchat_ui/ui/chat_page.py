@@ -195,7 +195,12 @@ class ChatPage:
     def _header(self) -> None:
         with ui.element("header").classes("header"):
             icon_button(icons.MENU, "Conversation list", controls="conversations")
-            ModelPicker(self.models, on_choose=self._on_choose_model, on_error=self._complain)
+            ModelPicker(
+                self.models,
+                on_choose=self._on_choose_model,
+                on_failed=self.notices.show_model_error,
+                on_error=self._complain,
+            )
             ui.element("div").classes("grow")
             # Only there while the list, which has one too, is not.
             icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")

@@ -50,19 +50,37 @@ def test_the_text_of_a_file_joins_the_message(visit: Visit) -> None:
     anna.box.fill("What does it say?")
     anna.box.press("Enter")
     expect(anna.questions).to_have_count(1)
-    expect(anna.questions.last.locator(".words")).to_have_text(
-        "What does it say?\n\nnotes.md:\n````md\nGrüße 🦙\n```code```\n````", use_inner_text=True
-    )
-    expect(files.get_by_role("listitem")).to_have_count(0)
+    expect(anna.questions.last.locator(".words")).to_have_text("What does it say?")
     anna.reply()
+    anna.page.reload()
+    chip = anna.questions.last.get_by_role("button", name=re.compile(r"notes\.md.*\d+ tokens"))
+    chip.click()
+    sheet = anna.page.get_by_role("dialog", name="notes.md")
+    expect(sheet.locator("pre")).to_have_text("Grüße 🦙\n```code```\n", use_inner_text=True)
+    anna.page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(chip).to_be_focused()
+    # It goes with the question, whatever becomes of that.
+    anna.replies.last.get_by_role("button", name="Regenerate").click()
+    expect(anna.replies.last).to_contain_text("2 / 2")
+    anna.reply()
+    anna.questions.last.get_by_role("button", name="Edit").click()
+    anna.page.get_by_role("textbox", name="Edit message").fill("And what not?")
+    anna.page.keyboard.press("Control+Enter")
+    expect(anna.questions.last.locator(".words")).to_have_text("And what not?")
+    expect(chip).to_be_visible()
+    anna.reply()
+    [*_, question, _] = anna.server.messages(anna.conversation_id)
+    assert [(file.name, file.text) for file in question.attachments] == [("notes.md", "Grüße 🦙\n```code```\n")]
 
 
 @pytest.mark.parametrize(
     ("name", "data", "refusal"),
     [
         ("photo.png", b"\x89PNG\r\n\x1a\n\x00\x00", "photo.png is not a text file."),
-        ("latin.txt", "Gr\xfc\xdfe".encode("latin-1"), "latin.txt is not a text file."),
-        ("huge.txt", b"word " * 70_000, "huge.txt is too long: 350 kB, and 300 kB are the most."),
+        ("huge.txt", b"word " * 70_000, "huge.txt is too long: 350,000 characters, and 300,000 are the most."),
+        ("empty.txt", b"", "empty.txt is empty."),
+        ("paper.pdf", b"%PDF-1.7\nno", "paper.pdf is damaged, or no PDF file."),
         ("long.txt", b"word " * 9_000, "tokens and the context holds 4,096"),
     ],
 )
@@ -123,7 +141,7 @@ def test_a_message_whose_connection_is_dead_comes_back_into_the_box(browser: Bro
         expect(anna.box).to_have_value("A precious question")
         expect(anna.alert.filter(has_text="It is back in the box")).to_be_visible()
         anna.box.press("Enter")
-        expect(anna.questions).to_have_text(["A precious question"])
+        expect(anna.questions.locator(".words")).to_have_text(["A precious question"])
         anna.reply()
         anna.page.reload()
         expect(anna.questions).to_have_count(1)
@@ -162,7 +180,7 @@ def test_a_conversation_that_is_deleted_in_another_tab_says_so(visit: Visit) -> 
     ben.open(f"/c/{anna.conversation_id}")
     anna.act("Delete me, please.", "Delete")
     expect(ben.alert.filter(has_text="was deleted elsewhere")).to_be_visible()
-    expect(ben.questions).to_have_text(["Delete me, please."])
-    anna.conversations.get_by_role("button", name="Undo").click()
+    expect(ben.questions.locator(".words")).to_have_text(["Delete me, please."])
+    anna.page.get_by_role("button", name="Undo").click()
     expect(ben.alert.filter(has_text="was deleted elsewhere")).to_be_hidden()
     assert anna.alert.filter(has_text="was deleted elsewhere").count() == 0

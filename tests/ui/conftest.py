@@ -150,7 +150,7 @@ class Visitor:
 
     def footer(self, place: int = -1) -> str:
         """What stands below a message: how it ended, and the names of its buttons."""
-        return _read(self.log.views[place].footer)
+        return _read(re.sub(r'<div class="byline">.*?</div>', "", self.log.views[place].footer))
 
     def act(self, action: str, place: int = -1) -> None:
         """Press the button of this name below a message; buttons of messages are plain HTML."""

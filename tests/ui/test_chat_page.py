@@ -634,9 +634,12 @@ async def test_a_model_that_does_not_load_is_told_and_the_old_one_stays(running:
     await until(lambda: shown_model(me) == "first.gguf" and running.engine.model)
     running.engine.load_error = "second.gguf could not be loaded: it is corrupted or incomplete."
     choose_model(me, "second.gguf")
-    for visitor in (me, friend):
-        await until(lambda visitor=visitor: visitor.alerts == [running.engine.load_error])
+    await until(lambda: me.alerts == [running.engine.load_error])
+    stranger = await visit(running)
+    for visitor in (me, friend, stranger):
         await until(lambda visitor=visitor: shown_model(visitor) == "first.gguf")
+    # Who did not choose it is not greeted by it.
+    assert friend.alerts == stranger.alerts == []
     me.say("Still there?")
     await me.sees_reply("Still there?")
 

@@ -20,6 +20,7 @@ localchat.composer = (() => {
     const most = kilobytes(MOST_BYTES);
     if (size > MOST_BYTES) return complain(`This message is too long: ${kilobytes(size)}, and ${most} are the most.`);
     write("");
+    localchat.notices.clear();
     attachments.clear();
     field.focus();
     emit({ text, files, ticket: localchat.sent.add(text, files) });

@@ -29,10 +29,17 @@ SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}
 
 class ModelPicker:
     def __init__(
-        self, models: ModelRegistry, *, on_choose: Callable[[ModelRef], None], on_error: Callable[[str], None]
+        self,
+        models: ModelRegistry,
+        *,
+        on_choose: Callable[[ModelRef], None],
+        on_failed: Callable[[str], None],
+        on_error: Callable[[str], None],
     ) -> None:
+        """`on_failed` is told why what was chosen here could not be loaded."""
         self._models = models
         self._on_choose = on_choose
+        self._on_failed = on_failed
         self._on_error = on_error
         self._is_choosing = False
         self._select = ui.select(options={}, on_change=self._on_change).classes("model-picker")
@@ -45,7 +52,7 @@ class ModelPicker:
         self._select.on("popup-show", models.refresh)
         self._select.on("popup-show", js_handler=OPTIONS_ALONE)
         models.changed.subscribe(self._draw)
-        models.failed.subscribe(self._on_failed)
+        models.failed.subscribe(self._tell_failure)
         self._draw()
 
     async def _on_change(self, event: ValueChangeEventArguments[Any]) -> None:
@@ -67,11 +74,11 @@ class ModelPicker:
         if self._is_choosing:
             self._on_choose(chosen)
 
-    def _on_failed(self, error: str) -> None:
+    def _tell_failure(self, error: str) -> None:
         """What was chosen elsewhere and failed concerns nobody here."""
         if self._is_choosing:
             self._is_choosing = False
-            self._on_error(error)
+            self._on_failed(error)
 
     def _find(self, key: str) -> ModelRef | None:
         return next((model for model in self._models.models if _key(model) == key), None)

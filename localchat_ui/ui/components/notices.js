@@ -34,8 +34,9 @@ export default {
   },
   mounted() {
     localchat.notices = {
-      show: (item) => this.show({ id: item.text, kind: "error", ...item }),
-      drop: (id) => this.drop([id]),
+      show: (item) => this.show({ id: item.text, kind: "error", isLocal: true, ...item }),
+      // What went wrong before does not matter any more; the server takes away its own.
+      clear: () => this.drop(this.items.filter(({ kind, isLocal }) => isLocal && kind === "error").map(({ id }) => id)),
     };
     this.first.forEach(this.show);
   },

@@ -67,6 +67,11 @@ class Notices:
         """Offer to do something for a while."""
         self.show(text, Kind.INFO, label=label, action=action, focus=focus)
 
+    def show_model_error(self, error: str) -> None:
+        """Until a model is loaded, or another is chosen."""
+        self._about_model = error
+        self.show(error)
+
     def clear(self) -> None:
         """Take away what went wrong before: something else is done now."""
         self._drop([notice.id for notice in self.shown if notice.kind is Kind.ERROR])
@@ -95,8 +100,7 @@ class Notices:
         """That no model can answer concerns everybody; a choice that failed beside one that can, only who made it."""
         status = self._models.status
         if status.phase is Phase.FAILED and status.error:
-            self._about_model = status.error
-            self.show(status.error)
+            self.show_model_error(status.error)
         elif self._about_model and not status.error:
             self._drop([notice.id for notice in self.shown if notice.text == self._about_model])
             self._about_model = ""
