@@ -162,7 +162,7 @@ async def test_a_message_is_given_back_when_it_cannot_be_sent(
         me.say(text)
         await until(lambda: me.alerts != [])
     assert me.alerts == ["The disk is full."]
-    assert f"localchat.composer.restore({json.dumps(text)})" in me.scripts
+    assert f"localchat.composer.restore(...{json.dumps([text, []])})" in me.scripts
     me.press("Dismiss")
     assert me.alerts == []
     assert me.articles == []
@@ -246,7 +246,7 @@ async def test_the_text_of_an_edit_is_kept_when_its_message_is_gone(running: Pro
     await until(lambda: me.articles == [])
     me.tell_log("save", edit)
     await until(lambda: me.alerts)
-    assert 'localchat.composer.restore("Uno")' in me.scripts
+    assert 'localchat.composer.restore(...["Uno", []])' in me.scripts
 
 
 async def test_a_stopped_reply_goes_on(running: Program) -> None:
@@ -521,12 +521,12 @@ async def test_a_conversation_is_deleted_and_brought_back(running: Program) -> N
     await until(lambda: me.titles == friend.titles == ["Hi there"])
     me.choose_from_menu("Hi there", "Delete")
     await until(lambda: me.articles == me.titles == friend.titles == [])
-    await me.user.should_see("“Hi there” was deleted.")
+    assert [notice["text"] for notice in me.notices] == ["Moved to the Trash: “Hi there”"]
     await me.user.should_see("What is on your mind?")
     me.press("Undo")
     await until(lambda: me.articles == before and me.titles == friend.titles == ["Hi there"])
     await until(lambda: me.selected == ["Hi there"])
-    await me.user.should_not_see("was deleted")
+    assert me.notices == []
 
 
 async def test_deleting_ends_a_reply_that_is_being_written(running: Program) -> None:
@@ -559,7 +559,7 @@ async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used
     await until(lambda: friend.alerts)
     assert "deleted elsewhere" in friend.alerts[0]
     friend.say("Still there?")
-    await until(lambda: 'localchat.composer.restore("Still there?")' in friend.scripts)
+    await until(lambda: 'localchat.composer.restore(...["Still there?", []])' in friend.scripts)
     assert "deleted" in friend.alerts[0]
 
 

@@ -328,7 +328,8 @@ def search(visitor: Visitor, query: str, *, ticket: int = 1) -> None:
 
 def open_hit(visitor: Visitor, hit: dict[str, Any]) -> None:
     [box] = elements(visitor, conversation_list.SearchBox)
-    UserInteraction(visitor.user, {box}, None).trigger("open", {"id": hit["id"], "message": hit["message"]})
+    told = {"id": hit["id"], "message": hit["message"], "query": "walrus"}
+    UserInteraction(visitor.user, {box}, None).trigger("open", told)
 
 
 def answers(visitor: Visitor) -> list[Any]:
