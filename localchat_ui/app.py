@@ -78,10 +78,11 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
         try:
             await access.open()
             await database.open()
+            await models.open()
+            # Before there are pages, so that whoever sends something finds a model on its way.
+            models.start()
             await chat.start()
             maintenance.start()
-            await models.open()
-            models.start()
         except Exception as error:
             # NiceGUI would log it and go on, with pages that wait for ever.
             app.state.startup_error = error

@@ -62,7 +62,6 @@ class ModelRegistry:
         self._is_admin = is_admin
         self.only_admins_choose = False
         self.download_name = download_name
-        self._begun = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._running_download: asyncio.Task[Path] | None = None
         self._model: ModelRef | None = None
@@ -171,8 +170,6 @@ class ModelRegistry:
 
     async def ready(self) -> ModelRef:
         """The model in use, as soon as there is one. Raises NoModelError with the reason when none is on its way."""
-        if self.status.phase is Phase.STARTING:
-            await self._begun.wait()
         while (model := self.current) is None:
             if self._task is None or self._task.done():
                 raise NoModelError(f"No model is loaded. {self.status.error or HOW_TO_ADD}")
@@ -222,7 +219,6 @@ class ModelRegistry:
 
     def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         """One thing at a time: a later choice replaces those that have not begun."""
-        self._begun.set()
         self._number += 1
         self._cancel_download()
         self._task = asyncio.create_task(self._follow(self._task, work, self._number))

@@ -184,3 +184,41 @@ def test_a_conversation_that_is_deleted_in_another_tab_says_so(visit: Visit) -> 
     anna.page.get_by_role("button", name="Undo").click()
     expect(ben.alert.filter(has_text="was deleted elsewhere")).to_be_hidden()
     assert anna.alert.filter(has_text="was deleted elsewhere").count() == 0
+
+
+def test_what_is_attached_and_sent_while_the_first_model_loads_is_answered(browser: Browser, tmp_path: Path) -> None:
+    with Server(tmp_path, *STEADY, "--max-tokens", "20") as server, browser.new_context() as context:
+        context.set_default_timeout(PATIENCE)
+        anna = Visitor(context.new_page(), server).open()
+        notes = {"name": "notes.md", "mimeType": "text/plain", "buffer": b"Some notes"}
+        anna.page.set_input_files("input[type=file][multiple]", files=[notes])
+        anna.box.fill(SHORT)
+        anna.box.press("Enter")
+        expect(anna.questions).to_have_count(1)
+        expect(anna.questions.last.get_by_role("button", name=re.compile("notes"))).to_be_visible()
+        assert anna.reply()
+        expect(anna.page.get_by_text("No model is loaded")).to_have_count(0)
+
+
+def test_an_upload_that_fails_says_so(browser: Browser, tmp_path: Path) -> None:
+    flags = (*STEADY, "--max-body-mb", "0.1")
+    with Server(tmp_path, *flags) as server, browser.new_context() as context:
+        context.set_default_timeout(PATIENCE)
+        anna = Visitor(context.new_page(), server).open()
+        large = {"name": "large.json", "mimeType": "application/json", "buffer": b" " * 200_000}
+        anna.page.set_input_files("input[type=file][accept^='.json']", files=[large])
+        told = "large.json is too large: 0.1 MB are the most (MAX_BODY_MB)."
+        expect(anna.alert.filter(has_text=told)).to_be_visible()
+        anna.page.get_by_role("button", name="Dismiss").click()
+        anna.page.set_input_files("input[type=file][multiple]", files=[large])
+        expect(anna.alert.filter(has_text=told)).to_be_visible()
+        anna.page.get_by_role("button", name="Dismiss").click()
+        # Whatever answers with something else, or not at all.
+        anna.page.route("**/upload/**", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+        small = {"name": "small.json", "mimeType": "application/json", "buffer": b"[]"}
+        anna.page.set_input_files("input[type=file][accept^='.json']", files=[small])
+        expect(anna.alert.filter(has_text="small.json did not arrive: the server answers 502.")).to_be_visible()
+        anna.page.unroute("**/upload/**")
+        anna.page.route("**/upload/**", lambda route: route.abort())
+        anna.page.set_input_files("input[type=file][multiple]", files=[small])
+        expect(anna.alert.filter(has_text="the connection broke")).to_be_visible()

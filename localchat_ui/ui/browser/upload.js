@@ -27,7 +27,7 @@ localchat.upload = (() => {
         if (answer.refusal) fail(answer.refusal);
         else if (request.status === 200) resolve(answer);
         else if (request.status === 413) tooLarge();
-        else fail(`${file.name} did not arrive: ${answer.error?.message ?? `the server answers ${request.status}`}`);
+        else fail(`${file.name} did not arrive: ${answer.error?.message ?? `the server answers ${request.status}.`}`);
       };
       request.send(file);
     });

@@ -22,10 +22,12 @@ export default {
            @mouseenter="hold(item)" @mouseleave="release(item)" @focusin="held($event, item)" @focusout="release(item)">
         <svg viewBox="0 0 24 24" aria-hidden="true"><path :d="icons[item.kind]" /></svg>
         <div class="notice-text" dir="auto">{{ item.text }}</div>
-        <button v-if="item.action" class="text-button" type="button" @click="act(item)">{{ item.action }}</button>
-        <button v-if="item.share === undefined" class="dismiss" type="button" aria-label="Dismiss" title="Dismiss" @click="dismiss(item)">
-          <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 6l12 12M18 6L6 18" /></svg>
-        </button>
+        <div v-if="item.share === undefined" class="notice-actions">
+          <button v-if="item.action" class="text-button" type="button" @click="act(item)">{{ item.action }}</button>
+          <button class="dismiss" type="button" aria-label="Dismiss" title="Dismiss" @click="dismiss(item)">
+            <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 6l12 12M18 6L6 18" /></svg>
+          </button>
+        </div>
         <progress v-else :value="item.share" max="1" :aria-label="item.text"></progress>
       </div>
     </div>`,
