@@ -109,7 +109,7 @@ def test_files_stay_with_the_conversation_they_were_attached_in(visit: Visit) ->
     expect(files).to_contain_text(["notes.md"])
     anna.page.reload()
     expect(files).to_contain_text(["notes.md"])
-    files.get_by_role("button").click()
+    files.get_by_role("button", name="Remove notes.md").click()
     anna.page.reload()
     expect(anna.questions).to_have_count(1)
     expect(files).to_have_count(0)
