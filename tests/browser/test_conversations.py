@@ -190,6 +190,20 @@ def test_a_title_is_as_long_as_one_may_type_and_a_longer_one_stays_whole(visit: 
     assert server.stored(lambda store: store.conversations())[0].title == "T" * TITLE_LENGTH
 
 
+def test_what_was_searched_for_is_marked_in_the_conversation(visit: Visit, server: Server) -> None:
+    talk(server, "Roses", "Tülips")
+    anna = visit().open()
+    box = anna.page.get_by_role("searchbox", name="Search conversations")
+    box.fill("tulip")
+    anna.page.get_by_role("list", name="Found conversations").get_by_role("link").click()
+    expect(anna.replies).to_have_count(1)
+    marked = "() => [...CSS.highlights.get('found') ?? []].map(String)"
+    anna.page.wait_for_function(f"({marked})().length === 2")
+    assert anna.page.evaluate(marked) == ["Tülip", "Tülip"]
+    anna.page.get_by_role("button", name="Clear search").click()
+    assert anna.page.evaluate(marked) == []
+
+
 def test_deleting_can_be_undone(visit: Visit, server: Server) -> None:
     roses, _ = talk(server, "Roses", "Tulips")
     anna = visit().open(f"/c/{roses}")

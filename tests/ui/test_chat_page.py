@@ -649,6 +649,17 @@ async def test_a_model_that_does_not_load_is_told_and_the_old_one_stays(running:
         await until(lambda visitor=visitor: shown_model(visitor) == "second.gguf" and visitor.alerts == [])
 
 
+async def test_a_choice_during_a_reply_says_what_will_happen(running: Program) -> None:
+    me = await visit(running)
+    await until(lambda: shown_model(me) == "first.gguf")
+    await begin_story(running, me)
+    choose_model(me, "second.gguf")
+    await until(lambda: me.notices)
+    [notice] = me.notices
+    assert notice["kind"] == "info"
+    assert notice["text"].startswith("This reply finishes with first")
+
+
 async def test_a_file_that_cannot_be_read_says_why_each_time_it_is_chosen(program: Program) -> None:
     (program.models / UNREADABLE).write_bytes(b"GGUF")
     async with program.running():
