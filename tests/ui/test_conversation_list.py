@@ -156,7 +156,7 @@ async def test_search_finds_titles_and_texts_and_marks_what_matched(running: Pro
     assert hit["text"] == [["Bake", True], [" it at 230 ", False], ["degr", True], ["ees.", False]]
     open_hit(me, hit)
     await until(lambda: [text for _, text in me.articles] == ["Bread", "Bake it at 230 degrees."])
-    await until(lambda: me.scripts[-1] == f"localchat.scrolling.reach({json.dumps(hit['message'])})")
+    await until(lambda: me.scripts[-1] == f'localchat.scrolling.reach({json.dumps(hit["message"])}, ["walrus"])')
 
 
 async def test_an_answer_that_is_late_is_not_sent(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
