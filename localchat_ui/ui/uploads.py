@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,7 +21,8 @@ def register(app: FastAPI, chat: ChatService) -> None:
     """
 
     @app.post("/upload/file", include_in_schema=False)
-    async def file(request: Request, name: str = "") -> Response:
+    async def file(request: Request) -> Response:
+        name = unquote(request.headers.get("X-File-Name", ""))
         try:
             attachment = await chat.read_file(name, await request.body())
         except (ChatError, EngineError) as error:

@@ -200,7 +200,7 @@ def test_files_that_cannot_be_imported(watched: Watched) -> None:
         }
         file = {"name": name, "mimeType": "application/json", "buffer": json.dumps(content).encode()}
         anna.page.set_input_files("input[type=file][accept^='.json']", files=[file])
-        expect(anna.conversations.get_by_role("alert")).to_contain_text("was skipped")
+        expect(anna.page.get_by_role("status", name="Notices").get_by_role("alert")).to_contain_text("was skipped")
         witness.inspect(anna, at=name)
 
 

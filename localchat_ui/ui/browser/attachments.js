@@ -21,8 +21,7 @@ localchat.attachments = (() => {
       draw();
     };
     try {
-      const path = `/upload/file?name=${encodeURIComponent(file.name)}`;
-      Object.assign(entry, await localchat.upload.send(path, file, show));
+      Object.assign(entry, await localchat.upload.send("/upload/file", file, show));
     } catch (error) {
       remove(entry);
       waiting = null;
