@@ -31,7 +31,7 @@ from localchat_ui.exchange import ImportReport, documents, export_file, import_f
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.history.trash import Deleted
-from localchat_ui.inference import Inference, ModelRef, ModelRegistry
+from localchat_ui.inference import Inference, ModelRef, ModelRegistry, Phase
 from localchat_ui.library.model_file import displayable
 
 logger = logging.getLogger(__name__)
@@ -136,13 +136,14 @@ class ChatService:
         except documents.UnreadableError as error:
             raise ChatError(f"{shown} {error}") from None
         file = Attachment(name=shown, size=len(data), text=text)
-        model = self._models.current
-        if model is None:
-            return file
+        is_loading = self._models.status.phase in (Phase.STARTING, Phase.LOADING)
+        if self._models.current is None and not is_loading:
+            return file  # a download may take an hour
         with_file, without = (
             GenerationRequest([Turn(Role.USER, text)]) for text in (f".\n\n{file.name}:\n{file.block}", ".")
         )
         try:
+            model = await self._models.ready()
             n_tokens = (await self._inference.preview(model, with_file)).n_tokens
             n_tokens -= (await self._inference.preview(model, without)).n_tokens
         except NoModelError:

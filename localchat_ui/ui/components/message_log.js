@@ -161,7 +161,7 @@ function attachments(files) {
   const chips = files.map(([name, note], index) => make("li", {},
     make("button", { class: "file", type: "button", "data-action": "file", "data-target": index },
       make("span", {}, name), make("small", {}, note))));
-  return make("ul", { class: "files", "aria-label": "Attached files" }, ...chips);
+  return make("ul", { class: "files", "aria-label": "Files" }, ...chips);
 }
 
 // Where what a model thinks before it answers is written: folded, above the answer.
