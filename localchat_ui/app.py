@@ -34,7 +34,16 @@ from localchat_ui.library.hub import Hub
 from localchat_ui.library.hub_token import HubToken
 from localchat_ui.library.queue import DownloadQueue
 from localchat_ui.settings import Settings
-from localchat_ui.ui import account_page, admin_page, chat_page, install, login_page, models_page, trouble_page
+from localchat_ui.ui import (
+    account_page,
+    admin_page,
+    chat_page,
+    install,
+    login_page,
+    models_page,
+    trouble_page,
+    uploads,
+)
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -71,6 +80,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     access.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, access)  # /login, /logout
     chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
+    uploads.register(app, chat)  # /upload/…, for the chat page
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
     models_page.register(models, library)  # /models
@@ -86,10 +96,11 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
         try:
             await access.open()
             await database.open()
+            await models.open()
+            # Before there are pages, so that whoever sends something finds a model on its way.
+            models.start()
             await chat.start()
             maintenance.start()
-            await models.open()
-            models.start()
             await library.start()
         except Exception as error:
             # NiceGUI would log it and go on, with pages that wait for ever.

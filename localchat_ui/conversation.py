@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from itertools import count
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -15,6 +19,7 @@ DEFAULT_SYSTEM_PROMPT = (
     " Answer clearly and to the point, and say so when you do not know something."
 )
 TITLE_LENGTH = 80
+FILE_NAME_LENGTH = 200
 PRESET_NAME_LENGTH = 80
 SYSTEM_PROMPT_LENGTH = 100_000
 
@@ -144,6 +149,28 @@ class Preset(BaseModel):
     text: str = Field(max_length=SYSTEM_PROMPT_LENGTH)
 
 
+class Attachment(BaseModel):
+    """A file that belongs to a message: people see its name, the model reads its text.
+
+    `size` is that of the file in bytes; `n_tokens` is None where nobody counted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=FILE_NAME_LENGTH)]
+    size: int = Field(ge=0)
+    text: str
+    n_tokens: int | None = Field(None, ge=0)
+
+    @property
+    def block(self) -> str:
+        """The text as a block of code in Markdown, in a fence that nothing in it can end."""
+        ticks = max(map(len, re.findall("`+", self.text)), default=0)
+        fence = "`" * max(3, ticks + 1)
+        suffix = PurePath(self.name).suffix.removeprefix(".")
+        return f"{fence}{suffix if suffix.isalnum() else ''}\n{self.text.rstrip(chr(10))}\n{fence}"
+
+
 def new_id() -> str:
     """An id that cannot be guessed and is safe in a URL."""
     return secrets.token_urlsafe(12)
@@ -172,6 +199,7 @@ class Message:
     thinking: str = ""
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=utc_now)
+    attachments: tuple[Attachment, ...] = ()
     unsaved: str | None = field(default=None, compare=False)
 
 
@@ -207,9 +235,14 @@ def title_of(text: str) -> str:
     return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip() + "…"
 
 
-def fork_title(title: str) -> str:
-    """The title of a copy that goes on from somewhere in the middle; a copy of a copy does not say it twice."""
-    hint = " (fork)"
-    if not title or title.endswith(hint):
+def fork_title(title: str, taken: Collection[str] = ()) -> str:
+    """The title of a copy: with the first number, from 2 on, that makes it none of those that are taken."""
+    if not title:
         return title
-    return title[: TITLE_LENGTH - len(hint)].rstrip() + hint
+    plain = re.sub(r" \(\d+\)$", "", title)
+    for number in count(2):
+        hint = f" ({number})"
+        forked = plain[: TITLE_LENGTH - len(hint)].rstrip() + hint
+        if forked not in taken and forked != title:
+            return forked
+    raise AssertionError

@@ -110,7 +110,7 @@ class Settings(BaseSettings, ChatOptions):
     root_path: str = Field("", description="prefix a proxy takes away, such as /chat")
     ssl_certfile: Path | None = Field(None, description="certificate for https; needs SSL_KEYFILE too")
     ssl_keyfile: Path | None = Field(None, description="private key of the certificate")
-    max_body_mb: float = Field(20, gt=0, le=10_000, description="largest request, in megabytes")
+    max_body_mb: float = Field(64, gt=0, le=10_000, description="largest request, upload or import, in megabytes")
     requests_per_minute: int | None = Field(
         None, ge=0, description="of one person, key or address; 0 any number, empty is 300, or any while all is open"
     )

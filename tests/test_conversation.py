@@ -84,7 +84,7 @@ def test_a_receipt_holds_sampling_and_no_system_prompt():
     assert GenerationStats.model_validate(stats.model_dump(mode="json")) == stats
 
 
-@pytest.mark.parametrize(("title", "fork"), [("", ""), ("Rome", "Rome (fork)"), ("Rome (fork)", "Rome (fork)")])
+@pytest.mark.parametrize(("title", "fork"), [("", ""), ("Rome", "Rome (2)"), ("Rome (2)", "Rome (3)")])
 def test_a_fork_says_so_once(title: str, fork: str):
     assert fork_title(title) == fork
 

@@ -89,7 +89,7 @@ def test_a_reply_in_progress_is_kept_as_interrupted(server: Server, anna: Visito
     anna.replies.last.get_by_role("button", name="Try again").click()
     expect(anna.replies.last).not_to_contain_text("Interrupted")
     anna.see_growing()
-    expect(anna.questions).to_have_text([LONG])
+    expect(anna.questions.locator(".words")).to_have_text([LONG])
     expect(anna.replies).to_have_count(1)
 
 
@@ -128,7 +128,7 @@ def test_a_page_left_open_comes_back_with_the_program(server: Server, anna: Visi
     server.start()
 
     anna.page.wait_for_function("!window.isOld")
-    expect(anna.replies).to_have_text([said], use_inner_text=True)
+    expect(anna.replies.locator(".words")).to_have_text([said], use_inner_text=True)
     anna.ask(SHORT)
     assert anna.reply()
 

@@ -18,6 +18,7 @@ from localchat_ui.api.schemas import Biased, Body
 from localchat_ui.api.sse import EventStream
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import (
+    Attachment,
     ChatOptions,
     Conversation,
     FullSampling,
@@ -94,6 +95,7 @@ class MessageView(BaseModel):
     error: str | None
     unsaved: str | None
     created_at: datetime
+    attachments: list[Attachment]
 
 
 class ConversationView(ConversationSummary):
@@ -162,7 +164,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     async def reset(body: ResetRequest | None = None) -> ResetAnswer:
         """Forget a conversation. Without `conversation_id` that is the one begun or continued last through this API.
 
-        The page can bring it back for an hour.
+        It can be restored from the Trash of the page for 30 days.
         """
         wanted = body.conversation_id if body else None
         if wanted is None:
@@ -193,7 +195,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
 
     @routes.delete("/conversations/{conversation_id}", status_code=204, responses=NOT_FOUND)
     async def delete(conversation_id: str) -> None:
-        """Delete a conversation, as the page does; it can be brought back there for an hour."""
+        """Delete a conversation, as the page does; it can be restored from its Trash for 30 days."""
         await _find(backend, conversation_id)
         await chat.delete(conversation_id)
 
@@ -253,6 +255,7 @@ def _view(message: Message) -> MessageView:
         id=message.id,
         role=message.role,
         text=message.text,
+        attachments=list(message.attachments),
         thinking=message.thinking,
         state=message.state,
         model=message.model,

@@ -73,14 +73,21 @@ def turns_of(system_prompt: str, messages: Sequence[Message]) -> tuple[list[Turn
     turns: list[Turn] = []
     owners: list[int] = []
     for message in messages:
-        if message.text or message.thinking:
-            turns.append(Turn(message.role, message.text, message.thinking))
+        text = text_of(message)
+        if text or message.thinking:
+            turns.append(Turn(message.role, text, message.thinking))
             owners.append(1)
         elif owners:
             owners[-1] += 1
     if system_prompt.strip():
         turns.insert(0, Turn(Role.SYSTEM, system_prompt.strip()))
     return turns, owners
+
+
+def text_of(message: Message) -> str:
+    """What the model reads of a message: the words, then the files."""
+    files = (f"{file.name}:\n{file.block}" for file in message.attachments)
+    return "\n\n".join(part for part in (message.text, *files) if part)
 
 
 def n_unseen(owners: Sequence[int], n_dropped: int) -> int:

@@ -94,7 +94,8 @@ class RunningReplies:
             sampling=sampling,
         )
         if not conversation.title:
-            await self._give_title(conversation.id, title_of(question.text))
+            names = [file.name for file in question.attachments]
+            await self._give_title(conversation.id, title_of("\n".join([question.text, *names])))
         self._on_change(conversation.id)
         return reply
 

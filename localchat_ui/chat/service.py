@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from localchat_ui.chat.reply import Reply
 from localchat_ui.chat.running import RunningReplies
 from localchat_ui.chat.token_scores import ScoredToken, score_tokens
 from localchat_ui.conversation import (
+    FILE_NAME_LENGTH,
+    Attachment,
     ChatOptions,
     Conversation,
     Message,
@@ -24,11 +27,13 @@ from localchat_ui.conversation import (
     Version,
     title_of,
 )
-from localchat_ui.engine.base import GenerationRequest, Turn
-from localchat_ui.exchange import ImportReport, export_file, import_file
+from localchat_ui.engine.base import GenerationRequest, NoModelError, Turn
+from localchat_ui.exchange import ImportReport, documents, export_file, import_file
 from localchat_ui.history.search import SearchHit
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.inference import Inference, ModelRef, ModelRegistry
+from localchat_ui.history.trash import Deleted
+from localchat_ui.inference import Inference, ModelRef, ModelRegistry, Phase
+from localchat_ui.library.model_file import displayable
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +119,30 @@ class ChatService:
         model = await self._models.ready()
         return await preview(self._inference, model, conversation.options, messages, self._models.context_length)
 
-    async def count_tokens(self, text: str) -> int:
-        """Tokens that a text would add to a message. Raises EngineError, also when it could not be sent at all."""
-        request = GenerationRequest([Turn(Role.USER, text)])
-        return (await self._inference.preview(await self._models.ready(), request)).turn_tokens[-1]
+    async def read_file(self, name: str, data: bytes) -> Attachment:
+        """A file as it can be sent with a message. Raises ChatError, or EngineError when it is too long for the model.
+
+        Without a model nobody counts its tokens.
+        """
+        shown = " ".join(displayable(name).split())[-FILE_NAME_LENGTH:] or "file"
+        try:
+            text = await asyncio.to_thread(documents.text_of, data)
+        except documents.UnreadableError as error:
+            raise ChatError(f"{shown} {error}") from None
+        file = Attachment(name=shown, size=len(data), text=text)
+        is_loading = self._models.status.phase in (Phase.STARTING, Phase.LOADING)
+        if self._models.current is None and not is_loading:
+            return file  # a download may take an hour
+        with_file, without = (
+            GenerationRequest([Turn(Role.USER, text)]) for text in (f".\n\n{file.name}:\n{file.block}", ".")
+        )
+        try:
+            model = await self._models.ready()
+            n_tokens = (await self._inference.preview(model, with_file)).n_tokens
+            n_tokens -= (await self._inference.preview(model, without)).n_tokens
+        except NoModelError:
+            return file
+        return file.model_copy(update={"n_tokens": max(n_tokens, 0)})
 
     def is_writing(self, conversation_id: str) -> bool:
         return self._replies.get(conversation_id) is not None
@@ -129,6 +154,7 @@ class ChatService:
         conversation: Conversation,
         text: str,
         *,
+        attachments: Sequence[Attachment] = (),
         queue: bool = False,
         model: ModelRef | None = None,
         options: ChatOptions | None = None,
@@ -139,9 +165,9 @@ class ChatService:
         The conversation has these `options` from then on; `sampling` is for this one reply. While another reply is
         written that is an error; with `queue` the message is kept and answered after it, as the conversation says then.
         """
-        if not text.strip():
+        if not text.strip() and not attachments:
             raise ChatError("The message is empty.")
-        question = Message(conversation.id, Role.USER, text.strip("\n"))
+        question = Message(conversation.id, Role.USER, text.strip("\n"), attachments=tuple(attachments))
         async with self._replies.lock(conversation.id):
             writing = self._replies.get(conversation.id) is not None
             if writing and not queue:
@@ -186,12 +212,13 @@ class ChatService:
             return await self._replies.answer(stored, messages, messages[index])
 
     async def edit_question(self, conversation: Conversation, message_id: str, text: str) -> Reply:
-        """Ask differently, in a branch of its own."""
-        if not text.strip():
-            raise ChatError("The message is empty.")
+        """Ask differently, about the same files, in a branch of its own."""
         async with self._replies.lock_idle(conversation.id):
             stored, messages, index = await self._find(conversation, message_id)
-            question = Message(stored.id, Role.USER, text.strip("\n"), parent_id=messages[index].parent_id)
+            before = messages[index]
+            if not text.strip() and not before.attachments:
+                raise ChatError("The message is empty.")
+            question = Message(stored.id, Role.USER, text.strip("\n"), before.parent_id, attachments=before.attachments)
             return await self._replies.ask(stored, question)
 
     async def edit_answer(self, conversation: Conversation, message_id: str, text: str) -> None:
@@ -249,7 +276,7 @@ class ChatService:
         self.conversation_changed.emit(conversation.id)
 
     async def delete_message(self, conversation: Conversation, message_id: str) -> None:
-        """Hide a message and what follows it; `restore_message` brings it back for an hour."""
+        """Move a message and what follows it to the trash."""
         async with self._replies.lock_idle(conversation.id):
             await self._store.delete_message(message_id)
         self._tell_both(conversation.id)
@@ -285,7 +312,7 @@ class ChatService:
         self.list_changed.emit()
 
     async def delete(self, conversation_id: str) -> None:
-        """Delete a conversation and end its reply; `restore` brings it back for an hour."""
+        """Move a conversation to the trash and end its reply."""
         await self._store.delete(conversation_id)
         self.stop(conversation_id)
         self._tell_both(conversation_id)
@@ -293,6 +320,13 @@ class ChatService:
     async def restore(self, conversation_id: str) -> None:
         await self._store.restore(conversation_id)
         self._tell_both(conversation_id)
+
+    async def deleted(self) -> list[Deleted]:
+        """What is in the trash, the last deleted first."""
+        return await self._store.deleted()
+
+    async def empty_trash(self) -> None:
+        await self._store.empty_trash()
 
     async def export(self, extension: str, conversation_id: str | None = None) -> tuple[str, str]:
         """Name and text of a file, "md" or "json", with one conversation or all."""

@@ -1,13 +1,12 @@
-"""Conversations as files: exported to take away, imported from elsewhere, in the formats of `formats/`."""
+"""Conversations as files, in the formats of `formats/`; and files that people attach, as text."""
 
-from localchat_ui.exchange.files import MAX_BYTES, ImportReport, export_file, import_file, read_file
+from localchat_ui.exchange.files import ImportReport, export_file, import_file, read_file
 from localchat_ui.exchange.formats import EXPORTS, FORMATS
 from localchat_ui.exchange.trees import Format, ImportRefusedError
 
 __all__ = [
     "EXPORTS",
     "FORMATS",
-    "MAX_BYTES",
     "Format",
     "ImportRefusedError",
     "ImportReport",

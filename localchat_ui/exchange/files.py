@@ -16,7 +16,6 @@ from localchat_ui.exchange.trees import ImportRefusedError, Reading, Tree
 from localchat_ui.history.errors import HistoryError, UnknownConversationError
 from localchat_ui.history.store import HistoryStore
 
-MAX_BYTES = 64 * 1024 * 1024
 REASONS_TOLD = 5
 ALL = 1_000_000
 
@@ -63,8 +62,6 @@ async def import_file(store: HistoryStore, data: bytes) -> ImportReport:
 
 def read_file(data: bytes) -> Reading:
     """The conversations of a file, with new ids. Raises ImportRefusedError."""
-    if len(data) > MAX_BYTES:
-        raise ImportRefusedError(f"The file is larger than {MAX_BYTES // 2**20} MB. Split it, and import the parts.")
     if data.startswith(b"PK\x03\x04"):
         raise ImportRefusedError("This is a ZIP file. Unpack it, and import the conversations.json in it.")
     try:

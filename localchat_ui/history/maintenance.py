@@ -7,18 +7,15 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from localchat_ui.history import backups
+from localchat_ui.history import backups, trash
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 
 logger = logging.getLogger(__name__)
 
-# How long what was deleted can be restored; a trash that people can look into may keep it longer.
-DELETED_RETENTION = timedelta(hours=1)
 INTERVAL_SECONDS = 15 * 60.0
 
 
@@ -45,7 +42,7 @@ class Maintenance:
 
     async def run(self) -> None:
         """Do now whatever is due. Raises HistoryError."""
-        await self._store.purge(DELETED_RETENTION)
+        await self._store.purge(trash.RETENTION)
         path = self._store.database.path
         if path is not None and backups.is_due(path):
             await self._back_up(path)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from localchat_ui.conversation import ChatOptions, Conversation, GenerationStats, Message, MessageState, Role
+from localchat_ui.conversation import (
+    Attachment,
+    ChatOptions,
+    Conversation,
+    GenerationStats,
+    Message,
+    MessageState,
+    Role,
+)
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.tables import ConversationRow, MessageRow
 
 Model = TypeVar("Model", bound=BaseModel)
+Attachments = TypeAdapter(tuple[Attachment, ...])
 
 
 def conversation_of(row: ConversationRow) -> Conversation:
@@ -56,6 +65,7 @@ def message_of(row: MessageRow) -> Message:
         error=row.error,
         stats=_stats_of(row.stats),
         created_at=row.created_at,
+        attachments=_attachments_of(row.attachments),
     )
 
 
@@ -71,6 +81,7 @@ def message_values(message: Message) -> dict[str, Any]:
         "parent_id": message.parent_id,
         "role": message.role.value,
         "created_at": message.created_at,
+        "attachments": Attachments.dump_python(message.attachments, mode="json") or None,
         **growing_values(message),
     }
 
@@ -98,6 +109,13 @@ def _options_of(stored: object) -> ChatOptions:
 
 def _stats_of(stored: object) -> GenerationStats | None:
     return _valid_part(GenerationStats, stored) if isinstance(stored, dict) else None
+
+
+def _attachments_of(stored: object) -> tuple[Attachment, ...]:
+    try:
+        return Attachments.validate_python(stored or ())
+    except ValidationError:
+        return ()
 
 
 def _valid_part(model: type[Model], stored: dict[str, Any]) -> Model:

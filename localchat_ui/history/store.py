@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, insert, literal, select, update
+from sqlalchemy import exists, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.conversation import (
@@ -20,12 +20,13 @@ from localchat_ui.conversation import (
     new_id,
     utc_now,
 )
-from localchat_ui.history import rows, tree
+from localchat_ui.history import rows, trash, tree
 from localchat_ui.history.database import Database, rows_changed
 from localchat_ui.history.errors import UnknownConversationError, UnknownMessageError
 from localchat_ui.history.journal import Journal
 from localchat_ui.history.search import SearchHit, find
 from localchat_ui.history.tables import ConversationRow, MessageRow
+from localchat_ui.history.trash import Deleted
 
 
 class HistoryStore:
@@ -121,7 +122,8 @@ class HistoryStore:
             branch = await tree.branch_to(session, conversation_id, message_id)
             if not branch:
                 raise UnknownMessageError(message_id)
-            copy = Conversation(fork_title(origin.title), rows.conversation_of(origin).options)
+            taken = await session.scalars(select(ConversationRow.title).where(ConversationRow.deleted_at.is_(None)))
+            copy = Conversation(fork_title(origin.title, set(taken)), rows.conversation_of(origin).options)
             copies = []
             for message in map(self.journal.newest, branch):
                 state = MessageState.INTERRUPTED if message.state is MessageState.WRITING else message.state
@@ -145,11 +147,18 @@ class HistoryStore:
 
     async def purge(self, older_than: timedelta) -> int:
         """Erase what was deleted at least so long ago, whoever owned it; returns the number of conversations."""
-        before = utc_now() - older_than
         async with self.database.transaction(of_all=True) as session:
-            purged = await rows_changed(session, delete(ConversationRow).where(ConversationRow.deleted_at <= before))
-            await session.execute(delete(MessageRow).where(MessageRow.deleted_at <= before))
-            return purged
+            return await trash.erase(session, utc_now() - older_than)
+
+    async def deleted(self, limit: int = 100) -> list[Deleted]:
+        """What can be restored, the last deleted first."""
+        async with self.database.transaction() as session:
+            return await trash.find_deleted(session, limit)
+
+    async def empty_trash(self) -> None:
+        """Erase all of it now."""
+        async with self.database.transaction() as session:
+            await trash.erase(session, utc_now())
 
     async def search(self, query: str, limit: int = 20, offset: int = 0) -> list[SearchHit]:
         """Conversations whose title, or one of whose messages, contains all words of `query`; any text is safe.

@@ -95,6 +95,7 @@ class MessageRow(Base):
     # The long ones come last: SQLite would have to read past them to get at the others.
     text: Mapped[str] = mapped_column(AnyText)
     thinking: Mapped[str] = mapped_column(AnyText, server_default="")
+    attachments: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (Index(None, "conversation_id", "parent_id"),)
 

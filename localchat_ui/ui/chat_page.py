@@ -13,10 +13,11 @@ from nicegui import ui
 
 from localchat_ui.access import AccessControl, current_owner
 from localchat_ui.chat import ChatError, ChatService, PromptView, Reply
-from localchat_ui.conversation import Conversation, Message, Version
+from localchat_ui.conversation import Attachment, Conversation, Message, Version
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.highlight import terms_of
 from localchat_ui.history.presets import Presets
-from localchat_ui.inference import ModelRegistry
+from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.account_button import AccountButton
 from localchat_ui.ui.components.composer import Composer
@@ -27,7 +28,7 @@ from localchat_ui.ui.components.element import icon_button, root_path
 from localchat_ui.ui.components.help_dialog import HelpDialog
 from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
-from localchat_ui.ui.components.notices import Notices
+from localchat_ui.ui.components.notices import Kind, Notices
 from localchat_ui.ui.components.previews import answer_previews
 from localchat_ui.ui.components.settings_panel import SettingsPanel
 from localchat_ui.ui.components.starters import Starters
@@ -86,21 +87,24 @@ class ChatPage:
     async def build(self, recent: Sequence[Conversation]) -> None:
         """Draw the page without its messages. Between its parts others have their turn."""
         chat, models = self.chat, self.models
-        # An id, which needs no escaping; the browser's own functions read it.
-        ui.add_head_html(f"<script>document.documentElement.dataset.owner = '{current_owner() or ''}'</script>")
+        # The browser's own functions read them. An id needs no escaping.
+        told = {"owner": current_owner() or "", "root": self._root, "maxMegabytes": self.access.settings.max_body_mb}
+        script = json.dumps(told).replace("<", "\\u003c")
+        ui.add_head_html(f"<script>Object.assign(document.documentElement.dataset, {script})</script>")
         design.apply()
         with ui.element("div").classes("page") as frame:
             skip = ui.element("a").props("href=#message").classes("skip")
             skip.on("click", js_handler="(event) => { event.preventDefault(); localchat.page.box().focus(); }")
             with skip:
                 ui.label("Skip to the message box")
+            self.notices = Notices(models)
             self.conversation_list = ConversationList(
                 chat,
                 recent,
+                self.notices,
                 on_open=self.open,
                 on_reach=self.reach,
                 on_delete=self._left,
-                on_error=self._complain,
             )
             await asyncio.sleep(0)
             with ui.element("div").classes("main"):
@@ -114,11 +118,9 @@ class ChatPage:
                 with ui.element("div").classes("dock"):
                     latest = icon_button(icons.DOWN, "Jump to latest").classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
-                    self.notices = Notices(models)
                     self.composer = Composer(
                         on_send=self._send,
                         on_stop=lambda: chat.stop(self.conversation.id),
-                        count_tokens=chat.count_tokens,
                     )
                     self.status = StatusLine(models, on_context=self._context)
             self.context = ContextDialog(self._look_at_context)
@@ -163,15 +165,16 @@ class ChatPage:
         if arrive:
             ui.run_javascript("localchat.start.arrive()")
 
-    async def reach(self, message_id: str) -> None:
-        """Go to a message of the conversation that is open, however far up it stands."""
+    async def reach(self, message_id: str, query: str = "") -> None:
+        """Go to a message of the open conversation, however far up it stands, and mark what was searched for."""
         conversation_id = self.conversation.id
         with self._complaining():
             while self.transcript.log.view(message_id) is None and self.transcript.has_earlier:
                 await self._read_earlier()
                 if conversation_id != self.conversation.id:
                     return  # somebody opened another one meanwhile
-        ui.run_javascript(f"localchat.scrolling.reach({json.dumps(message_id)})")
+        words = [term.text for term in terms_of(query)]
+        ui.run_javascript(f"localchat.scrolling.reach({json.dumps(message_id)}, {json.dumps(words)})")
 
     async def sync(self) -> None:
         """Show what the conversation is now; cheap when little has changed."""
@@ -204,7 +207,12 @@ class ChatPage:
     def _header(self) -> None:
         with ui.element("header").classes("header"):
             icon_button(icons.MENU, "Conversation list", controls="conversations")
-            ModelPicker(self.models, on_error=self._complain)
+            ModelPicker(
+                self.models,
+                on_choose=self._on_choose_model,
+                on_failed=self.notices.show_model_error,
+                on_error=self._complain,
+            )
             ui.element("div").classes("grow")
             # Only there while the list, which has one too, is not.
             icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")
@@ -223,12 +231,18 @@ class ChatPage:
     def _complain(self, error: str) -> None:
         self.notices.show(error)
 
-    async def _send(self, text: str) -> None:
+    def _on_choose_model(self, model: ModelRef) -> None:
+        writes = self.models.current
+        if writes is not None and self.chat.is_writing(self.conversation.id):
+            text = f"This reply finishes with {writes.name}. {model.name} answers from the next message on."
+            self.notices.show(text, Kind.INFO)
+
+    async def _send(self, text: str, files: Sequence[Attachment]) -> None:
         await self.panel.save()
         try:
-            await self.chat.send(self.conversation, text, queue=True)
+            await self.chat.send(self.conversation, text, attachments=files, queue=True)
         except (ChatError, HistoryError) as error:
-            self.composer.restore(text)
+            self.composer.restore(text, files)
             self.notices.show(str(error))
             return
         self.notices.clear()

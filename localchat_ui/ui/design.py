@@ -23,6 +23,8 @@ LIGHT = {
     "accent-soft": "#e3f0ec",
     "danger": "#a3261b",
     "danger-soft": "#fbeae8",
+    "warning": "#8a5a00",
+    "warning-soft": "#fbf0d9",
     "shadow": "0 1px 2px rgb(40 35 20 / 6%), 0 6px 24px rgb(40 35 20 / 7%)",
 }
 DARK = {
@@ -37,6 +39,8 @@ DARK = {
     "accent-soft": "#21332d",
     "danger": "#f2998f",
     "danger-soft": "#3a2320",
+    "warning": "#e3b563",
+    "warning-soft": "#352b18",
     "shadow": "0 1px 2px rgb(0 0 0 / 40%), 0 8px 28px rgb(0 0 0 / 35%)",
 }
 SCALE = {
@@ -57,8 +61,8 @@ COMMENTS = "body:not(.body--dark) .code code :is(.c, .ch, .cm, .cpf, .c1, .cs) {
 ROOM = Path(__file__).parent
 # What must happen in the browser at once, without asking the server; the first is what the others build on.
 SCRIPTS = (
-    *("page", "attachments", "away", "clipboard", "composer", "drafts", "focus", "keys", "look", "panels", "previews"),
-    *("scrolling", "sent", "speech", "start"),
+    *("page", "upload", "attachments", "away", "clipboard", "composer", "drafts", "focus", "keys", "look", "panels"),
+    *("previews", "scrolling", "found", "sent", "speech", "start"),
 )
 
 

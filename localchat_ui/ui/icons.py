@@ -56,6 +56,8 @@ ATTACH = _line(
     "M18 11.5l-6.6 6.6a4 4 0 0 1-5.7-5.7l7.4-7.4a2.7 2.7 0 0 1 3.8 3.8l-7.3 7.3a1.3 1.3 0 0 1-1.9-1.9l6.6-6.6"
 )
 
+FILE = _line("M7 3.5h7l4.5 4.5v12.5H7a1.5 1.5 0 0 1-1.5-1.5V5A1.5 1.5 0 0 1 7 3.5z", "M14 3.5V8h4.5")
+
 # Buttons of messages are plain HTML, a great many of them; their icons are masks in the stylesheet.
 BY_ACTION = {
     "copy": COPY,
@@ -65,6 +67,7 @@ BY_ACTION = {
     "more": MORE,
     "previous": PREVIOUS,
     "next": NEXT,
+    "file": FILE,
 }
 
 

@@ -81,10 +81,13 @@ class MessageActions:
             await self._on_open((await chat.fork(conversation.id, message.id)).id)
         elif action == "take-back":
             await chat.take_back(conversation, message.id)
-            self._composer.restore(message.text)
+            self._composer.restore(message.text, message.attachments)
+        elif action == "file" and target:
+            self._composer.open_file(message.attachments[int(target)])
         elif action == "delete":
             await chat.delete_message(conversation, message.id)
-            self._notices.offer("The message was deleted.", "Undo", partial(self._restore, conversation, message.id))
+            undo = partial(self._restore, conversation, message.id)
+            self._notices.offer("Moved to the Trash.", "Undo", undo)
 
     async def _do_with_tokens(self, action: str, view: MessageView, target: str) -> None:
         """Show them, or the words again; tell what could have stood for one; go on from there."""

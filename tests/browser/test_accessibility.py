@@ -182,9 +182,33 @@ def _list_on_a_phone(person: Visitor) -> None:
     expect(person.link("Everything")).to_be_visible()
 
 
+def _notices(person: Visitor) -> None:
+    person.open("/c/everything")
+    for kind in ("info", "success", "warning", "error"):
+        told = {"kind": kind, "text": f"This is of the kind {kind}.", "action": "Undo"}
+        person.page.evaluate("(told) => localchat.notices.show(told)", told)
+    expect(person.page.get_by_text("This is of the kind error.")).to_be_visible()
+
+
+def _attached_file(person: Visitor) -> None:
+    person.open()
+    file = {"name": "notes.md", "mimeType": "text/plain", "buffer": b"Some notes"}
+    person.page.set_input_files("input[type=file][multiple]", files=[file])
+    person.page.get_by_role("list", name="Attached files").get_by_role("button", name="notes.md 1 kB").click()
+    expect(person.page.get_by_role("dialog", name="notes.md")).to_be_visible()
+
+
+def _trash(person: Visitor) -> None:
+    person.open("/c/everything")
+    person.page.get_by_role("button", name="Trash", exact=True).click()
+    expect(person.page.get_by_role("dialog", name="Trash")).to_be_visible()
+
+
 WIDE = [_empty, _conversation, _previews, _tokens, _streaming, _settings, _presets, _preset_dialog, _help, _alert]
 WIDE += [_settings_that_are_searched, _menu_of_a_message, _edit]
 NARROW = [_empty, _conversation, _previews, _tokens, _settings, _list_on_a_phone]
+WIDE += [_notices, _attached_file, _trash]
+NARROW += [_notices]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -45,7 +45,7 @@ def test_a_message_sent_before_the_connection_stands_arrives(visit: Visit) -> No
 
     anna.open()
 
-    expect(anna.questions).to_have_text([SHORT])
+    expect(anna.questions.locator(".words")).to_have_text([SHORT])
     assert anna.reply()
 
 
@@ -74,7 +74,7 @@ def test_what_is_typed_right_after_enter_is_kept(visit: Visit) -> None:
 
     anna.page.keyboard.type(f"{SHORT}\nAnd then")
 
-    expect(anna.questions).to_have_text([SHORT])
+    expect(anna.questions.locator(".words")).to_have_text([SHORT])
     anna.reply()
     expect(anna.box).to_have_value("And then")
     expect(anna.box).to_be_focused()
@@ -121,7 +121,7 @@ def test_shift_enter_breaks_the_line(visit: Visit) -> None:
     assert anna.box.evaluate("box => box.clientHeight") > height
     expect(anna.questions).to_have_count(0)
     anna.box.press("Enter")
-    expect(anna.questions).to_have_text(["One\ntwo"], use_inner_text=True)
+    expect(anna.questions.locator(".words")).to_have_text(["One\ntwo"], use_inner_text=True)
     expect(anna.box).to_have_value("")
     anna.stop.click()
     anna.reply()
@@ -141,7 +141,7 @@ def test_enter_that_ends_a_composition_does_not_send(visit: Visit) -> None:
 
     expect(anna.box).to_have_value("にほんご")
     anna.box.press("Enter")
-    expect(anna.questions).to_have_text(["にほんご"])
+    expect(anna.questions.locator(".words")).to_have_text(["にほんご"])
     anna.stop.click()
     anna.reply()
 
@@ -153,7 +153,7 @@ def test_pressing_enter_twice_sends_once(visit: Visit) -> None:
     anna.page.keyboard.press("Enter")
     anna.page.keyboard.press("Enter")
 
-    expect(anna.questions).to_have_text([SHORT])
+    expect(anna.questions.locator(".words")).to_have_text([SHORT])
     anna.reply()
     expect(anna.replies).to_have_count(1)
     expect(anna.alert).to_be_hidden()
@@ -174,7 +174,7 @@ def test_a_double_click_on_send_sends_once_and_does_not_stop(visit: Visit) -> No
         anna.page.mouse.click(x, y, click_count=2)
 
         anna.see_growing()
-        expect(anna.questions).to_have_text([LONG])
+        expect(anna.questions.locator(".words")).to_have_text([LONG])
         anna.stop.click()
         anna.reply()
 
@@ -187,7 +187,7 @@ def test_an_empty_message_is_not_sent(visit: Visit) -> None:
     anna.send.click()
     anna.ask(SHORT)
 
-    expect(anna.questions).to_have_text([SHORT])
+    expect(anna.questions.locator(".words")).to_have_text([SHORT])
     anna.reply()
 
 
@@ -246,8 +246,8 @@ def test_two_browsers_at_once_both_stream_their_own_conversation(visit: Visit) -
 
     assert stories[0] != stories[1]
     assert anna.conversation_id != ben.conversation_id
-    expect(anna.questions).to_have_text([LONG])
-    expect(ben.questions).to_have_text(["Tell me a very long story about the sea."])
+    expect(anna.questions.locator(".words")).to_have_text([LONG])
+    expect(ben.questions.locator(".words")).to_have_text(["Tell me a very long story about the sea."])
     assert _steps_during(anna.growth(), ben.growth()) > 5
     assert _steps_during(ben.growth(), anna.growth()) > 5
 
@@ -264,7 +264,7 @@ def test_a_reply_goes_on_while_another_conversation_is_looked_at(visit: Visit) -
 
     anna.page.go_back()
     anna.page.wait_for_url(f"**/c/{story}")
-    expect(anna.questions).to_have_text([LONG])
+    expect(anna.questions.locator(".words")).to_have_text([LONG])
     assert "Ended at the limit" in anna.reply()
 
 

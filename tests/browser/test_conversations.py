@@ -79,7 +79,7 @@ def test_a_conversation_opens_in_a_tab_of_its_own(visit: Visit, server: Server) 
         anna.link("Roses").click(button="middle")
 
     ben = Visitor(opened.value, server)
-    expect(ben.questions).to_have_text(["Tell me of Roses."])
+    expect(ben.questions.locator(".words")).to_have_text(["Tell me of Roses."])
 
 
 def test_a_conversation_begun_in_one_browser_appears_in_another(visit: Visit) -> None:
@@ -97,12 +97,12 @@ def test_opening_shows_the_messages_and_the_address_and_new_chat_is_empty(visit:
     anna = visit().open()
 
     anna.link("Roses").click()
-    expect(anna.questions).to_have_text(["Tell me of Roses."])
-    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.questions.locator(".words")).to_have_text(["Tell me of Roses."])
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
     expect(anna.link("Roses")).to_have_attribute("aria-current", "page")
     anna.page.wait_for_url(f"**/c/{roses}")
     anna.link("Tulips").click()
-    expect(anna.replies).to_have_text(["Tulips!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Tulips!"])
     anna.page.wait_for_url(f"**/c/{tulips}")
     expect(anna.link("Roses")).not_to_have_attribute("aria-current", "page")
 
@@ -117,20 +117,20 @@ def test_back_and_forward_move_between_conversations(visit: Visit, server: Serve
     roses, tulips = talk(server, "Roses", "Tulips")
     anna = visit().open()
     anna.link("Roses").click()
-    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
     anna.link("Tulips").click()
-    expect(anna.replies).to_have_text(["Tulips!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Tulips!"])
 
     anna.page.go_back()
-    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
     expect(anna.page).to_have_url(f"{server.url}/c/{roses}")
     anna.page.go_back()
     expect(anna.replies).to_have_count(0)
     expect(anna.page).to_have_url(f"{server.url}/")
     anna.page.go_forward()
-    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
     anna.page.go_forward()
-    expect(anna.replies).to_have_text(["Tulips!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Tulips!"])
     expect(anna.page).to_have_url(f"{server.url}/c/{tulips}")
     expect(anna.link("Tulips")).to_have_attribute("aria-current", "page")
 
@@ -146,7 +146,7 @@ def test_back_leads_to_a_conversation_that_was_begun_here(visit: Visit) -> None:
 
     anna.page.go_back()
 
-    expect(anna.questions).to_have_text(["Say hello to the first."])
+    expect(anna.questions.locator(".words")).to_have_text(["Say hello to the first."])
 
 
 def test_renaming_with_enter_keeps_the_new_title_and_with_escape_the_old_one(visit: Visit, server: Server) -> None:
@@ -190,6 +190,20 @@ def test_a_title_is_as_long_as_one_may_type_and_a_longer_one_stays_whole(visit: 
     assert server.stored(lambda store: store.conversations())[0].title == "T" * TITLE_LENGTH
 
 
+def test_what_was_searched_for_is_marked_in_the_conversation(visit: Visit, server: Server) -> None:
+    talk(server, "Roses", "Tülips")
+    anna = visit().open()
+    box = anna.page.get_by_role("searchbox", name="Search conversations")
+    box.fill("tulip")
+    anna.page.get_by_role("list", name="Found conversations").get_by_role("link").click()
+    expect(anna.replies).to_have_count(1)
+    marked = "() => [...CSS.highlights.get('found') ?? []].map(String)"
+    anna.page.wait_for_function(f"({marked})().length === 2")
+    assert anna.page.evaluate(marked) == ["Tülip", "Tülip"]
+    anna.page.get_by_role("button", name="Clear search").click()
+    assert anna.page.evaluate(marked) == []
+
+
 def test_deleting_can_be_undone(visit: Visit, server: Server) -> None:
     roses, _ = talk(server, "Roses", "Tulips")
     anna = visit().open(f"/c/{roses}")
@@ -197,11 +211,11 @@ def test_deleting_can_be_undone(visit: Visit, server: Server) -> None:
     anna.act("Roses", "Delete")
     expect(anna.listed()).to_have_text(["Tulips"])
     expect(anna.replies).to_have_count(0)
-    anna.conversations.get_by_role("button", name="Undo").click()
+    anna.page.get_by_role("button", name="Undo").click()
 
     expect(anna.listed()).to_have_text(["Tulips", "Roses"])
-    expect(anna.replies).to_have_text(["Roses!"])
-    expect(anna.conversations.get_by_role("button", name="Undo")).to_be_hidden()
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
+    expect(anna.page.get_by_role("button", name="Undo")).to_be_hidden()
 
 
 def test_deleting_another_conversation_leaves_the_open_one_alone(visit: Visit, server: Server) -> None:
@@ -212,7 +226,7 @@ def test_deleting_another_conversation_leaves_the_open_one_alone(visit: Visit, s
     anna.act("Roses", "Delete")
 
     expect(anna.listed()).to_have_text(["Tulips"])
-    expect(anna.replies).to_have_text(["Tulips!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Tulips!"])
     expect(anna.box).to_have_value("A draft")
 
 
@@ -224,9 +238,9 @@ def test_a_conversation_deleted_in_mid_reply_comes_back_with_what_was_written(vi
 
     anna.act(title, "Delete")
     expect(anna.listed()).to_have_count(0)
-    anna.conversations.get_by_role("button", name="Undo").click()
+    anna.page.get_by_role("button", name="Undo").click()
 
-    expect(anna.questions).to_have_text([LONG])
+    expect(anna.questions.locator(".words")).to_have_text([LONG])
     assert anna.reply().startswith(before[:-10])
 
 
@@ -243,7 +257,7 @@ def test_a_deleted_conversation_says_so(visit: Visit, server: Server) -> None:
     roses, _ = talk(server, "Roses", "Tulips")
     anna = visit().open(f"/c/{roses}")
     anna.link("Tulips").click()
-    expect(anna.replies).to_have_text(["Tulips!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Tulips!"])
     anna.act("Roses", "Delete")
     expect(anna.listed()).to_have_count(1)
 
@@ -278,7 +292,7 @@ def test_a_long_list_goes_on_when_its_end_comes_near(visit: Visit, server: Serve
 
     expect(anna.conversations.get_by_role("button", name="Show more")).to_be_hidden()
     anna.link("Flower 000").click()
-    expect(anna.replies).to_have_text(["Flower 000!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Flower 000!"])
 
 
 def test_a_long_list_goes_on_with_the_keyboard_alone(visit: Visit, server: Server) -> None:
@@ -314,7 +328,7 @@ def test_search_finds_as_one_types_and_leads_to_the_message(visit: Visit, server
     anna.page.keyboard.press("ArrowUp")
     expect(box).to_be_focused()
     anna.page.keyboard.press("Enter")
-    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
     anna.page.wait_for_url(f"**/c/{ids[0]}")
 
     box.fill("img onerror")
@@ -367,7 +381,7 @@ def test_what_somebody_else_does_leaves_focus_menu_and_half_a_title_alone(visit:
     def ben_talks(title: str) -> None:
         """Which moves that conversation to the top of the list."""
         ben.link(title).click()
-        expect(ben.replies.first).to_have_text(f"{title}!")
+        expect(ben.replies.first.locator(".words")).to_have_text(f"{title}!")
         ben.ask(SHORT)
         ben.reply()
         expect(anna.listed().first).to_have_text(title)
@@ -413,7 +427,7 @@ def test_the_menu_with_the_keyboard_alone(visit: Visit, server: Server) -> None:
     anna.page.keyboard.press("End")
     anna.page.keyboard.press("Enter")
 
-    undo = anna.conversations.get_by_role("button", name="Undo")
+    undo = anna.page.get_by_role("button", name="Undo")
     expect(undo).to_be_focused()
     anna.page.keyboard.press("Enter")
     expect(anna.listed()).to_have_text(["Roses"])
@@ -437,10 +451,10 @@ def test_conversations_leave_as_files_and_come_back(visit: Visit, server: Server
     expect(anna.conversations.get_by_text("Your conversations will be listed here.")).to_be_visible()
     import_(anna, tmp_path / "conversations.json")
 
-    expect(anna.conversations.get_by_text("2 of 2 conversations imported.")).to_be_visible()
+    expect(anna.page.get_by_text("2 of 2 conversations imported.")).to_be_visible()
     expect(anna.listed()).to_have_text(["../<b>Tulips</b>", "Roses"])
     anna.link("Roses").click()
-    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
 
 
 def test_a_file_that_holds_no_conversations_says_so_in_the_list(visit: Visit, tmp_path: Path) -> None:
@@ -449,7 +463,7 @@ def test_a_file_that_holds_no_conversations_says_so_in_the_list(visit: Visit, tm
 
     import_(anna, tmp_path / "wrong.json")
 
-    alert = anna.conversations.get_by_role("alert")
+    alert = anna.page.get_by_role("alert")
     expect(alert).to_contain_text("neither an export of localchat_ui nor")
     alert.get_by_role("button", name="Dismiss").click()
     expect(alert).to_be_hidden()
@@ -469,9 +483,9 @@ def test_a_deleted_conversation_comes_back_on_a_phone_too(visit: Visit, server: 
     anna.page.get_by_role("menuitem", name="Delete").tap()
     expect(anna.listed()).to_have_text(["Tulips"])
     expect(anna.replies).to_have_count(0)
-    anna.conversations.get_by_role("button", name="Undo").tap()
+    anna.page.get_by_role("button", name="Undo").tap()
 
-    expect(anna.replies).to_have_text(["Roses!"])
+    expect(anna.replies.locator(".words")).to_have_text(["Roses!"])
     expect(anna.conversations).to_be_hidden()
 
 

@@ -110,9 +110,9 @@ def test_a_message_written_during_the_download_is_answered_after_it(visit: Visit
     anna.ask(SHORT)
     expect(anna.log).to_have_attribute("aria-busy", "true")
     anna.page.reload()
-    expect(anna.questions).to_have_text([SHORT])
+    expect(anna.questions.locator(".words")).to_have_text([SHORT])
     hub.seconds_per_block = 0
 
-    expect(anna.replies.last).to_have_text(re.compile(r"\w+"))
+    expect(anna.replies.last.locator(".words")).to_have_text(re.compile(r"\w+"))
     assert anna.reply()
     anna.see_model(NAME)

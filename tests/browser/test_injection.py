@@ -162,8 +162,8 @@ def test_conversations_that_are_imported(watched: Watched, kind: str) -> None:
     content = _archive(kind) if kind == "ours" else _of_chatgpt(kind)
     name = file_names(".json")[4]
     file = {"name": name, "mimeType": "application/json", "buffer": json.dumps(content).encode()}
-    anna.page.set_input_files("input[type=file][accept='.json']", files=[file])
-    expect(anna.conversations.get_by_role("status").filter(has_text="imported.")).to_be_visible()
+    anna.page.set_input_files("input[type=file][accept^='.json']", files=[file])
+    expect(anna.page.get_by_role("status", name="Notices").filter(has_text="imported.")).to_be_visible()
     listed = anna.conversations.get_by_role("link").filter(has_text=f"needle of {kind}")
     listed.first.hover()
     while listed.count() < len(PAYLOADS):
@@ -183,7 +183,7 @@ def test_conversations_that_are_imported(watched: Watched, kind: str) -> None:
         link.locator("xpath=..").get_by_role("button").click()
         witness.inspect(anna, at=f"the menu of {number}")
         anna.page.get_by_role("menuitem", name="Delete").click()
-        expect(anna.conversations.get_by_role("status").filter(has_text="was deleted")).to_be_visible()
+        expect(anna.page.get_by_role("status", name="Notices").filter(has_text="Moved to the Trash")).to_be_visible()
         witness.inspect(anna, at=f"{number} deleted")
     anna.open("/c/stored0")
     assert sorted(before ^ landmarks(anna, FIRST, LAST)) == []
@@ -199,8 +199,8 @@ def test_files_that_cannot_be_imported(watched: Watched) -> None:
             "conversations": [{"title": title, "head": text, text: text}],
         }
         file = {"name": name, "mimeType": "application/json", "buffer": json.dumps(content).encode()}
-        anna.page.set_input_files("input[type=file][accept='.json']", files=[file])
-        expect(anna.conversations.get_by_role("alert")).to_contain_text("was skipped")
+        anna.page.set_input_files("input[type=file][accept^='.json']", files=[file])
+        expect(anna.page.get_by_role("status", name="Notices").get_by_role("alert")).to_contain_text("was skipped")
         witness.inspect(anna, at=name)
 
 

@@ -91,7 +91,9 @@ def test_markdown_is_drawn_and_html_is_not_obeyed(visit: Visit) -> None:
     expect(reply).to_contain_text('<script>document.title = "owned"</script>')
     expect(reply.locator("img")).to_have_count(0)
     expect(anna.page).not_to_have_title("owned")
-    expect(anna.questions.nth(1)).to_have_text("first line\n\n    indented <b>line</b>", use_inner_text=True)
+    expect(anna.questions.nth(1).locator(".words")).to_have_text(
+        "first line\n\n    indented <b>line</b>", use_inner_text=True
+    )
     expect(anna.replies.nth(1)).to_contain_text("Stopped.")
     expect(anna.replies.nth(2).get_by_role("alert")).to_contain_text("The engine fell over")
 
@@ -131,7 +133,7 @@ def test_the_whole_story_on_a_phone(visit: Visit) -> None:
     anna.page.keyboard.type("Say\nhello.")
     expect(anna.box).to_have_value("Say\nhello.")
     anna.send.tap()
-    expect(anna.questions).to_have_text(["Say\nhello."], use_inner_text=True)
+    expect(anna.questions.locator(".words")).to_have_text(["Say\nhello."], use_inner_text=True)
     assert anna.reply()
     _see_nothing_wider_than_the_page(anna)
 
@@ -158,7 +160,7 @@ def test_the_whole_story_on_a_phone(visit: Visit) -> None:
 
     _open_drawer(anna)
     anna.act("Say", "Delete")
-    anna.conversations.get_by_role("button", name="Undo").tap()
+    anna.page.get_by_role("button", name="Undo").tap()
     expect(anna.questions).to_have_count(2)
     anna.choose_model("SmolLM2")
     _see_nothing_wider_than_the_page(anna)
@@ -246,7 +248,7 @@ def test_a_conversation_with_the_keyboard_alone(visit: Visit) -> None:
     anna.page.keyboard.press("Tab")
     expect(anna.send).to_be_focused()
     anna.page.keyboard.press("Space")
-    expect(anna.questions).to_have_text([LONG])
+    expect(anna.questions.locator(".words")).to_have_text([LONG])
     expect(anna.box).to_be_focused()
     expect(anna.stop).to_be_visible()
     anna.page.keyboard.press("Tab")

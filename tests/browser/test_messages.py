@@ -139,9 +139,44 @@ def test_an_unfinished_edit_survives_another_version_and_a_reload(visit: Visit) 
     expect(ben.replies.last).to_contain_text("1 / 2")
     ben.replies.last.get_by_role("button", name="Edit").click()
     expect(box).to_have_value("In my own words")
+    # Escape keeps it, too; Cancel does not, and can be undone.
     box.press("Escape")
+    expect(ben.page.get_by_text("Your edit is kept as a draft.")).to_be_visible()
+    ben.replies.last.get_by_role("button", name="Edit").click()
+    expect(box).to_have_value("In my own words")
+    ben.page.get_by_role("button", name="Cancel").click()
+    ben.page.get_by_role("button", name="Undo").click()
+    expect(box).to_have_value("In my own words")
+    ben.page.get_by_role("button", name="Cancel").click()
     ben.replies.last.get_by_role("button", name="Edit").click()
     expect(box).not_to_have_value("In my own words")
+
+
+def test_what_was_deleted_is_restored_from_the_trash(visit: Visit) -> None:
+    anna = visit().open()
+    anna.ask("Say something to be deleted.")
+    before = anna.reply()
+    anna.replies.last.get_by_role("button", name="Delete").click()
+    expect(anna.replies).to_have_count(0)
+    anna.page.get_by_role("button", name="Dismiss").click()
+    trash = anna.page.get_by_role("dialog", name="Trash")
+    anna.page.get_by_role("button", name="Trash", exact=True).click()
+    expect(trash).to_contain_text("From “Say something to be deleted.”")
+    trash.get_by_role("button", name="Restore").first.click()
+    expect(trash).to_be_hidden()
+    expect(anna.replies).to_have_count(1)
+    assert anna.text() == before
+    # A question without its reply can be asked again.
+    anna.replies.last.get_by_role("button", name="Delete").click()
+    anna.questions.last.get_by_role("button", name="Regenerate").click()
+    expect(anna.replies).to_have_count(1)
+    anna.reply()
+    anna.page.get_by_role("button", name="Trash", exact=True).click()
+    trash.get_by_role("button", name="Empty Trash").click()
+    anna.page.get_by_role("dialog", name="Empty the Trash?").get_by_role("button", name="Erase all").click()
+    expect(trash).to_contain_text("The Trash is empty.")
+    anna.page.keyboard.press("Escape")
+    expect(anna.replies).to_have_count(1)
 
 
 def test_an_edit_left_with_escape_changes_nothing_and_gives_the_focus_back(visit: Visit) -> None:
@@ -288,7 +323,7 @@ def test_the_time_of_a_message_is_told_as_people_say_it_there(visit: Visit) -> N
     anna.ask(SHORT).reply()
     time = anna.questions.last.locator("time")
     now = anna.page.evaluate("new Date().toLocaleTimeString('de-DE', { hour: '2-digit' })")
-    shown = time.get_attribute("data-shown")
+    shown = time.text_content()
     assert shown
     assert re.fullmatch(r"\d\d:\d\d", shown)
     assert int(now[:2]) - int(shown[:2]) in (0, 1, -23)

@@ -62,11 +62,11 @@ def test_another_model_goes_on_with_the_conversation(anna: Visitor, server: Serv
     anna.choose_model(GEMMA)
     anna.see_model(GEMMA)
 
-    expect(anna.replies).to_have_text([first], use_inner_text=True)
+    expect(anna.replies.locator(".words")).to_have_text([first], use_inner_text=True)
     expect(anna.box).to_have_value("A draft")
     anna.ask("And now?")
     anna.reply()
-    expect(anna.questions).to_have_text([SHORT, "And now?"])
+    expect(anna.questions.locator(".words")).to_have_text([SHORT, "And now?"])
     expect(anna.replies).to_have_count(2)
     replies = server.messages(anna.conversation_id)[1::2]
     assert [reply.state for reply in replies] == [MessageState.COMPLETE] * 2
@@ -85,7 +85,7 @@ def test_the_model_in_use_is_the_same_in_every_browser(anna: Visitor, visit: Vis
 
 def test_a_reply_is_finished_by_the_model_that_began_it(anna: Visitor, server: Server) -> None:
     anna.ask(LONG)
-    expect(anna.replies.last).to_have_text(re.compile(r"\w+"))
+    expect(anna.replies.last.locator(".words")).to_have_text(re.compile(r"\w+"))
     anna.choose_model(GEMMA)
 
     assert "Ended at the limit of 100 tokens" in anna.reply()

@@ -75,19 +75,37 @@ def test_the_text_of_a_file_joins_the_message(visit: Visit) -> None:
     anna.box.fill("What does it say?")
     anna.box.press("Enter")
     expect(anna.questions).to_have_count(1)
-    expect(anna.questions.last.locator(".words")).to_have_text(
-        "What does it say?\n\nnotes.md:\n````md\nGrüße 🦙\n```code```\n````", use_inner_text=True
-    )
-    expect(files.get_by_role("listitem")).to_have_count(0)
+    expect(anna.questions.last.locator(".words")).to_have_text("What does it say?")
     anna.reply()
+    anna.page.reload()
+    chip = anna.questions.last.get_by_role("button", name=re.compile(r"notes\.md.*\d+ tokens"))
+    chip.click()
+    sheet = anna.page.get_by_role("dialog", name="notes.md")
+    expect(sheet.locator("pre")).to_have_text("Grüße 🦙\n```code```\n", use_inner_text=True)
+    anna.page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(chip).to_be_focused()
+    # It goes with the question, whatever becomes of that.
+    anna.replies.last.get_by_role("button", name="Regenerate").click()
+    expect(anna.replies.last).to_contain_text("2 / 2")
+    anna.reply()
+    anna.questions.last.get_by_role("button", name="Edit").click()
+    anna.page.get_by_role("textbox", name="Edit message").fill("And what not?")
+    anna.page.keyboard.press("Control+Enter")
+    expect(anna.questions.last.locator(".words")).to_have_text("And what not?")
+    expect(chip).to_be_visible()
+    anna.reply()
+    [*_, question, _] = anna.server.messages(anna.conversation_id)
+    assert [(file.name, file.text) for file in question.attachments] == [("notes.md", "Grüße 🦙\n```code```\n")]
 
 
 @pytest.mark.parametrize(
     ("name", "data", "refusal"),
     [
         ("photo.png", b"\x89PNG\r\n\x1a\n\x00\x00", "photo.png is not a text file."),
-        ("latin.txt", "Gr\xfc\xdfe".encode("latin-1"), "latin.txt is not a text file."),
-        ("huge.txt", b"word " * 70_000, "huge.txt is too long: 350 kB, and 300 kB are the most."),
+        ("huge.txt", b"word " * 70_000, "huge.txt is too long: 350,000 characters, and 300,000 are the most."),
+        ("empty.txt", b"", "empty.txt is empty."),
+        ("paper.pdf", b"%PDF-1.7\nno", "paper.pdf is damaged, or no PDF file."),
         ("long.txt", b"word " * 9_000, "tokens and the context holds 4,096"),
     ],
 )
@@ -116,7 +134,7 @@ def test_files_stay_with_the_conversation_they_were_attached_in(visit: Visit) ->
     expect(files).to_contain_text(["notes.md"])
     anna.page.reload()
     expect(files).to_contain_text(["notes.md"])
-    files.get_by_role("button").click()
+    files.get_by_role("button", name="Remove notes.md").click()
     anna.page.reload()
     expect(anna.questions).to_have_count(1)
     expect(files).to_have_count(0)
@@ -146,7 +164,7 @@ def test_a_message_whose_connection_is_dead_comes_back_into_the_box(browser: Bro
         expect(anna.box).to_have_value("A precious question")
         expect(anna.alert.filter(has_text="It is back in the box")).to_be_visible()
         anna.box.press("Enter")
-        expect(anna.questions).to_have_text(["A precious question"])
+        expect(anna.questions.locator(".words")).to_have_text(["A precious question"])
         anna.reply()
         anna.page.reload()
         expect(anna.questions).to_have_count(1)
@@ -185,7 +203,45 @@ def test_a_conversation_that_is_deleted_in_another_tab_says_so(visit: Visit) -> 
     ben.open(f"/c/{anna.conversation_id}")
     anna.act("Delete me, please.", "Delete")
     expect(ben.alert.filter(has_text="was deleted elsewhere")).to_be_visible()
-    expect(ben.questions).to_have_text(["Delete me, please."])
-    anna.conversations.get_by_role("button", name="Undo").click()
+    expect(ben.questions.locator(".words")).to_have_text(["Delete me, please."])
+    anna.page.get_by_role("button", name="Undo").click()
     expect(ben.alert.filter(has_text="was deleted elsewhere")).to_be_hidden()
     assert anna.alert.filter(has_text="was deleted elsewhere").count() == 0
+
+
+def test_what_is_attached_and_sent_while_the_first_model_loads_is_answered(browser: Browser, tmp_path: Path) -> None:
+    with Server(tmp_path, *STEADY, "--max-tokens", "20") as server, browser.new_context() as context:
+        context.set_default_timeout(PATIENCE)
+        anna = Visitor(context.new_page(), server).open()
+        notes = {"name": "notes.md", "mimeType": "text/plain", "buffer": b"Some notes"}
+        anna.page.set_input_files("input[type=file][multiple]", files=[notes])
+        anna.box.fill(SHORT)
+        anna.box.press("Enter")
+        expect(anna.questions).to_have_count(1)
+        expect(anna.questions.last.get_by_role("button", name=re.compile("notes"))).to_be_visible()
+        assert anna.reply()
+        expect(anna.page.get_by_text("No model is loaded")).to_have_count(0)
+
+
+def test_an_upload_that_fails_says_so(browser: Browser, tmp_path: Path) -> None:
+    flags = (*STEADY, "--max-body-mb", "0.1")
+    with Server(tmp_path, *flags) as server, browser.new_context() as context:
+        context.set_default_timeout(PATIENCE)
+        anna = Visitor(context.new_page(), server).open()
+        large = {"name": "large.json", "mimeType": "application/json", "buffer": b" " * 200_000}
+        anna.page.set_input_files("input[type=file][accept^='.json']", files=[large])
+        told = "large.json is too large: 0.1 MB are the most (MAX_BODY_MB)."
+        expect(anna.alert.filter(has_text=told)).to_be_visible()
+        anna.page.get_by_role("button", name="Dismiss").click()
+        anna.page.set_input_files("input[type=file][multiple]", files=[large])
+        expect(anna.alert.filter(has_text=told)).to_be_visible()
+        anna.page.get_by_role("button", name="Dismiss").click()
+        # Whatever answers with something else, or not at all.
+        anna.page.route("**/upload/**", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+        small = {"name": "small.json", "mimeType": "application/json", "buffer": b"[]"}
+        anna.page.set_input_files("input[type=file][accept^='.json']", files=[small])
+        expect(anna.alert.filter(has_text="small.json did not arrive: the server answers 502.")).to_be_visible()
+        anna.page.unroute("**/upload/**")
+        anna.page.route("**/upload/**", lambda route: route.abort())
+        anna.page.set_input_files("input[type=file][multiple]", files=[small])
+        expect(anna.alert.filter(has_text="the connection broke")).to_be_visible()

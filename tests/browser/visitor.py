@@ -32,6 +32,9 @@ HAS_GROWN = """(length) => {
   return document.querySelector('[role=log]').ariaBusy === 'true' ? 'and still grows' : 'and is finished';
 }"""
 
+WITHOUT_BYLINE = """(article) =>
+  article.innerText.replace(article.querySelector('.byline')?.innerText ?? '', '')"""
+
 # Notes the length of a reply each time the browser draws.
 WATCH = """(index) => {
   window.growth = [];
@@ -118,8 +121,8 @@ class Visitor:
         return self.text()
 
     def text(self) -> str:
-        """The last reply as it stands."""
-        return self.replies.last.inner_text().strip()
+        """The last reply as it stands, without who wrote it and when."""
+        return str(self.replies.last.evaluate(WITHOUT_BYLINE)).strip()
 
     def words(self) -> str:
         """The last reply without what stands below it."""

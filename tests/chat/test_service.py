@@ -11,7 +11,7 @@ import pytest
 from localchat_ui.chat import ChatError, ChatService, Reply
 from localchat_ui.conversation import ChatOptions, MessageState, Role
 from localchat_ui.engine.scripted import ScriptedEngine
-from localchat_ui.history import maintenance
+from localchat_ui.history import maintenance, trash
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 
@@ -49,6 +49,25 @@ async def test_only_the_first_message_names_the_conversation(chat: ChatService) 
     await chat.rename(conversation.id, "  My title\nand more ")
     await finished(await chat.send(conversation, "Third"))
     assert [listed.title for listed in await chat.conversations()] == ["My title"]
+
+
+async def test_files_are_read_by_the_model_and_kept_through_edits_and_other_answers(
+    chat: ChatService, engine: ScriptedEngine
+) -> None:
+    conversation = chat.new_conversation()
+    file = await chat.read_file("no\ntes.md", "Grüße\n```a```\n".encode("latin-1"))
+    assert (file.name, file.size) == ("no tes.md", 14)
+    await finished(await chat.send(conversation, "", attachments=[file]))
+    assert turns(engine)[-1][1] == "no tes.md:\n````md\nGrüße\n```a```\n````"
+    question, reply = await shown(chat, conversation)
+    assert (question.text, question.attachments) == ("", (file,))
+    assert [listed.title for listed in await chat.conversations()] == ["no tes.md"]
+    await finished(await chat.regenerate(conversation, reply.id))
+    await finished(await chat.edit_question(conversation, question.id, "What is it?"))
+    assert (await shown(chat, conversation))[0].attachments == (file,)
+    assert turns(engine)[-1][1].startswith("What is it?\n\nno tes.md:\n````md\n")
+    with pytest.raises(ChatError, match=r"empty\.txt is empty"):
+        await chat.read_file("empty.txt", b"")
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\n\t"])
@@ -204,7 +223,7 @@ async def test_what_was_deleted_survives_a_restart_for_a_while(
     async with House(tmp_path, ScriptedEngine()) as restarted:
         await restarted.chat.restore(conversation.id)
         await restarted.chat.delete(conversation.id)
-    monkeypatch.setattr(maintenance, "DELETED_RETENTION", timedelta(0))
+    monkeypatch.setattr(trash, "RETENTION", timedelta(0))
     async with House(tmp_path, ScriptedEngine()) as restarted:
         await maintenance.Maintenance(restarted.store).run()
         with pytest.raises(HistoryError):

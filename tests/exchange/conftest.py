@@ -34,7 +34,9 @@ async def store(tmp_path: Path) -> AsyncIterator[HistoryStore]:
 def a_tree() -> tuple[Conversation, list[Message]]:
     conversation = Conversation("Größe 🙂", ChatOptions(top_k=3, system_prompt="Sing."), pinned=True, created_at=START)
     question = Message(conversation.id, Role.USER, "How high is Mont Blanc?", created_at=START)
-    stats = GenerationStats(reply_tokens=4, sampling=SamplingOptions(seed=7), thinking_seconds=0.25)
+    stats = GenerationStats(
+        reply_tokens=4, tokens_per_second=48.2, sampling=SamplingOptions(seed=7), thinking_seconds=0.25
+    )
     first = Message(
         conversation.id, Role.ASSISTANT, "4806 m", question.id, stats=stats, thinking="The Alps?", model="m"
     )

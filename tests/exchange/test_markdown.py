@@ -16,11 +16,12 @@ async def test_markdown_shows_the_branch(store: HistoryStore) -> None:
 
     assert await exported(store, conversation.id, "md") == (
         "# Größe 🙂\n\n*2024-02-29 08:30 UTC*\n\n## System prompt\n\nSing.\n\n"
-        "## You\n\nHow high is Mont Blanc?\n\n"
-        "## m\n\n<details>\n<summary>Thinking</summary>\n\nThe Alps?\n\n</details>\n\n4806 m\n"
+        "## You\n\n*2024-02-29 08:30 UTC*\n\nHow high is Mont Blanc?\n\n"
+        f"## m\n\n*{messages[1].created_at:%Y-%m-%d %H:%M} UTC · 48 tokens/s*\n\n"
+        "<details>\n<summary>Thinking</summary>\n\nThe Alps?\n\n</details>\n\n4806 m\n"
     )
     await store.select_version(conversation.id, messages[2].id)
-    assert (await exported(store, extension="md")).endswith("## Assistant\n\nHigh\n\n*(failed: It slept.)*\n")
+    assert (await exported(store, extension="md")).endswith(" UTC*\n\nHigh\n\n*(failed: It slept.)*\n")
     await store.fork(conversation.id, messages[0].id)
     assert (await exported(store, extension="md")).count("\n---\n\n# ") == 1
 

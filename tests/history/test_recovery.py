@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from localchat_ui.history import backups
+from localchat_ui.history import backups, trash
 from localchat_ui.history import maintenance as maintenance_module
 from localchat_ui.history.database import Database, check
 from localchat_ui.history.errors import HistoryError, backups_of
@@ -196,7 +196,7 @@ async def test_a_backup_beside_a_writer_is_one_state_of_the_file(file: Path, ope
 async def test_what_was_deleted_is_erased_while_the_program_runs(
     store: HistoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance_module, "DELETED_RETENTION", -maintenance_module.DELETED_RETENTION)
+    monkeypatch.setattr(trash, "RETENTION", -trash.RETENTION)
     monkeypatch.setattr(maintenance_module, "INTERVAL_SECONDS", 0.01)
     failures = iter([HistoryError("The disk is full."), ZeroDivisionError()])
     purge = store.purge

@@ -183,12 +183,12 @@ async def test_a_fork_goes_its_own_way(store: HistoryStore) -> None:
 
     copies = await store.branch(fork.id)
     assert await store.conversation(fork.id) == fork
-    assert (fork.title, fork.options, fork.head_id) == ("Talk (fork)", options, copies[-1].id)
+    assert (fork.title, fork.options, fork.head_id) == ("Talk (2)", options, copies[-1].id)
     assert [message.text for message in copies] == ["Hi", "Hello!", "Joke?", "No."]
     assert (copies[3].state, copies[3].thinking) == (MessageState.INTERRUPTED, "hm")
     assert await store.messages(fork.id) == copies
     assert not {message.id for message in copies} & {message.id for message in messages}
-    assert (await store.fork(fork.id, copies[0].id)).title == "Talk (fork)"
+    assert (await store.fork(fork.id, copies[0].id)).title == "Talk (3)"
     assert await shown(store, conversation) == ["Hi", "another version"]
 
 

@@ -35,6 +35,7 @@ from localchat_ui.ui.components.conversation_rows import ConversationRows
 from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.message_footer import MENU
 from localchat_ui.ui.components.message_log import MessageLog
+from localchat_ui.ui.components.notices import NoticeStack
 from localchat_ui.ui.components.status_line import StatusLine
 from tests.library.test_metadata import Child
 
@@ -118,17 +119,28 @@ class Visitor:
 
     def say(self, text: str) -> None:
         """Write into the box and press Enter; the box hands its text over in JavaScript, so it is handed over here."""
-        self._do("Message").trigger("keydown", {"text": text, "ticket": "1"})
+        self._do("Message").trigger("keydown", {"text": text, "files": [], "ticket": "1"})
 
     def press(self, name: str) -> None:
-        self._do(name).click()
+        notice = next((notice for notice in reversed(self.notices) if name in ("Dismiss", notice["action"])), None)
+        if notice is not None:
+            event = "gone" if name == "Dismiss" else "act"
+            UserInteraction(self.user, {self._the(NoticeStack)}, None).trigger(event, {"id": notice["id"]})
+        else:
+            self._do(name).click()
 
     def trigger(self, name: str, event: str, value: object) -> None:
         """What the browser tells of an element, when a press is not all."""
         self._do(name).trigger(event_type_to_camel_case(event), value)
 
     def sees(self, name: str) -> bool:
-        return bool(self._all(name))
+        return bool(self._all(name)) or any(notice["action"] == name for notice in self.notices)
+
+    @property
+    def notices(self) -> list[dict[str, str]]:
+        """What is told over the conversation, the latest last."""
+        found = (element for element in self._elements() if type(element).__name__ == NoticeStack.__name__)
+        return next((list(element.props["first"]) for element in found), [])
 
     def find(self, name: str) -> Any:
         """The one visible element of this accessible name or text."""
@@ -143,7 +155,7 @@ class Visitor:
 
     def footer(self, place: int = -1) -> str:
         """What stands below a message: how it ended, and the names of its buttons."""
-        return _read(self.log.views[place].footer)
+        return _read(re.sub(r'<div class="byline">.*?</div>', "", self.log.views[place].footer))
 
     def act(self, action: str, place: int = -1) -> None:
         """Press the button of this name below a message; buttons of messages are plain HTML."""
@@ -195,7 +207,10 @@ class Visitor:
     def alerts(self) -> list[str]:
         elements = list(self._elements())
         said = [text_of(element) for element in elements if element.props.get("role") == "alert"]
-        return [text for text in said if text] + [alert for view in self.log.views for alert in _alerts(view.footer)]
+        told = [notice["text"] for notice in self.notices if notice["kind"] in ("warning", "error")]
+        return [*told, *(text for text in said if text)] + [
+            alert for view in self.log.views for alert in _alerts(view.footer)
+        ]
 
     @property
     def status(self) -> str:

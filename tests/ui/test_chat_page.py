@@ -161,7 +161,7 @@ async def test_a_message_is_given_back_when_it_cannot_be_sent(
         me.say(text)
         await until(lambda: me.alerts != [])
     assert me.alerts == ["The disk is full."]
-    assert f"localchat.composer.restore({json.dumps(text)})" in me.scripts
+    assert f"localchat.composer.restore(...{json.dumps([text, []])})" in me.scripts
     me.press("Dismiss")
     assert me.alerts == []
     assert me.articles == []
@@ -245,7 +245,7 @@ async def test_the_text_of_an_edit_is_kept_when_its_message_is_gone(running: Pro
     await until(lambda: me.articles == [])
     me.tell_log("save", edit)
     await until(lambda: me.alerts)
-    assert 'localchat.composer.restore("Uno")' in me.scripts
+    assert 'localchat.composer.restore(...["Uno", []])' in me.scripts
 
 
 async def test_a_stopped_reply_goes_on(running: Program) -> None:
@@ -525,12 +525,12 @@ async def test_a_conversation_is_deleted_and_brought_back(running: Program) -> N
     await until(lambda: me.titles == friend.titles == ["Hi there"])
     me.choose_from_menu("Hi there", "Delete")
     await until(lambda: me.articles == me.titles == friend.titles == [])
-    await me.user.should_see("“Hi there” was deleted.")
+    assert [notice["text"] for notice in me.notices] == ["Moved to the Trash: “Hi there”"]
     await me.user.should_see("What is on your mind?")
     me.press("Undo")
     await until(lambda: me.articles == before and me.titles == friend.titles == ["Hi there"])
     await until(lambda: me.selected == ["Hi there"])
-    await me.user.should_not_see("was deleted")
+    assert me.notices == []
 
 
 async def test_deleting_ends_a_reply_that_is_being_written(running: Program) -> None:
@@ -552,15 +552,6 @@ async def test_deleting_another_conversation_leaves_the_open_one_open(running: P
     assert me.articles == [("You", "Two"), ("Assistant", "Two")]
 
 
-async def test_the_offer_to_bring_back_ends_after_a_while(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation_list, "UNDO_SECONDS", 0.3)
-    me = await visit(running)
-    await say_in_new_chats(me, "One", "Two")
-    me.choose_from_menu("One", "Delete")
-    await until(lambda: me.titles == ["Two"] and me.sees("Undo"))
-    await until(lambda: not me.sees("Undo"))
-
-
 async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used(running: Program) -> None:
     me = await visit(running)
     me.say("Hi there")
@@ -572,7 +563,7 @@ async def test_a_conversation_that_somebody_else_deleted_says_so_when_it_is_used
     await until(lambda: friend.alerts)
     assert "deleted elsewhere" in friend.alerts[0]
     friend.say("Still there?")
-    await until(lambda: 'localchat.composer.restore("Still there?")' in friend.scripts)
+    await until(lambda: 'localchat.composer.restore(...["Still there?", []])' in friend.scripts)
     assert "deleted" in friend.alerts[0]
 
 
@@ -647,9 +638,12 @@ async def test_a_model_that_does_not_load_is_told_and_the_old_one_stays(running:
     await until(lambda: shown_model(me) == "first.gguf" and running.engine.model)
     running.engine.load_error = "second.gguf could not be loaded: it is corrupted or incomplete."
     choose_model(me, "second.gguf")
-    for visitor in (me, friend):
-        await until(lambda visitor=visitor: visitor.alerts == [running.engine.load_error])
+    await until(lambda: me.alerts == [running.engine.load_error])
+    stranger = await visit(running)
+    for visitor in (me, friend, stranger):
         await until(lambda visitor=visitor: shown_model(visitor) == "first.gguf")
+    # Who did not choose it is not greeted by it.
+    assert friend.alerts == stranger.alerts == []
     me.say("Still there?")
     await me.sees_reply("Still there?")
 
@@ -657,6 +651,17 @@ async def test_a_model_that_does_not_load_is_told_and_the_old_one_stays(running:
     choose_model(me, "second.gguf")
     for visitor in (me, friend):
         await until(lambda visitor=visitor: shown_model(visitor) == "second.gguf" and visitor.alerts == [])
+
+
+async def test_a_choice_during_a_reply_says_what_will_happen(running: Program) -> None:
+    me = await visit(running)
+    await until(lambda: shown_model(me) == "first.gguf")
+    await begin_story(running, me)
+    choose_model(me, "second.gguf")
+    await until(lambda: me.notices)
+    [notice] = me.notices
+    assert notice["kind"] == "info"
+    assert notice["text"].startswith("This reply finishes with first")
 
 
 async def test_a_file_that_cannot_be_read_says_why_each_time_it_is_chosen(program: Program) -> None:

@@ -15,12 +15,10 @@ from nicegui.testing import UserInteraction
 
 from localchat_ui.chat import ChatService
 from localchat_ui.conversation import Conversation
-from localchat_ui.exchange import MAX_BYTES
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.search import SearchHit
 from localchat_ui.ui.components import conversation_list
 from localchat_ui.ui.components.conversation_rows import Row, changes
-from localchat_ui.ui.components.exchange_menu import TOO_LARGE
 from localchat_ui.ui.dates import age_of
 from tests.ui.conftest import Program, Visitor, text_of, until
 
@@ -158,7 +156,7 @@ async def test_search_finds_titles_and_texts_and_marks_what_matched(running: Pro
     assert hit["text"] == [["Bake", True], [" it at 230 ", False], ["degr", True], ["ees.", False]]
     open_hit(me, hit)
     await until(lambda: [text for _, text in me.articles] == ["Bread", "Bake it at 230 degrees."])
-    await until(lambda: me.scripts[-1] == f"localchat.scrolling.reach({json.dumps(hit['message'])})")
+    await until(lambda: me.scripts[-1] == f'localchat.scrolling.reach({json.dumps(hit["message"])}, ["walrus"])')
 
 
 async def test_an_answer_that_is_late_is_not_sent(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,21 +248,10 @@ async def test_what_was_exported_comes_in_again_with_a_report(running: Program, 
 
 
 @pytest.mark.parametrize("content", ["", "[", "{}", "[]", "PK\x03\x04", "[" * 100_000])
-async def test_a_file_that_cannot_be_read_is_refused_in_the_list(running: Program, content: str) -> None:
+async def test_a_file_that_cannot_be_read_is_refused_with_the_reason(running: Program, content: str) -> None:
     me = await visit(running)
-    upload(me, content)
-    await until(lambda: me.alerts)
-    assert me.titles == []
-    me.press("Dismiss")
-    await until(lambda: not me.alerts)
-
-
-async def test_a_file_that_is_too_large_is_refused_unread(running: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    me = await visit(running)
-    assert f"up to {MAX_BYTES // 2**20} MB" in "".join(text_of(each) for each in elements(me, ui.item_label))
-    monkeypatch.setattr("localchat_ui.ui.components.exchange_menu.MAX_BYTES", 10)
-    upload(me, json.dumps(CHATGPT))
-    await until(lambda: me.alerts == [TOO_LARGE])
+    answer = await upload(me, content)
+    assert answer["refusal"].endswith(".")
     assert me.titles == []
 
 
@@ -341,7 +328,8 @@ def search(visitor: Visitor, query: str, *, ticket: int = 1) -> None:
 
 def open_hit(visitor: Visitor, hit: dict[str, Any]) -> None:
     [box] = elements(visitor, conversation_list.SearchBox)
-    UserInteraction(visitor.user, {box}, None).trigger("open", {"id": hit["id"], "message": hit["message"]})
+    told = {"id": hit["id"], "message": hit["message"], "query": "walrus"}
+    UserInteraction(visitor.user, {box}, None).trigger("open", told)
 
 
 def answers(visitor: Visitor) -> list[Any]:
@@ -356,23 +344,16 @@ def press_in_menu(visitor: Visitor, text: str) -> None:
     UserInteraction(visitor.user, entries, None).click()
 
 
-def upload(visitor: Visitor, content: str) -> None:
-    [chooser] = elements(visitor, ui.upload)
-    file = ui.upload.SmallFileUpload("conversations.json", "application/json", content.encode())
-    asyncio.get_running_loop().create_task(chooser.handle_uploads([file]))
+async def upload(visitor: Visitor, content: str) -> dict[str, Any]:
+    """What the page is told of a file that it sends."""
+    headers = {"Content-Type": "application/octet-stream"}
+    response = await visitor.user.http_client.post("/upload/conversations", content=content.encode(), headers=headers)
+    assert response.status_code == 200
+    return dict(response.json())
 
 
 async def import_(visitor: Visitor, content: str) -> str:
-    def reports() -> list[str]:
-        notes = [each for each in elements(visitor, ui.element) if "note" in each.classes and each.visible]
-        return [text_of(each) for each in notes if "imported" in text_of(each)]
-
-    upload(visitor, content)
-    await until(reports)
-    [report] = reports()
-    visitor.press("Dismiss")
-    await until(lambda: not reports())
-    return report
+    return str((await upload(visitor, content))["text"])
 
 
 def _row(name: str) -> Row:

@@ -17,7 +17,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Take other bodies than JSON. Their Origin is checked like everybody's.
-FORM_PATHS = ("/_nicegui", "/login", "/logout")
+FORM_PATHS = ("/_nicegui", "/login", "/logout", "/upload/")
 SOCKET_PATH = "/_nicegui_ws"
 
 

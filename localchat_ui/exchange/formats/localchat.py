@@ -1,6 +1,6 @@
 """The JSON of this program: everything that is stored of a conversation, with all its branches.
 
-    {"format": "localchat_ui", "version": 1, "exported_at": "2026-01-31T12:00:00Z", "conversations": [
+    {"format": "localchat_ui", "version": 2, "exported_at": "2026-01-31T12:00:00Z", "conversations": [
         {"title": "…", "pinned": false, "created_at": "…", "updated_at": "…", "options": {…}, "head": "id or null",
          "messages": [{"id": "…", "parent": "id or null", "role": "user", "text": "…", …}, …]}, …]}
 
@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from localchat_ui.conversation import (
+    Attachment,
     ChatOptions,
     Conversation,
     GenerationStats,
@@ -36,10 +37,11 @@ from localchat_ui.exchange.trees import (
     explain,
     name_of,
     parents_first,
+    whole,
 )
 
 NAME = "localchat_ui"
-VERSION = 1
+VERSION = 2  # 1 has no attachments
 TITLE_LIMIT = 1_000
 
 Id = Annotated[AnyText, Field(min_length=1, max_length=200)]
@@ -49,6 +51,18 @@ def _not_a_tool(role: Role) -> Role:
     if role is Role.TOOL:
         raise ValueError("tools have no messages of their own in a conversation")
     return role
+
+
+def _whole_files(files: Any) -> Any:
+    """Without unpaired surrogates, which JSON can contain and text cannot."""
+    if not isinstance(files, list):
+        return files
+    return [
+        {key: whole(value) if isinstance(value, str) else value for key, value in file.items()}
+        if isinstance(file, dict)
+        else file
+        for file in files
+    ]
 
 
 class ArchivedMessage(BaseModel):
@@ -64,6 +78,7 @@ class ArchivedMessage(BaseModel):
     error: AnyText | None = None
     stats: GenerationStats | None = None
     created_at: Moment
+    attachments: Annotated[tuple[Attachment, ...], BeforeValidator(_whole_files)] = ()
 
 
 class ArchivedConversation(BaseModel):
@@ -129,6 +144,7 @@ def _archived(tree: Tree) -> ArchivedConversation:
                 error=message.error,
                 stats=message.stats,
                 created_at=message.created_at,
+                attachments=message.attachments,
             )
             for message in tree.messages
         ],
@@ -167,6 +183,7 @@ def _tree_of(archived: ArchivedConversation) -> Tree:
                 message.thinking,
                 ids[message.id],
                 message.created_at,
+                message.attachments,
             )
             for message in ordered
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from html import escape
 
 from localchat_ui.conversation import DEFAULT_SYSTEM_PROMPT, Message, MessageState, Role
 from localchat_ui.exchange.trees import Format, Tree
@@ -29,16 +30,24 @@ def _conversation(tree: Tree) -> str:
     if system_prompt and system_prompt != DEFAULT_SYSTEM_PROMPT:
         blocks += ["## System prompt", _closed(system_prompt)]
     for message in tree.branch:
-        blocks.append(f"## {_name_of(message)}")
+        blocks += [f"## {_name_of(message)}", f"*{_when(message)}*"]
         if message.thinking:
             thinking = re.sub(r"<(/?(?:details|summary))", r"&lt;\1", _closed(message.thinking), flags=re.IGNORECASE)
             blocks += ["<details>\n<summary>Thinking</summary>", thinking, "</details>"]
         if message.text:
             blocks.append(_closed(message.text))
+        for file in message.attachments:
+            name = escape(" ".join(file.name.split()))
+            blocks += [f"<details>\n<summary>Attached: {name}</summary>", file.block, "</details>"]
         if message.state in _STATES:
             reason = f": {message.error}" if message.error else ""
             blocks.append(f"*({_STATES[message.state]}{reason})*")
     return "\n\n".join(blocks) + "\n"
+
+
+def _when(message: Message) -> str:
+    speed = message.stats.tokens_per_second if message.stats else 0
+    return f"{message.created_at:%Y-%m-%d %H:%M} UTC" + (f" · {speed:.0f} tokens/s" if speed else "")
 
 
 def _name_of(message: Message) -> str:

@@ -1,64 +1,98 @@
-// Text files whose text joins the next message. They are read here; the server only counts their tokens.
+// Files that go with the next message. The server reads their text; until they are sent they are kept here.
 localchat.attachments = (() => {
   const { box, place, complain, kilobytes } = localchat.page;
 
-  const MOST_BYTES = 300000;
-
-  // Those of the conversation that is open: [{ id, name, note, text }]. They stay with its draft.
+  // Those of the conversation that is open: [{ id, name, size, text, n_tokens, share }]. They stay with its draft. One
+  // without a text is on its way, and so much of it is there.
   const key = (path) => place("files", path);
   let attached = [];
-  function add(files, count) {
-    for (const file of files) read(file, count);
+
+  async function add(files) {
+    const all = [...files].map((file) => [{ id: String(Math.random()), name: file.name, size: file.size, share: 0 }, file]);
+    attached.push(...all.map(([entry]) => entry));
+    changed();
+    for (const [entry, file] of all) await read(entry, file);
   }
 
-  async function read(file, count) {
-    const size = kilobytes(file.size);
-    if (file.size > MOST_BYTES) return complain(`${file.name} is too long: ${size}, and ${kilobytes(MOST_BYTES)} are the most.`);
-    let text;
+  async function read(entry, file) {
+    const begun = location.pathname;
+    const show = (share) => {
+      entry.share = share;
+      draw();
+    };
     try {
-      text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
-    } catch {
-      text = "\0";
+      Object.assign(entry, await localchat.upload.send("/upload/file", file, show));
+    } catch (error) {
+      remove(entry);
+      waiting = null;
+      return complain(error.message);
     }
-    if (text.includes("\0")) return complain(`${file.name} is not a text file.`);
-    const fence = "`".repeat(Math.max(3, ...(text.match(/`+/g) ?? []).map((ticks) => ticks.length + 1)));
-    const kind = /\.([a-z0-9]+)$/i.exec(file.name)?.[1] ?? "";
-    const whole = `${file.name}:\n${fence}${kind}\n${text.replace(/\n$/, "")}\n${fence}`;
-    const entry = { id: String(Math.random()), name: file.name, note: size, text: whole };
-    attached.push(entry);
+    if (begun !== location.pathname && !attached.includes(entry)) return keepElsewhere(entry, begun);
     changed();
-    count({ id: entry.id, text: whole });
+    if (waiting && !isReading()) waiting();
   }
 
-  // The server's answer: how many tokens a file has, or why it is too long.
-  function counted(id, note, refusal) {
-    const index = attached.findIndex((file) => file.id === id);
-    if (index < 0) return;
-    if (refusal) complain(`${attached.splice(index, 1)[0].name}: ${refusal}`);
-    else attached[index].note += ` · ${note}`;
+  // Another conversation was opened meanwhile; it waits where it was attached.
+  function keepElsewhere(entry, path) {
+    const there = JSON.parse(localStorage.getItem(key(path)) ?? "[]");
+    keep([...there, entry], path);
+  }
+
+  // Calls back once all files are there; whoever asked before does not any more.
+  let waiting = null;
+  const isReading = () => attached.some(({ text }) => text === undefined);
+  function whenRead(then) {
+    waiting = () => {
+      waiting = null;
+      then();
+    };
+  }
+
+  function remove(entry) {
+    attached = attached.filter((other) => other !== entry);
     changed();
   }
 
-  function show() {
-    const list = document.querySelector(".attachments");
-    list.replaceChildren(...attached.map((file) => {
+  function note({ size, n_tokens, text, share }) {
+    if (text === undefined) return share < 1 ? `${Math.round(100 * share)} %` : "Reading…";
+    const tokens = n_tokens && `${n_tokens.toLocaleString("en-US")} token${n_tokens === 1 ? "" : "s"}`;
+    return [kilobytes(size), tokens].filter(Boolean).join(" · ");
+  }
+
+  function draw() {
+    document.querySelector(".attachments")?.replaceChildren(...attached.map((file) => {
       const item = document.createElement("li");
-      const name = document.createElement("span");
-      name.textContent = file.name;
-      const note = document.createElement("small");
-      note.textContent = file.note;
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = "×";
-      button.setAttribute("aria-label", `Remove ${file.name}`);
-      button.onclick = () => { attached.splice(attached.indexOf(file), 1); changed(); box().focus(); };
-      item.append(name, note, button);
+      const remover = make("button", "remove", "×");
+      remover.setAttribute("aria-label", `Remove ${file.name}`);
+      remover.onclick = () => { remove(file); box().focus(); };
+      const chip = make("button", "file", make("span", "", file.name), make("small", "", note(file)));
+      chip.disabled = file.text === undefined;
+      chip.onclick = () => open({ ...file, note: note(file) });
+      item.append(chip, remover);
       return item;
     }));
     document.body.dataset.attached = attached.length > 0;
   }
 
-  function listen(count) {
+  function make(tag, name, ...content) {
+    const element = document.createElement(tag);
+    if (tag === "button") element.type = "button";
+    if (name) element.className = name;
+    element.append(...content);
+    return element;
+  }
+
+  // Shows the text of a file beside the page; of one that was sent the server tells it.
+  function open({ name, note, text }) {
+    const sheet = document.getElementById("file-sheet");
+    sheet.querySelector("h2").textContent = name;
+    sheet.querySelector(".file-note").textContent = note;
+    sheet.querySelector("pre").textContent = text;
+    sheet.showModal();
+    sheet.querySelector("pre").scrollTop = 0;
+  }
+
+  function listen() {
     const isFile = (event) => event.dataTransfer?.types.includes("Files");
     document.addEventListener("dragover", (event) => {
       if (!isFile(event)) return;
@@ -70,14 +104,21 @@ localchat.attachments = (() => {
       if (!isFile(event)) return;
       event.preventDefault();
       delete document.body.dataset.dropping;
-      add(event.dataTransfer.files, count);
+      add(event.dataTransfer.files);
     });
     box().addEventListener("paste", (event) => {
-      if (event.clipboardData.files.length) { event.preventDefault(); add(event.clipboardData.files, count); }
+      if (event.clipboardData.files.length) { event.preventDefault(); add(event.clipboardData.files); }
     });
   }
 
-  const texts = () => attached.map((file) => file.text);
+  const sendable = ({ name, size, text, n_tokens }) => ({ name, size, text, n_tokens });
+  const files = () => attached.map(sendable);
+
+  // Gives files back that could not be sent.
+  function restore(files) {
+    attached.push(...files.map((file) => ({ id: String(Math.random()), ...file })));
+    changed();
+  }
 
   function clear() {
     attached = [];
@@ -85,18 +126,25 @@ localchat.attachments = (() => {
   }
 
   function changed() {
+    keep(attached);
+    draw();
+  }
+
+  function keep(entries, path = location.pathname) {
+    const whole = entries.filter(({ text }) => text !== undefined);
     try {
-      if (attached.length) localStorage.setItem(key(), JSON.stringify(attached));
-      else localStorage.removeItem(key());
+      if (whole.length) localStorage.setItem(key(path), JSON.stringify(whole));
+      else localStorage.removeItem(key(path));
     } catch {
       // More than the browser keeps; they last as long as the page.
     }
-    show();
   }
 
   function load() {
-    attached = JSON.parse(localStorage.getItem(key()) ?? "[]");
-    show();
+    // Those that an older version has kept have no size.
+    attached = JSON.parse(localStorage.getItem(key()) ?? "[]").filter(({ size }) => size !== undefined);
+    waiting = null;
+    draw();
   }
 
   function settle(path) {
@@ -104,5 +152,5 @@ localchat.attachments = (() => {
     changed();
   }
 
-  return { add, counted, texts, clear, load, settle, listen };
+  return { add, open, files, isReading, whenRead, restore, clear, load, settle, listen };
 })();

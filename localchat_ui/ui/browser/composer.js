@@ -1,6 +1,6 @@
 // The box to write in: it hands over, empties and grows its text here.
 localchat.composer = (() => {
-  const { box, touch, named, complain, kilobytes, lost } = localchat.page;
+  const { box, touch, named, complain, say, kilobytes, lost } = localchat.page;
 
   // The socket refuses messages of a million bytes.
   const MOST_BYTES = 900000;
@@ -8,16 +8,22 @@ localchat.composer = (() => {
   // Hands the text over and empties the box here, so that what is typed next is never eaten.
   function submit(emit) {
     const field = box();
-    const files = localchat.attachments;
-    const text = [field.value.trim() && field.value, ...files.texts()].filter(Boolean).join("\n\n");
-    if (!text.trim() || lost()) return;  // while the connection is lost the text stays in the box
-    const size = new Blob([text]).size;
+    const attachments = localchat.attachments;
+    const text = field.value.trim() && field.value;
+    const files = attachments.files();
+    if ((!text && !files.length) || lost()) return;  // while the connection is lost the text stays in the box
+    if (attachments.isReading()) {
+      attachments.whenRead(() => submit(emit));
+      return say("It is sent when the files are read.");
+    }
+    const size = new Blob([JSON.stringify([text, files])]).size;
     const most = kilobytes(MOST_BYTES);
     if (size > MOST_BYTES) return complain(`This message is too long: ${kilobytes(size)}, and ${most} are the most.`);
     write("");
-    files.clear();
+    localchat.notices.clear();
+    attachments.clear();
     field.focus();
-    emit({ text, ticket: localchat.sent.add(text) });
+    emit({ text, files, ticket: localchat.sent.add(text, files) });
   }
 
   // Puts a text into the box as if it was typed, so that it can be undone.
@@ -69,9 +75,10 @@ localchat.composer = (() => {
   }
 
   // Gives a message back that could not be sent, in front of what was typed meanwhile.
-  function restore(text) {
+  function restore(text, files = []) {
     const typed = box().value;
-    write(typed ? text + "\n" + typed : text);
+    write(typed && text ? text + "\n" + typed : typed || text);
+    localchat.attachments.restore(files);
   }
 
   // A suggestion goes into the box as if it was typed; a whole one is sent.

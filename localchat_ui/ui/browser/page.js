@@ -25,12 +25,7 @@ localchat.page = (() => {
 
   const kilobytes = (bytes) => `${Math.max(1, Math.round(bytes / 1000)).toLocaleString("en-US")} kB`;
 
-  function complain(text) {
-    const place = document.querySelector(".refusal");
-    place.textContent = text;
-    clearTimeout(place.timer);
-    place.timer = setTimeout(() => (place.textContent = ""), 10000);
-  }
+  const complain = (text) => localchat.notices.show({ text });
 
   // Tells a screen reader. The text comes a moment after its element, or it is not read out.
   function say(text) {

@@ -45,10 +45,11 @@ localchat.scrolling = (() => {
   }
 
   // Shows a message of the conversation that was just opened, if it is on the page; a search has found it.
-  function reach(id, patience = 20) {
+  function reach(id, words, patience = 20) {
     const message = document.getElementById("message-" + id);
-    if (!message && patience) return void setTimeout(() => reach(id, patience - 1), 50);
+    if (!message && patience) return void setTimeout(() => reach(id, words, patience - 1), 50);
     if (!message) return;
+    localchat.found.mark(words);
     pinned = false;
     message.scrollIntoView({ block: "start" });
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;

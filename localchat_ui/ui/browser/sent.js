@@ -6,7 +6,7 @@ localchat.sent = (() => {
   const SHOWN_AFTER = 500;
   const LOST_AFTER = 5000;
 
-  // Of this tab alone, reloads included: [{ ticket, path, text }].
+  // Of this tab alone, reloads included: [{ ticket, path, text, files }].
   const all = () => JSON.parse(sessionStorage.getItem(place("sent", "")) ?? "[]");
   function keep(messages) {
     try {
@@ -19,10 +19,10 @@ localchat.sent = (() => {
   // What was sent since this page was loaded. Before its first connection stands, NiceGUI keeps it.
   const ours = new Set();
 
-  function add(text) {
+  function add(text, files) {
     const ticket = String(Math.random());
     ours.add(ticket);
-    keep([...all(), { ticket, path: location.pathname, text }]);
+    keep([...all(), { ticket, path: location.pathname, text, files }]);
     setTimeout(show, SHOWN_AFTER);
     return ticket;
   }
@@ -36,7 +36,7 @@ localchat.sent = (() => {
   // Says what is still on its way when that takes a moment.
   function show() {
     const first = all()[0];
-    document.querySelector(".sending").textContent = first ? `Sending “${first.text.slice(0, 80)}”…` : "";
+    document.querySelector(".sending").textContent = first ? `Sending “${(first.text || first.files[0].name).slice(0, 80)}”…` : "";
   }
 
   // The page has its first connection: what was handed over before a reload does not arrive any more.
@@ -53,10 +53,14 @@ localchat.sent = (() => {
     const lost = messages.filter(({ path }) => path === location.pathname);
     keep(all().filter(({ ticket }) => !lost.some((message) => message.ticket === ticket)));
     show();
-    const said = [...document.querySelectorAll("article.user .words")].map((words) => words.textContent.trim());
-    const texts = lost.map(({ text }) => text).filter((text) => !said.includes(text.trim()));
-    if (!texts.length) return;
-    localchat.composer.restore(texts.join("\n\n"));
+    const sign = (text, names) => JSON.stringify([text.trim(), ...names]);
+    const names = (article) => [...article.querySelectorAll(".file span")].map((name) => name.textContent);
+    const said = [...document.querySelectorAll("article.user")].map((article) =>
+      sign(article.querySelector(".words").textContent, names(article)));
+    const back = lost.filter(({ text, files }) => !said.includes(sign(text, files.map(({ name }) => name))));
+    if (!back.length) return;
+    const texts = back.map(({ text }) => text).filter(Boolean);
+    localchat.composer.restore(texts.join("\n\n"), back.flatMap(({ files }) => files));
     complain("The connection was lost before this message was sent. It is back in the box.");
     box().focus();
   }

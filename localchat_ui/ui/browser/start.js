@@ -26,6 +26,7 @@ localchat.start = (() => {
   // stays down until the box is tapped.
   function arrive() {
     box().value = "";
+    localchat.found.clear();
     localchat.drafts.show();
     localchat.panels.close();
     localchat.scrolling.toEnd();

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from localchat_ui.engine.base import EngineError
+from localchat_ui.conversation import Attachment
 from localchat_ui.ui import icons
+from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import icon_button
-from localchat_ui.ui.words import counted
+from localchat_ui.ui.words import note_of
 
 
 class Composer:
     """Reads, clears and grows its text in the browser; the server only ever gets what was sent.
 
-    Text files are read in the browser, too, and join the message; the server only counts their tokens.
+    Files that are attached are read by the server as soon as they are chosen, and wait in the browser, too.
     """
 
     def __init__(
         self,
         *,
-        on_send: Callable[[str], Awaitable[None]],
+        on_send: Callable[[str, Sequence[Attachment]], Awaitable[None]],
         on_stop: Callable[[], None],
-        count_tokens: Callable[[str], Awaitable[int]],
     ) -> None:
         async def send(event: GenericEventArguments) -> None:
-            await on_send(str(event.args["text"]))
+            files = [Attachment.model_validate(file) for file in event.args["files"]]
+            await on_send(str(event.args["text"]), files)
             ui.run_javascript(f"localchat.sent.confirm({json.dumps(str(event.args['ticket']))})")
 
-        async def count(event: GenericEventArguments) -> None:
-            try:
-                note, refusal = counted(await count_tokens(str(event.args["text"])), "token"), ""
-            except EngineError as error:
-                note, refusal = "", str(error)
-            ui.run_javascript(f"localchat.attachments.counted({json.dumps([event.args['id'], note, refusal])[1:-1]})")
-
-        ui.element("div").classes("refusal").props("role=alert")
         ui.element("div").classes("sending").props("role=status aria-label=Sending")
         with ui.element("div").classes("composer"):
             ui.element("ul").classes("attachments").props('aria-label="Attached files"')
@@ -46,10 +39,9 @@ class Composer:
                 picker = ui.element("input").props("type=file multiple hidden")
                 picker.on(
                     "change",
-                    count,
-                    js_handler="({ target }) => { localchat.attachments.add(target.files, emit); target.value = ''; }",
+                    js_handler="({ target }) => { localchat.attachments.add(target.files); target.value = ''; }",
                 )
-                attach = icon_button(icons.ATTACH, "Attach text files").classes("attach")
+                attach = icon_button(icons.ATTACH, "Attach files").classes("attach")
                 attach.on("click", js_handler=f"() => getHtmlElement({picker.id}).click()")
                 self.box = ui.element("textarea").props("id=message rows=1 autofocus dir=auto enterkeyhint=enter")
                 self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
@@ -62,8 +54,10 @@ class Composer:
                 self.send_button.on("click", send, js_handler="() => localchat.composer.send(emit)")
                 self.stop_button = icon_button(icons.STOP, "Stop").classes("send")
                 self.stop_button.on("click", on_stop, js_handler="(event) => localchat.composer.stop(event, emit)")
-        ui.on("count", count)
-        ui.run_javascript("localchat.attachments.listen((told) => emitEvent('count', told))")
+        with Dialog("Attached file", close="Close", html_id="file-sheet").body:
+            ui.element("p").classes("file-note")
+            ui.element("pre").props("tabindex=0 dir=auto")
+        ui.run_javascript("localchat.attachments.listen()")
         self.show_writing(False)
 
     def show_writing(self, writing: bool) -> None:
@@ -71,7 +65,13 @@ class Composer:
         self.stop_button.set_visibility(writing)
         ui.run_javascript(f"document.body.dataset.writing = {'true' if writing else 'false'}")
 
-    def restore(self, text: str) -> None:
+    def restore(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
         """Give back a message that could not be sent."""
         # JSON is a JavaScript literal that nothing in the text can break out of.
-        ui.run_javascript(f"localchat.composer.restore({json.dumps(text)})")
+        told = json.dumps([text, [file.model_dump(mode="json") for file in attachments]])
+        ui.run_javascript(f"localchat.composer.restore(...{told})")
+
+    def open_file(self, file: Attachment) -> None:
+        """Show the text of a file beside the page."""
+        told = json.dumps({"name": file.name, "note": note_of(file), "text": file.text})
+        ui.run_javascript(f"localchat.attachments.open({told})")

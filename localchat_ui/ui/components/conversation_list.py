@@ -1,9 +1,10 @@
-"""The conversations of this installation: find, open, begin, pin, rename, take out to files, delete with undo."""
+"""The conversations of this installation: find, open, begin, pin, rename, take out to files, delete and restore."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
@@ -14,12 +15,13 @@ from localchat_ui.history.errors import HistoryError
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.conversation_rows import ConversationRows
 from localchat_ui.ui.components.element import icon_button, text_button
-from localchat_ui.ui.components.exchange_menu import ExchangeMenu, Notes
+from localchat_ui.ui.components.exchange_menu import ExchangeMenu
+from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.search_box import SearchBox
+from localchat_ui.ui.components.trash_dialog import TrashDialog
 from localchat_ui.ui.page_layout import link
 
 PAGE_SIZE = 50
-UNDO_SECONDS = 10
 
 
 class ConversationList:
@@ -27,17 +29,18 @@ class ConversationList:
         self,
         chat: ChatService,
         recent: Sequence[Conversation],
+        notices: Notices,
         *,
         on_open: Callable[[str | None], Awaitable[None]],
-        on_reach: Callable[[str], Awaitable[None]],
+        on_reach: Callable[[str, str], Awaitable[None]],
         on_delete: Callable[[str], Awaitable[None]],
-        on_error: Callable[[str], None],
     ) -> None:
+        """`on_reach` gets the id of a message and what was searched for."""
         self._chat = chat
+        self._notices = notices
         self._on_open = on_open
         self._on_reach = on_reach
         self._on_delete = on_delete
-        self._on_error = on_error
         self._shown = PAGE_SIZE
         self._is_stale = self._is_reading = False
         self._nav = ui.element("nav").classes("sidebar").props("id=conversations aria-label=Conversations")
@@ -45,7 +48,6 @@ class ConversationList:
             with ui.element("div").classes("sidebar-top"):
                 self._new = ui.button("New chat", icon=icons.NEW, on_click=lambda: on_open(None), color=None)
                 self._new.props("flat no-caps align=left").classes("new-chat")
-                self._exchange = ExchangeMenu(chat)
                 icon_button(icons.CLOSE, "Close conversations", controls="conversations").classes("only-phone")
             SearchBox(chat.search, on_open=self._open_hit)
             with ui.element("div").classes("conversations"):
@@ -54,14 +56,10 @@ class ConversationList:
                 self._rows.on("open", self._on_row_open).on("act", self._on_act).on("more", self._show_more, args=[])
                 self._more = text_button("Show more", self._show_more).classes("show-more")
                 self._more.set_visibility(has_more)
-            self._notes = self._exchange.notes = Notes()
             with ui.element("div").classes("sidebar-bottom"):
                 link(icons.MODELS, "Models", "/models")
-            with ui.element("div").classes("undo").props("role=status") as self._undo:
-                self._undo_text = ui.label()
-                self._undo_button = text_button("Undo", self._restore)
-            self._undo.set_visibility(False)
-        self._deleted: str | None = None
+                self._exchange = ExchangeMenu(chat, notices)
+                TrashDialog(chat, on_restore=self._show_restored)
         ui.element("div").classes("backdrop").on("click", js_handler="() => localchat.panels.close()")
         chat.list_changed.subscribe(self._refresh)
 
@@ -103,7 +101,12 @@ class ConversationList:
         with self._acting():
             await self._on_open(conversation_id)
 
-    async def _open_hit(self, conversation_id: str, message_id: str | None) -> None:
+    async def _show_restored(self, conversation_id: str, message_id: str | None) -> None:
+        await self._open(conversation_id)
+        if message_id:
+            await self._on_reach(message_id, "")
+
+    async def _open_hit(self, conversation_id: str, message_id: str | None, query: str) -> None:
         """Open what a search has found, on the branch where it was said, and go there."""
         conversation = await self._chat.open(conversation_id)
         problem = ""
@@ -115,9 +118,9 @@ class ConversationList:
                 problem = "" if any(message.id == message_id for message in messages) else str(error)
         await self._open(conversation_id)
         if problem:
-            self._on_error(problem)
+            self._notices.show(problem)
         elif message_id:
-            await self._on_reach(message_id)
+            await self._on_reach(message_id, query)
 
     async def _on_act(self, event: GenericEventArguments) -> None:
         """Something in the menu of a row was chosen."""
@@ -135,21 +138,15 @@ class ConversationList:
     async def _delete(self, conversation_id: str) -> None:
         conversation = await self._chat.open(conversation_id)
         await self._chat.delete(conversation_id)
-        self._deleted = conversation_id
-        title = conversation.title if conversation else ""
-        self._undo_text.set_text(f"“{title or 'New chat'}” was deleted.")
-        self._undo.set_visibility(True)
-        ui.timer(UNDO_SECONDS, lambda: self._forget(conversation_id), once=True)
-        ui.run_javascript(f"localchat.focus.later(getHtmlElement({self._undo_button.id}))")
+        title = (conversation.title if conversation else "") or "New chat"
+        undo = partial(self._restore, conversation_id)
+        self._notices.offer(f"Moved to the Trash: “{title}”", "Undo", undo, focus=True)
         await self._on_delete(conversation_id)
 
-    async def _restore(self) -> None:
-        if self._deleted is not None:
-            conversation_id = self._deleted
-            self._forget(conversation_id)
-            with self._acting():
-                await self._chat.restore(conversation_id)
-                await self._on_open(conversation_id)
+    async def _restore(self, conversation_id: str) -> None:
+        with self._acting():
+            await self._chat.restore(conversation_id)
+            await self._on_open(conversation_id)
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
@@ -158,9 +155,4 @@ class ConversationList:
             try:
                 yield
             except HistoryError as error:
-                self._notes.complain(str(error))
-
-    def _forget(self, conversation_id: str) -> None:
-        if self._deleted == conversation_id:
-            self._deleted = None
-            self._undo.set_visibility(False)
+                self._notices.show(str(error))

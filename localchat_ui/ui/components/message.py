@@ -15,6 +15,7 @@ from localchat_ui.ui.language import language_of
 from localchat_ui.ui.markdown import MarkdownStream
 from localchat_ui.ui.markdown.directions import with_technical_apart
 from localchat_ui.ui.rendered import rendered
+from localchat_ui.ui.words import note_of
 
 # A name that `message_log.js` knows, the id of a message, and what belongs to it.
 Operation = tuple[Any, ...]
@@ -55,6 +56,7 @@ class MessageView:
             "role": self.message.role.value,
             "text": self.message.text if self.words is None else "",
             "html": with_technical_apart(self.message.text) if self.words is None else "",
+            "files": [(file.name, note_of(file)) for file in self.message.attachments],
             "words": self.words.parts if self.words else None,
             "thinking": self.thinking.parts if self.summary else None,
             "summary": self.summary,

@@ -27,7 +27,8 @@ def render(
     """No actions while the message is being written; some only for the last one of the branch."""
     if is_writing:
         return _unsaved(message)
-    parts = [_unsaved(message), _outcome(message, is_last=is_last), _actions(message, version)]
+    below = f'<div class="below">{_actions(message, version)}{_byline(message)}</div>'
+    parts = [_unsaved(message), _outcome(message, is_last=is_last), below]
     if with_receipt and message.stats is not None:
         parts.append(_receipt(message, message.stats))
     return "".join(parts)
@@ -43,6 +44,12 @@ def _unsaved(message: Message) -> str:
 
 def _outcome(message: Message, *, is_last: bool) -> str:
     """How it ended, if not well, and what to do about it."""
+    if message.role is Role.USER and message.state is not MessageState.QUEUED:
+        return _line("There is no reply.", _button("regenerate", "Regenerate")) if is_last else ""
+    return _ending(message, is_last=is_last)
+
+
+def _ending(message: Message, *, is_last: bool) -> str:
     if message.error:
         return _line(message.error, _button("retry", "Retry") if is_last else "", alert=True)
     if message.state is MessageState.QUEUED:
@@ -71,7 +78,7 @@ def _actions(message: Message, version: Version | None) -> str:
         if message.role is Role.ASSISTANT:
             buttons += _icon("regenerate", "Regenerate", changes=True)
         buttons += _more(message)
-    return f'<div class="actions">{buttons}<time datetime="{message.created_at.isoformat()}"></time></div>'
+    return f'<div class="actions">{buttons}</div>'
 
 
 def _more(message: Message) -> str:
@@ -82,6 +89,18 @@ def _more(message: Message) -> str:
         f'<button type="button" class="act more" popovertarget="message-menu" data-offers="{" ".join(offers)}"'
         ' aria-haspopup="menu" aria-label="More actions" title="More actions"></button>'
     )
+
+
+def _byline(message: Message) -> str:
+    """Who wrote it, when, and how fast. The browser says the time as its people do."""
+    moment = message.created_at.isoformat(timespec="seconds")
+    parts = [f'<time datetime="{moment}"></time>']
+    if message.role is Role.ASSISTANT:
+        if message.model:
+            parts.insert(0, f"<span>{escape(message.model)}</span>")
+        if message.stats and message.stats.tokens_per_second:
+            parts.append(f"<span>{message.stats.tokens_per_second:.0f} tokens/s</span>")
+    return f'<div class="byline">{"".join(parts)}</div>'
 
 
 def _versions(version: Version) -> str:

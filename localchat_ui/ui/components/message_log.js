@@ -76,10 +76,28 @@ export default {
       const putAway = () => {
         editor.remove();
         article.classList.remove("editing");
+        article.querySelector('[data-action="edit"]')?.focus();
       };
       const close = () => {
         localStorage.removeItem(kept);
         putAway();
+      };
+      // Escape may be pressed by mistake: what was changed waits until the message is edited again.
+      const leave = () => {
+        if (box.value === text) return close();
+        putAway();
+        const discard = () => localStorage.removeItem(kept);
+        localchat.notices.show({ kind: "info", text: "Your edit is kept as a draft.", action: "Discard", then: discard });
+      };
+      const drop = () => {
+        const draft = box.value;
+        close();
+        if (draft === text) return;
+        const undo = () => {
+          localStorage.setItem(kept, draft);
+          this.edit(id, text, label);
+        };
+        localchat.notices.show({ kind: "info", text: "The edit was discarded.", action: "Undo", then: undo });
       };
       const save = () => {
         // While the connection is lost the text stays where it is.
@@ -89,14 +107,14 @@ export default {
       };
       const cancel = make("button", { class: "text-button", type: "button" }, "Cancel");
       const done = make("button", { class: "text-button primary", type: "button" }, label);
-      cancel.addEventListener("click", close);
+      cancel.addEventListener("click", drop);
       done.addEventListener("click", save);
       const keys = make("span", { class: "hint only-keyboard" }, `Esc to cancel, ${localchat.keys.mod}+Enter to ${label.toLowerCase()}`);
       const actions = make("div", { class: "editor-actions" }, keys, cancel, done);
       const editor = Object.assign(make("div", { class: "editor" }, box, actions), { putAway });
       editor.addEventListener("keydown", (event) => {
         if (event.isComposing) return;
-        if (event.key === "Escape") close();
+        if (event.key === "Escape") leave();
         else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
         else return;
         event.preventDefault();
@@ -114,12 +132,14 @@ const changes = {
     if (busy !== (log.ariaBusy === "true")) localchat.away.busy(busy);
     log.setAttribute("aria-busy", busy);
   },
-  put(log, id, place, { role, text, html, words, thinking, summary, footer, waiting, language }) {
+  put(log, id, place, { role, text, html, files, words, thinking, summary, footer, waiting, language }) {
     // The blocks of a reply say themselves when they run from right to left.
     const kind = role === "user" ? { class: "words", dir: "auto" } : { class: "words markdown", dir: "ltr" };
     const body = make("div", kind);
     const named = { id: `message-${id}`, "data-id": id, "aria-label": NAMES[role] };
-    const article = make("article", { class: `message ${role}`, ...named }, body, make("div", { class: "footer" }));
+    const attached = files.length ? [attachments(files)] : [];
+    const below = make("div", { class: "footer" });
+    const article = make("article", { class: `message ${role}`, ...named }, ...attached, body, below);
     log.insertBefore(article, articles(log)[place] ?? null);
     if (words) grow(body, words[0], 0, words[1]);
     else if (html) body.innerHTML = html;
@@ -139,7 +159,7 @@ const changes = {
   footer(log, id, html) {
     const footer = find(log, id).querySelector(":scope > .footer");
     footer.innerHTML = html;
-    for (const time of footer.querySelectorAll("time")) tell(time);
+    footer.querySelectorAll("time").forEach(tell);
   },
   // A reply as its tokens, in place of its words, until it is the words again.
   tokens(log, id, html) {
@@ -200,6 +220,16 @@ function step(event) {
   next.focus();
 }
 
+// A moment as it is said where the browser is: today's by the clock, others with their day.
+function tell(time) {
+  const moment = new Date(time.dateTime);
+  const clock = { hour: "numeric", minute: "2-digit" };
+  const isToday = moment.toDateString() === new Date().toDateString();
+  const day = isToday ? {} : { day: "numeric", month: "short", year: "numeric" };
+  time.textContent = moment.toLocaleString([], { ...day, ...clock });
+  time.title = moment.toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
+}
+
 const articles = (log) => log.querySelectorAll(":scope > article");
 const find = (log, id) => log.querySelector(`:scope > [data-id="${CSS.escape(id)}"]`);
 
@@ -208,15 +238,6 @@ function make(tag, attributes, ...content) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...content);
   return element;
-}
-
-// When it was, as people say it where they are.
-function tell(time) {
-  const [now, then] = [new Date(), new Date(time.dateTime)];
-  const isToday = now.toDateString() === then.toDateString();
-  // Not as text: whoever copies a conversation wants none of it.
-  time.dataset.shown = then.toLocaleString([], isToday ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
-  time.title = then.toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
 }
 
 // A message may be replaced by another version of it, and what stands below it is drawn anew. The focus goes on to the
@@ -231,6 +252,14 @@ function held(log) {
       if (log.contains(document.activeElement)) return;
     }
   };
+}
+
+// The files of a message, each to be opened: [name, note].
+function attachments(files) {
+  const chips = files.map(([name, note], index) => make("li", {},
+    make("button", { class: "file", type: "button", "data-action": "file", "data-target": index },
+      make("span", {}, name), make("small", {}, note))));
+  return make("ul", { class: "files", "aria-label": "Files" }, ...chips);
 }
 
 // Where what a model thinks before it answers is written: folded, above the answer.

@@ -29,9 +29,20 @@ SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}
 
 
 class ModelPicker:
-    def __init__(self, models: ModelRegistry, *, on_error: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        models: ModelRegistry,
+        *,
+        on_choose: Callable[[ModelRef], None],
+        on_failed: Callable[[str], None],
+        on_error: Callable[[str], None],
+    ) -> None:
+        """`on_failed` is told why what was chosen here could not be loaded."""
         self._models = models
+        self._on_choose = on_choose
+        self._on_failed = on_failed
         self._on_error = on_error
+        self._is_choosing = False
         self._select = ui.select(options={}, on_change=self._on_change).classes("model-picker")
         self._select.props('dense borderless options-dense popup-content-class="model-popup" behavior=menu')
         self._select.props["dropdown-icon"] = icons.CHEVRON
@@ -42,6 +53,7 @@ class ModelPicker:
         self._select.on("popup-show", models.refresh)
         self._select.on("popup-show", js_handler=OPTIONS_ALONE)
         models.changed.subscribe(self._draw)
+        models.failed.subscribe(self._tell_failure)
         self._draw()
 
     async def _on_change(self, event: ValueChangeEventArguments[Any]) -> None:
@@ -53,15 +65,28 @@ class ModelPicker:
             self._on_error(f"{Path(event.value).name} is no longer there. It may have been moved, renamed or deleted.")
             await self._models.refresh()
             return
+        self._is_choosing = True
         try:
             self._models.choose(chosen)
         except ChoiceRefusedError:
+            self._is_choosing = False
             self._draw()  # as it was; the hint says why
+            return
+        if self._is_choosing:
+            self._on_choose(chosen)
+
+    def _tell_failure(self, error: str) -> None:
+        """What was chosen elsewhere and failed concerns nobody here."""
+        if self._is_choosing:
+            self._is_choosing = False
+            self._on_failed(error)
 
     def _find(self, key: str) -> ModelRef | None:
         return next((model for model in self._models.models if _key(model) == key), None)
 
     def _draw(self) -> None:
+        if self._models.status.phase is Phase.READY and not self._models.status.error:
+            self._is_choosing = False
         options = {_key(model): _label(model) for model in self._listed()}
         if self._shown() is None:
             # The slot would hide these words.

@@ -67,6 +67,7 @@ export default {
       this.outcome = this.error = "";
     },
     clear() {
+      localchat.found.clear();
       clearTimeout(this.timer);
       this.ticket++;
       this.query = "";
@@ -90,7 +91,7 @@ export default {
     open(event, hit) {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      this.$emit("open", { id: hit.id, message: hit.message });
+      this.$emit("open", { id: hit.id, message: hit.message, query: this.query });
     },
   },
 };

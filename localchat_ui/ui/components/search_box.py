@@ -15,7 +15,8 @@ from localchat_ui.ui.components.element import root_path
 LIMIT = 50
 
 Search = Callable[[str, int], Awaitable[list[SearchHit]]]
-OpenHit = Callable[[str, str | None], Awaitable[None]]
+# The conversation, the message in it if it is one, and what was searched for.
+OpenHit = Callable[[str, str | None, str], Awaitable[None]]
 
 
 class SearchBox(ui.element, component="search_box.js"):
@@ -41,7 +42,7 @@ class SearchBox(ui.element, component="search_box.js"):
             self.run_method("show", ticket, [_parts(hit) for hit in hits[:LIMIT]], len(hits) > LIMIT)
 
     async def _on_hit(self, event: GenericEventArguments) -> None:
-        await self._on_open(str(event.args["id"]), event.args["message"])
+        await self._on_open(str(event.args["id"]), event.args["message"], str(event.args["query"]))
 
 
 def _parts(hit: SearchHit) -> dict[str, Any]:

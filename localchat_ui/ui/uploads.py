@@ -1,0 +1,43 @@
+"""Where the page sends files: one to be attached, or conversations to be imported. Not for programs."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from localchat_ui.chat import ChatError, ChatService
+from localchat_ui.engine.base import EngineError
+from localchat_ui.exchange import ImportRefusedError
+from localchat_ui.history.errors import HistoryError
+
+
+def register(app: FastAPI, chat: ChatService) -> None:
+    """`/upload/file` answers with the file as text, `/upload/conversations` with what came of the import in words.
+
+    How large a body may be is checked before any of this.
+    """
+
+    @app.post("/upload/file", include_in_schema=False)
+    async def file(request: Request) -> Response:
+        name = unquote(request.headers.get("X-File-Name", ""))
+        try:
+            attachment = await chat.read_file(name, await request.body())
+        except (ChatError, EngineError) as error:
+            return _refused(error)
+        return JSONResponse(attachment.model_dump(mode="json"))
+
+    @app.post("/upload/conversations", include_in_schema=False)
+    async def conversations(request: Request) -> Response:
+        try:
+            report = await chat.import_file(await request.body())
+        except (ImportRefusedError, HistoryError) as error:
+            return _refused(error)
+        return JSONResponse({"text": str(report), "complete": not report.skipped})
+
+
+def _refused(error: Exception) -> Response:
+    """An answer like any other: the request was fine, and browsers would write everything else into their console."""
+    return JSONResponse({"refusal": str(error)})
