@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nicegui import App, app
 
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
-from localchat_ui.api import chat_stream, documentation, health, openai, unanswered
+from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
@@ -68,7 +68,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     admin_page.register(access, models)  # /admin
     trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations
-    openai.register(app, backend, inference.metrics)  # /v1/models, /v1/chat/completions and its like
+    _register_protocols(app, backend)  # /v1/chat/completions, /v1/messages and their like
     health.register(app, models, inference.metrics)  # /healthz, /metrics
     documentation.register(app)  # /docs, /openapi.json
     unanswered.register(app)  # what else is asked of these
@@ -100,6 +100,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:
     app.on_startup(start)
     app.on_shutdown(stop)
     return app
+
+
+def _register_protocols(app: App, backend: Backend) -> None:
+    metrics = backend.inference.metrics
+    openai.register(app, backend, metrics)  # /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings
+    responses.register(app, backend, metrics)  # /v1/responses
+    messages.register(app, backend, metrics)  # /v1/messages
+    rerank.register(app, backend, metrics)  # /v1/rerank
+    tokens.register(app, backend, metrics)  # /tokenize, /detokenize, /apply-template
 
 
 def _llama(settings: Settings) -> LlamaEngine:

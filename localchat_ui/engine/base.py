@@ -43,7 +43,8 @@ class GenerationRequest:
 
     `model` is the file to answer with, None the model in use. `template_arguments` reach the model's chat template
     (`enable_thinking` and its like; `tools` as OpenAI's protocol gives them). `may_drop` lets the oldest turns leave
-    when not all fit. A `prompt`, if there is one, is read as it is instead of turns: text or tokens.
+    when not all fit. A `prompt`, if there is one, is read as it is instead of turns: text or tokens. With a `suffix`
+    the reply is what stands between the two.
     """
 
     turns: Sequence[Turn]
@@ -53,6 +54,7 @@ class GenerationRequest:
     template_arguments: Mapping[str, object] = field(default_factory=dict)
     may_drop: bool = True
     prompt: str | Sequence[int] | None = None
+    suffix: str | None = None
     id: str = field(default_factory=new_id)
 
 
@@ -121,12 +123,13 @@ class Token:
 class GenerationDone:
     """The reply is finished; `stats.finish_reason` is `stop`, `length` or `cancelled`.
 
-    `text` and `thinking` were still held back.
+    `text` and `thinking` were still held back. `stop_string` is what the reply was to stop at, if it did.
     """
 
     text: str
     stats: GenerationStats
     thinking: str = ""
+    stop_string: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,22 @@ class Embeddings:
 
     vectors: list[list[float]]
     n_tokens: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well each document answers a query, as a number that only compares, and the tokens of all together."""
+
+    scores: list[float]
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class VocabularyToken:
+    """Its bytes may be part of a character."""
+
+    id: int
+    piece: bytes
 
 
 @dataclass(frozen=True)
@@ -234,6 +253,19 @@ class Engine(Protocol):
 
         Raises EngineError when the model has none to give, when it was cancelled by its `request_id`, or at `close`.
         """
+
+    def rank(self, query: str, documents: Sequence[str], model: Path | None = None, *, request_id: str = "") -> Ranking:
+        """How well each document answers the query, by a reranker; blocks and raises as `embed` does."""
+
+    def tokenize(
+        self, text: str, model: Path | None = None, *, add_special: bool = False, parse_special: bool = True
+    ) -> list[VocabularyToken]:
+        """The tokens of a text. `add_special` puts those in front that the model expects there; `parse_special` takes
+        control tokens that are written out for what they stand for. Blocks and raises as `preview` does.
+        """
+
+    def detokenize(self, tokens: Sequence[int], model: Path | None = None) -> str:
+        """The text of tokens. Blocks and raises as `preview` does."""
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         """Let a running request go on with other options; the next token obeys. Unknown ids are ignored.
