@@ -12,7 +12,7 @@ from localchat_ui.api.answers import answer_of
 from localchat_ui.api.backend import Backend
 from localchat_ui.api.blocks import Block, BlockKind, BlockStream, Closed, Grown, Opened, Step, blocks_of
 from localchat_ui.api.errors import ApiError
-from localchat_ui.api.messages_requests import chat_of
+from localchat_ui.api.messages_requests import NO_THREADS, chat_of
 from localchat_ui.api.messages_schemas import (
     CountTokensRequest,
     MessagesError,
@@ -188,4 +188,6 @@ def error_response(error: ApiError) -> JSONResponse:
 def _error(error: ApiError) -> MessagesError:
     said = error.body.error
     kind = ERROR_TYPES.get(error.status, said.type)
-    return MessagesError(error=MessagesErrorDetail(type=kind, message=said.message, param=said.param, code=said.code))
+    details = {"error_code": said.code, "unsupported": [said.param]} if said.code == NO_THREADS else None
+    detail = MessagesErrorDetail(type=kind, message=said.message, param=said.param, code=said.code, details=details)
+    return MessagesError(error=detail)

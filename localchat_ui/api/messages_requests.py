@@ -19,12 +19,18 @@ from localchat_ui.api.schemas import ChatCompletionRequest
 
 # Claude Code begins its system prompt with a line that is another one each time; nothing could be reused behind it.
 BILLING = "x-anthropic-billing-header:"
+# Conversations held by the server: a client that is refused so goes on by sending them whole.
+NO_THREADS = "thread_unsupported_request"
+UNSUPPORTED = {"thread": NO_THREADS, "compaction": "unsupported_parameter", "mcp_servers": "unsupported_parameter"}
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 JsonObject = dict[str, Any]
 
 
 def chat_of(body: CountTokensRequest, stop: Sequence[str] = ()) -> ChatCompletionRequest:
     """The same conversation as a request for a chat completion. Raises ApiError for what cannot be read."""
+    for name, code in UNSUPPORTED.items():
+        if getattr(body, name):
+            raise _unreadable(f"{name} is not supported.", name, code)
     output = body.output_config
     wanted = body.output_format or (output.format if output else None)
     arguments = dict(body.chat_template_kwargs)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from localchat_ui.api.schemas import LONGEST_REPLY, Count, Generating, JsonObject
+from localchat_ui.api.schemas import LONGEST_REPLY, Count, Generating, JsonObject, none
 
 IGNORES = ConfigDict(extra="ignore")
 
@@ -91,6 +91,9 @@ class CountTokensRequest(Generating):
     thinking: Thinking | None = Field(None, description="left out, the model's template decides")
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = Field(None, description="an older place of output_config.format")
+    thread: Any = Field(None, description="not supported: send the whole conversation")
+    compaction: Any = Field(None, description="not supported")
+    mcp_servers: Any = Field(None, description="not supported")
     chat_template_kwargs: JsonObject = Field(default_factory=dict, description="values for the model's chat template")
 
 
@@ -132,6 +135,7 @@ class MessagesErrorDetail(BaseModel):
     message: str
     param: str | None
     code: str | None
+    details: JsonObject | None = Field(None, exclude_if=none)
 
 
 class MessagesError(BaseModel):
