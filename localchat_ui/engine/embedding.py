@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from localchat_ui.engine.base import EngineError
 from localchat_ui.engine.llama import Model, errors_of_this_thread
+from localchat_ui.engine.template import quoted_value, tokenize
 
 # A reply that is written beside it waits for so many tokens at a time.
 BATCH = 128
@@ -111,11 +112,10 @@ class Embedder:
 def pair_of(model: Model, query: str, document: str) -> list[int]:
     """What a reranker reads of a query and a document: what its template says, else both between their marks."""
     if template := model.metadata.get("tokenizer.chat_template.rerank"):
-        parts = re.split(r"(\{query\}|\{document\})", template)
-        given = {"{query}": query, "{document}": document}
         # What people write steers nothing.
-        texts = [(given.get(part, part), part in given) for part in parts if part]
-        return [token for text, as_text in texts for token in model.tokenize(text, as_text=as_text)]
+        given = {"query": str(quoted_value(model, query)), "document": str(quoted_value(model, document))}
+        text = re.sub(r"\{(query|document)\}", lambda name: given[name[1]], template)
+        return tokenize(model, text, whole=False)
     vocab = model.vocab
     eos, separator = llama_cpp.llama_vocab_eos(vocab), llama_cpp.llama_vocab_sep(vocab)
     end = [eos if eos >= 0 else separator] if llama_cpp.llama_vocab_get_add_eos(vocab) else []
