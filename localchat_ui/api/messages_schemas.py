@@ -6,15 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from localchat_ui.api.schemas import LONGEST_REPLY, Count, Generating, JsonObject, none
-
-IGNORES = ConfigDict(extra="ignore")
+from localchat_ui.api.schemas import LONGEST_REPLY, Count, Generating, JsonObject, Part, none
 
 
-class ContentBlock(BaseModel):
+class ContentBlock(Part):
     """Part of a message: `text`, `thinking`, a `tool_use` or a `tool_result`. Nothing else can be read."""
-
-    model_config = IGNORES
 
     type: str = Field(examples=["text"])
     text: str | None = None
@@ -27,17 +23,13 @@ class ContentBlock(BaseModel):
     is_error: bool = Field(False, description="of a tool_result")
 
 
-class GivenMessage(BaseModel):
-    model_config = IGNORES
-
+class GivenMessage(Part):
     role: Literal["user", "assistant", "system"]
     content: str | list[ContentBlock]
 
 
-class MessagesTool(BaseModel):
+class MessagesTool(Part):
     """A function of the client. Those that run at Anthropic have another `type`, and cannot be called here."""
-
-    model_config = IGNORES
 
     type: str | None = Field(None, examples=["custom"])
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -45,29 +37,23 @@ class MessagesTool(BaseModel):
     input_schema: JsonObject | None = None
 
 
-class MessagesToolChoice(BaseModel):
-    model_config = IGNORES
-
+class MessagesToolChoice(Part):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = Field(None, description="of a tool")
 
 
-class Thinking(BaseModel):
-    model_config = IGNORES
-
+class Thinking(Part):
     type: Literal["enabled", "disabled", "adaptive"]
 
 
-class OutputFormat(BaseModel):
-    model_config = ConfigDict(extra="ignore", serialize_by_alias=True)
+class OutputFormat(Part):
+    model_config = ConfigDict(serialize_by_alias=True)
 
     type: Literal["json_schema"]
     json_schema: JsonObject = Field(alias="schema")
 
 
-class OutputConfig(BaseModel):
-    model_config = IGNORES
-
+class OutputConfig(Part):
     effort: str | None = None
     format: OutputFormat | None = None
 

@@ -6,25 +6,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from localchat_ui.api.schemas import IGNORED, Count, Generating, JsonObject, none
-
-IGNORES = ConfigDict(extra="ignore")
+from localchat_ui.api.schemas import IGNORED, Count, Generating, JsonObject, Part, none
 
 
-class InputPart(BaseModel):
+class InputPart(Part):
     """Part of a message or of what a tool answered. Only text can be read."""
-
-    model_config = IGNORES
 
     type: str = Field(examples=["input_text"])
     text: str | None = None
     refusal: str | None = None
 
 
-class InputItem(BaseModel):
+class InputItem(Part):
     """A message, a `function_call`, a `function_call_output`, or what was thought (`reasoning`)."""
-
-    model_config = IGNORES
 
     type: str = "message"
     id: str | None = None
@@ -37,10 +31,8 @@ class InputItem(BaseModel):
     output: str | list[InputPart] | None = None
 
 
-class ResponsesTool(BaseModel):
+class ResponsesTool(Part):
     """A function of the client. Tools of other types run at OpenAI; the model is not told of them."""
-
-    model_config = IGNORES
 
     type: str = Field(examples=["function"])
     name: str | None = None
@@ -49,17 +41,13 @@ class ResponsesTool(BaseModel):
     strict: bool | None = None
 
 
-class AllowedTool(BaseModel):
-    model_config = IGNORES
-
+class AllowedTool(Part):
     type: str
     name: str | None = None
 
 
-class ResponsesToolChoice(BaseModel):
+class ResponsesToolChoice(Part):
     """One function, or with the type `allowed_tools` those that may be called."""
-
-    model_config = IGNORES
 
     type: str
     name: str | None = None
@@ -67,23 +55,19 @@ class ResponsesToolChoice(BaseModel):
     tools: list[AllowedTool] = Field(default_factory=list)
 
 
-class TextFormat(BaseModel):
-    model_config = ConfigDict(extra="ignore", serialize_by_alias=True)
+class TextFormat(Part):
+    model_config = ConfigDict(serialize_by_alias=True)
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     name: str | None = Field(None, exclude_if=none)
     json_schema: JsonObject | None = Field(None, alias="schema", exclude_if=none)
 
 
-class TextOptions(BaseModel):
-    model_config = IGNORES
-
+class TextOptions(Part):
     format: TextFormat = Field(default_factory=TextFormat)
 
 
-class ReasoningOptions(BaseModel):
-    model_config = IGNORES
-
+class ReasoningOptions(Part):
     effort: str | None = Field(None, description="reaches the model's chat template as reasoning_effort")
     summary: str | None = Field(None, description=IGNORED)
 

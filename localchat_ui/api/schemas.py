@@ -177,6 +177,17 @@ class Body(BaseModel):
         return without_nulls(data)
 
 
+class Part(BaseModel):
+    """Part of a body. A null means the same as leaving a field out, and what clients add is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
 class Biased(BaseModel):
     """The bounds that OpenAI's protocol has; the engine takes whatever is a number."""
 

@@ -220,6 +220,16 @@ async def test_choices_of_tools_and_formats_bind_the_reply(client: httpx.AsyncCl
     assert (exact.may_drop, effortless.may_drop) == (False, True)
 
 
+async def test_nulls_are_as_if_left_out(client: httpx.AsyncClient, running: Program):
+    items = [
+        {"type": "message", "role": "user", "content": "x", "arguments": None, "id": None},
+        {"type": "function_call", "call_id": "c1", "name": "time", "arguments": None},
+        {"type": "function_call_output", "call_id": "c1", "output": "noon", "status": None},
+    ]
+    await asked(client, input=items, text={"format": None}, reasoning={"effort": None}, tools=None, store=None)
+    assert running.engine.requests[-1].turns[1].tool_calls == (ToolCall("time", {}, "c1"),)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"input": None}, "input"),
     ({"input": []}, "messages"),

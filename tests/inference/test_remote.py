@@ -519,3 +519,9 @@ def test_a_call_that_has_to_be_is_asked_of_the_server(choice: object) -> None:
     [here], _ = chat_requests(body, SamplingOptions())
     assert here.sampling.json_schema is not None
     assert "tool_choice" not in here.template_arguments
+
+
+@pytest.mark.parametrize("suffix", [None, "", "\n"])
+def test_what_follows_a_text_is_told_to_the_server(suffix: str | None) -> None:
+    given = parameters_of("one", GenerationRequest([], prompt="def f():", suffix=suffix))
+    assert given.get("suffix") == suffix
