@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,15 @@ def families(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Iterator
 
 
 @pytest.fixture
-def claude(families: Server) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=families.url, api_key="none", max_retries=0)
+def claude(families: Server) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=families.url, api_key="none", max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
-def client(families: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{families.url}/v1", api_key="none", max_retries=0)
+def client(families: Server) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{families.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -292,17 +295,21 @@ def test_keys_owners_and_quotas_hold(tmp_path: Path):
         for name in ("alice", "bob"):
             assert user(server, "add", name, password="correct horse").returncode == 0
             keys[name] = user(server, "key", name).stdout.strip()
+        stack = ExitStack()
+        people = {**keys, "stranger": "wrong"}
         claudes = {
-            name: anthropic.Anthropic(base_url=server.url, api_key=key, max_retries=0) for name, key in keys.items()
+            name: stack.enter_context(anthropic.Anthropic(base_url=server.url, api_key=key, max_retries=0))
+            for name, key in people.items()
         }
         clients = {
-            name: openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0) for name, key in keys.items()
+            name: stack.enter_context(openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0))
+            for name, key in keys.items()
         }
         asked: Any = {"model": "", "max_tokens": 5, "messages": QUESTION}
         # Anthropic's clients send a key in a header of their own.
         assert claudes["alice"].messages.create(**asked).content
         with pytest.raises(anthropic.AuthenticationError) as caught:
-            anthropic.Anthropic(base_url=server.url, api_key="wrong", max_retries=0).messages.create(**asked)
+            claudes["stranger"].messages.create(**asked)
         assert caught.value.body == {
             "type": "error",
             "error": {
@@ -331,6 +338,7 @@ def test_keys_owners_and_quotas_hold(tmp_path: Path):
             assert claudes["alice"].messages.count_tokens(model="", messages=QUESTION).input_tokens
             assert claudes["bob"].messages.create(**asked).content
         assert "Traceback" not in server.output()
+        stack.close()
 
 
 def test_open_streams_are_told_of_the_end(tmp_path: Path):
