@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from nicegui import App, app
 
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
-from localchat_ui.api import chat_stream, documentation, health, openai, unanswered
+from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
@@ -87,7 +87,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     install.register(app)  # /manifest.webmanifest, /service-worker.js, /offline, icons
     trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations
-    openai.register(app, backend, inference.metrics)  # /v1/models, /v1/chat/completions and its like
+    _register_protocols(app, backend)  # /v1/chat/completions, /v1/messages and their like
     health.register(app, models, inference.metrics)  # /healthz, /metrics
     documentation.register(app)  # /docs, /openapi.json
     unanswered.register(app)  # what else is asked of these
@@ -149,6 +149,15 @@ def _local(engine: Engine, catalog: Catalog, settings: Settings) -> LocalBackend
 
 def _memory(settings: Settings) -> MemoryCheck | None:
     return None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type)
+
+
+def _register_protocols(app: App, backend: Backend) -> None:
+    metrics = backend.inference.metrics
+    openai.register(app, backend, metrics)  # /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings
+    responses.register(app, backend, metrics)  # /v1/responses
+    messages.register(app, backend, metrics)  # /v1/messages
+    rerank.register(app, backend, metrics)  # /v1/rerank
+    tokens.register(app, backend, metrics)  # /tokenize, /detokenize, /apply-template
 
 
 def _llama(settings: Settings) -> LlamaEngine:

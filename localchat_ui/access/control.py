@@ -26,6 +26,8 @@ from localchat_ui.access.quotas import Quotas, RateLimitMiddleware
 from localchat_ui.access.visitor import Visitor
 from localchat_ui.settings import Settings
 
+CORS_HEADERS = ["Authorization", "Content-Type", "X-Api-Key", "Anthropic-Version", "Anthropic-Beta"]
+
 
 class AccessControl:
     """One for each process. Requests that come before `open` wait for it."""
@@ -48,9 +50,8 @@ class AccessControl:
         app = RateLimitMiddleware(app, self.quotas)
         app = AuthenticationMiddleware(app, self.authenticator)
         if self.settings.cors_origin_list:
-            app = CORSMiddleware(
-                app, self.settings.cors_origin_list, ["GET", "POST", "DELETE"], ["Authorization", "Content-Type"]
-            )
+            methods = ["GET", "POST", "DELETE"]
+            app = CORSMiddleware(app, self.settings.cors_origin_list, methods, CORS_HEADERS)
         app = OriginMiddleware(app, self.settings)
         app = ForwardedHeadersMiddleware(app, self.settings.trusted_proxy_list)
         return SecurityHeadersMiddleware(app)

@@ -1,4 +1,4 @@
-"""The error of this room: a page for a browser, OpenAI's error object for a program."""
+"""The error of this room: a page for a browser, OpenAI's or Anthropic's error object for a program."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "server_error"}
+ANTHROPIC_PATH = "/v1/messages"
 PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <main style="font: 1rem/1.6 system-ui, sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1.5rem">
@@ -47,4 +48,6 @@ class AccessError(Exception):
         if scope["type"] == "http" and "text/html" in Headers(scope=scope).get("accept", ""):
             page = PAGE.format(title=f"Not possible ({self.status})", message=escape(self.message))
             return HTMLResponse(page, self.status, self.headers)
-        return JSONResponse(self.as_json(), self.status, self.headers)
+        # Anthropic's clients know an error by its type.
+        outer = {"type": "error"} if ANTHROPIC_PATH in scope.get("path", "") else {}
+        return JSONResponse(outer | self.as_json(), self.status, self.headers)

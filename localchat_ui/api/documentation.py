@@ -16,8 +16,8 @@ from localchat_ui import __version__
 
 TITLE = "LocalChat API"
 DESCRIPTION = (
-    "Talk to the models on this machine: with OpenAI's protocol under /v1, or in conversations that people see in the"
-    " page. Errors have one shape: an object `error` with `message`, `type`, `param` and `code`."
+    "Talk to the models on this machine: with the protocols of OpenAI and Anthropic under /v1, or in conversations that"
+    " people see in the page. Errors have one shape: an object `error` with `message`, `type`, `param` and `code`."
 )
 STYLE = """
 :root { color-scheme: light dark }

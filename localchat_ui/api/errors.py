@@ -140,7 +140,7 @@ def access_ended() -> ApiError:
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The first thing that pydantic finds wrong with a request."""
-    error = errors[0]
+    error = _first_of(errors)
     param = _path(error["loc"])
     if error["type"] == "extra_forbidden":
         return ApiError(400, f"Unknown parameter: {param}.", param=param, code="unknown_parameter")
@@ -149,6 +149,14 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     said = str(error["msg"]).removeprefix("Value error, ")
     message = f"{param}: {said}" if param else f"The request body is not what is expected here: {said}"
     return ApiError(400, message, param=param or None, code="invalid_value")
+
+
+def _first_of(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of a field that may be of several types, the error that came furthest: that type was meant."""
+    place = errors[0]["loc"]
+    if TYPE_NAME.match(str(place[-1])):
+        place = place[:-1]
+    return max((each for each in errors if each["loc"][: len(place)] == place), key=lambda each: len(each["loc"]))
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from abc import ABC, abstractmethod
 from array import array
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
-from localchat_ui.access.quotas import claim_more
+from localchat_ui.api.answers import answer_of, json_of
 from localchat_ui.api.backend import Backend
-from localchat_ui.api.choices import Choices
-from localchat_ui.api.errors import ApiError, ErrorBody, failed
+from localchat_ui.api.errors import ApiError, ErrorBody
 from localchat_ui.api.replies import ChoiceReader, text_logprobs, usage_of
 from localchat_ui.api.requests import chat_requests, completion_requests, inputs_of
 from localchat_ui.api.routes import ERRORS, router, while_connected
@@ -39,7 +39,7 @@ from localchat_ui.api.schemas import (
     TokenLogprobs,
     Usage,
 )
-from localchat_ui.api.sse import EventStream, event
+from localchat_ui.api.sse import event
 from localchat_ui.conversation import new_id
 from localchat_ui.engine.base import Embeddings, GenerationRequest
 from localchat_ui.inference import Metrics, ModelRef
@@ -75,7 +75,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
         requests, tools = chat_requests(body, backend.chat.defaults.configured, tells_calls=not model.is_local)
         answer = _ChatAnswer(model, [ChoiceReader(tools if model.is_local else None) for _ in requests], body)
-        return await _answer(backend, request, model, requests, answer, stream=body.stream)
+        return await answer_of(backend, request, model, requests, answer, stream=body.stream)
 
     @routes.post("/v1/completions", response_model=Completion, responses=_stream_of(Completion))
     async def completions(body: CompletionRequest, request: Request) -> Response:
@@ -84,7 +84,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
         requests = completion_requests(body, backend.chat.defaults.configured)
         answer = _TextAnswer(model, [ChoiceReader() for _ in requests], body, requests)
-        return await _answer(backend, request, model, requests, answer, stream=body.stream)
+        return await answer_of(backend, request, model, requests, answer, stream=body.stream)
 
     @routes.post("/v1/embeddings", response_model=EmbeddingList, responses=ERRORS)
     async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
@@ -93,62 +93,29 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         model = await while_connected(request, backend.closing, backend.model_of(body.model))
         inputs = inputs_of(body.input, "input")
         embeddings = await while_connected(request, backend.closing, backend.inference.embed(model, inputs))
-        return _json(_embedding_list(embeddings, model, body))
+        return json_of(_embedding_list(embeddings, model, body))
 
     app.include_router(routes)
 
 
-async def _answer(
-    backend: Backend,
-    request: Request,
-    model: ModelRef,
-    requests: Sequence[GenerationRequest],
-    answer: _ChatAnswer | _TextAnswer,
-    *,
-    stream: bool,
-) -> Response:
-    claim_more(request.scope, len(requests))
-    choices = Choices(backend.inference, model, requests)
-    try:
-        await while_connected(request, backend.closing, choices.start())
-        if not stream:
-            return _json(await while_connected(request, backend.closing, _whole(choices, answer)))
-        if (refused := await while_connected(request, backend.closing, choices.first_step())) is not None:
-            raise failed(refused)
-    except BaseException:
-        choices.close()
-        raise
-    return EventStream(_chunks(choices, answer), backend.interruption, _farewell, on_end=choices.close)
+class _ChunkedAnswer(ABC):
+    """Streams chunks, and `[DONE]` at last."""
+
+    wants_usage: bool
+
+    @abstractmethod
+    def usage_chunk(self) -> BaseModel: ...
+
+    def ending(self) -> Iterator[bytes]:
+        if self.wants_usage:
+            yield _event(self.usage_chunk())
+        yield DONE
+
+    def farewell(self, error: ApiError) -> bytes:
+        return event(error.body.model_dump()) + DONE
 
 
-async def _whole(choices: Choices, answer: _ChatAnswer | _TextAnswer) -> BaseModel:
-    async for index, events in choices.events():
-        reader = answer.readers[index]
-        reader.read(events)
-        if reader.failure is not None:
-            choices.close()
-            raise failed(reader.failure)
-    return answer.whole()
-
-
-async def _chunks(choices: Choices, answer: _ChatAnswer | _TextAnswer) -> AsyncGenerator[bytes, None]:
-    """Every step of every choice as an event; a failure of one ends all."""
-    for chunk in answer.beginning():
-        yield _event(chunk)
-    async for index, events in choices.events():
-        reader = answer.readers[index]
-        delta, logprobs = reader.read(events)
-        for chunk in answer.step(index, delta, logprobs):
-            yield _event(chunk)
-        if reader.failure is not None:
-            yield _farewell(failed(reader.failure))
-            return
-    if answer.wants_usage:
-        yield _event(answer.chunk([], answer.usage))
-    yield DONE
-
-
-class _ChatAnswer:
+class _ChatAnswer(_ChunkedAnswer):
     """Puts together what /v1/chat/completions answers."""
 
     def __init__(self, model: ModelRef, readers: list[ChoiceReader], body: ChatCompletionRequest) -> None:
@@ -174,18 +141,21 @@ class _ChatAnswer:
         answer = {**self._head, "choices": choices, "usage": self.usage, "notes": self.readers[0].notes}
         return ChatCompletion.model_validate(answer)
 
-    def beginning(self) -> Iterator[ChatCompletionChunk]:
+    def beginning(self) -> Iterator[bytes]:
         for index in range(len(self.readers)):
-            yield self.chunk([ChunkChoice(index=index, delta=Delta(role="assistant", content=""))])
+            yield _event(self.chunk([ChunkChoice(index=index, delta=Delta(role="assistant", content=""))]))
 
-    def step(self, index: int, delta: Delta, logprobs: list[TokenLogprobs]) -> Iterator[ChatCompletionChunk]:
+    def step(self, index: int, delta: Delta, logprobs: list[TokenLogprobs]) -> Iterator[bytes]:
         if delta.content or delta.reasoning_content or delta.tool_calls or logprobs:
             said = Logprobs(content=logprobs) if self._logprobs else None
-            yield self.chunk([ChunkChoice(index=index, delta=delta, logprobs=said)])
+            yield _event(self.chunk([ChunkChoice(index=index, delta=delta, logprobs=said)]))
         reader = self.readers[index]
         if reader.stats is not None:
             last = ChunkChoice(index=index, delta=Delta(), finish_reason=reader.finish_reason)
-            yield self.chunk([last], notes=reader.notes)
+            yield _event(self.chunk([last], notes=reader.notes))
+
+    def usage_chunk(self) -> ChatCompletionChunk:
+        return self.chunk([], self.usage)
 
     def chunk(
         self, choices: list[ChunkChoice], usage: Usage | None = None, notes: list[str] | None = None
@@ -193,7 +163,7 @@ class _ChatAnswer:
         return ChatCompletionChunk.model_validate({**self._head, "choices": choices, "usage": usage, "notes": notes})
 
 
-class _TextAnswer:
+class _TextAnswer(_ChunkedAnswer):
     """Puts together what /v1/completions answers."""
 
     def __init__(
@@ -226,20 +196,23 @@ class _TextAnswer:
         ]
         return self.chunk(choices, self.usage)
 
-    def beginning(self) -> Iterator[Completion]:
+    def beginning(self) -> Iterator[bytes]:
         for index, echo in enumerate(self._echoes):
             if echo:
-                yield self.chunk([TextChoice(index=index, text=echo, finish_reason=None)])
+                yield _event(self.chunk([TextChoice(index=index, text=echo, finish_reason=None)]))
 
-    def step(self, index: int, delta: Delta, logprobs: list[TokenLogprobs]) -> Iterator[Completion]:
+    def step(self, index: int, delta: Delta, logprobs: list[TokenLogprobs]) -> Iterator[bytes]:
         reader = self.readers[index]
         if delta.content or logprobs:
             text = delta.content or ""
             offset = len(self._echoes[index]) + len(reader.text) - len(text)
             said = text_logprobs(logprobs, offset) if self._logprobs else None
-            yield self.chunk([TextChoice(index=index, text=text, logprobs=said, finish_reason=None)])
+            yield _event(self.chunk([TextChoice(index=index, text=text, logprobs=said, finish_reason=None)]))
         if reader.stats is not None:
-            yield self.chunk([TextChoice(index=index, text="", finish_reason=reader.finish_reason)])
+            yield _event(self.chunk([TextChoice(index=index, text="", finish_reason=reader.finish_reason)]))
+
+    def usage_chunk(self) -> Completion:
+        return self.chunk([], self.usage)
 
     def chunk(self, choices: list[TextChoice], usage: Usage | None = None) -> Completion:
         return Completion.model_validate({**self._head, "choices": choices, "usage": usage})
@@ -289,13 +262,5 @@ def _stream_of(chunk: type[BaseModel]) -> dict[int | str, dict[str, object]]:
     return {**ERRORS, 200: {"description": text, "content": {"text/event-stream": events}}, 500: {"model": ErrorBody}}
 
 
-def _farewell(error: ApiError) -> bytes:
-    return event(error.body.model_dump()) + DONE
-
-
 def _event(chunk: BaseModel) -> bytes:
     return event(chunk.model_dump_json())
-
-
-def _json(body: BaseModel) -> Response:
-    return Response(body.model_dump_json(), media_type="application/json")

@@ -30,7 +30,10 @@ class ChoiceReader:
     """Reads the events of one choice; knows all that was said so far."""
 
     def __init__(self, tools: Tools | None = None) -> None:
-        """`tools` are those that the text may call; a server elsewhere tells calls apart by itself."""
+        """`tools` are those that the text may call; a server elsewhere tells calls apart by itself.
+
+        `n_prompt` and `n_thinking` count tokens.
+        """
         self._tools = tools
         self._parser = ToolCallParser(tools) if tools else None
         self.text = ""
@@ -39,6 +42,9 @@ class ChoiceReader:
         self.logprobs: list[TokenLogprobs] = []
         self.stats: GenerationStats | None = None
         self.failure: GenerationFailed | None = None
+        self.n_prompt = 0
+        self.n_thinking = 0
+        self.stop_string = ""
 
     def read(self, events: Sequence[Event]) -> tuple[Delta, list[TokenLogprobs]]:
         """What is new with these events."""
@@ -46,6 +52,7 @@ class ChoiceReader:
         news: list[CallDelta] = []
         for event in events:
             if isinstance(event, PromptBuilt):
+                self.n_prompt = event.n_tokens
                 if self._tools and event.tool_format:
                     self._parser = ToolCallParser(self._tools, event.tool_format)
             elif isinstance(event, GenerationFailed):
@@ -55,7 +62,9 @@ class ChoiceReader:
                 text, thinking, news = text + shown, thinking + event.thinking, news + calls
                 if isinstance(event, GenerationDone):
                     self.stats = event.stats
+                    self.stop_string = event.stop_string
                     continue
+                self.n_thinking += bool(event.thinking)
                 news += event.calls
                 if event.logprob is not None and not event.thinking:
                     logprobs.append(_logprobs(event))

@@ -16,6 +16,7 @@ from localchat_ui.api.schemas import (
     ChatCompletionRequest,
     ChatMessage,
     CompletionRequest,
+    Generating,
     NamedTool,
     Reasoning,
     Tool,
@@ -25,6 +26,8 @@ from localchat_ui.engine.base import GenerationRequest, ToolCall, Turn
 
 N_SEEDS = 2**32 - 1
 NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
+# What requests of every protocol may say, beside what belongs to each.
+SHARED = (*(RequestOptions.model_fields.keys() - {"top_logprobs"}), "model", "stream")
 ROLES = {
     "system": Role.SYSTEM,
     "developer": Role.SYSTEM,
@@ -74,10 +77,21 @@ def chat_requests(
     return requests, {tool.function.name: tool.function.parameters or {} for tool in tools}
 
 
+def as_chat(body: Generating, **more: Any) -> ChatCompletionRequest:
+    """A request of another protocol in the words of /v1/chat/completions, with the options that all share.
+
+    Raises ApiError.
+    """
+    shared = {name: getattr(body, name) for name in SHARED if name in body.model_fields_set}
+    given = {name: value for name, value in more.items() if value is not None}
+    try:
+        return ChatCompletionRequest.model_validate({**shared, **given})
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
 def completion_requests(body: CompletionRequest, configured: SamplingOptions) -> list[GenerationRequest]:
     """One request for each choice of each prompt, the choices of the first prompt first. Raises ApiError."""
-    if body.suffix is not None:
-        raise ApiError(400, "suffix is not supported.", param="suffix", code="unsupported_parameter")
     if body.best_of not in (None, body.n):
         raise ApiError(400, "best_of must be n.", param="best_of", code="unsupported_parameter")
     prompts = inputs_of(body.prompt, "prompt")
@@ -86,6 +100,8 @@ def completion_requests(body: CompletionRequest, configured: SamplingOptions) ->
         raise ApiError(400, message, param="prompt", code="invalid_value")
     if body.echo and any(not isinstance(prompt, str) for prompt in prompts):
         raise ApiError(400, "echo needs a prompt of text.", param="echo", code="unsupported_parameter")
+    if body.suffix is not None and any(not isinstance(prompt, str) for prompt in prompts):
+        raise ApiError(400, "suffix needs a prompt of text.", param="suffix", code="unsupported_parameter")
     changes = {"top_logprobs": body.logprobs}
     return [
         GenerationRequest(
@@ -93,6 +109,7 @@ def completion_requests(body: CompletionRequest, configured: SamplingOptions) ->
             sampling_of(body, configured, body.max_tokens, number, changes),
             _stop(body.stop),
             prompt=prompt,
+            suffix=body.suffix,
             may_drop=False,
         )
         for prompt in prompts
@@ -118,7 +135,7 @@ def turns_of(messages: Sequence[ChatMessage]) -> list[Turn]:
                 _text(message, number),
                 message.reasoning_content or "",
                 tuple(
-                    ToolCall(call.function.name, _arguments(call.function.arguments), call.id)
+                    ToolCall(call.function.name, arguments_of(call.function.arguments), call.id)
                     for call in message.tool_calls or ()
                 ),
                 message.tool_call_id or "",
@@ -149,7 +166,7 @@ def _text(message: ChatMessage, number: int) -> str:
     return "".join(part.text or "" for part in message.content)
 
 
-def _arguments(given: str | dict[str, Any]) -> object:
+def arguments_of(given: str | dict[str, Any]) -> object:
     """An object, whatever the client made of the arguments that it got: templates walk through them."""
     if isinstance(given, dict):
         return given
@@ -189,7 +206,11 @@ def sampling_of(
     try:
         return RequestOptions.model_validate(values)
     except ValidationError as error:
-        raise invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> ApiError:
+    return invalid([{**each, "loc": ("body", *each["loc"])} for each in error.errors()])
 
 
 def _stop(given: str | list[str]) -> tuple[str, ...]:

@@ -30,8 +30,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(metrics: Metrics, tag: str, before: Callable[[], Coroutine[Any, Any, None]] | None = None) -> APIRouter:
-    """A router whose routes answer errors in OpenAI's shape and are counted by path and status.
+def router(
+    metrics: Metrics,
+    tag: str,
+    before: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    error_response: Callable[[ApiError], Response] = ApiError.response,
+) -> APIRouter:
+    """A router whose routes are counted by path and status, and answer errors in one shape: OpenAI's, or another.
 
     Each request waits for `before`, if there is one.
     """
@@ -42,7 +47,7 @@ def router(metrics: Metrics, tag: str, before: Callable[[], Coroutine[Any, Any, 
             path = self.path
 
             async def answer(request: Request) -> Response:
-                response = await _answer(handle, request)
+                response = await _answer(handle, request, error_response)
                 metrics.requests.labels(path, str(response.status_code)).inc()
                 return response
 
@@ -51,21 +56,26 @@ def router(metrics: Metrics, tag: str, before: Callable[[], Coroutine[Any, Any, 
     return APIRouter(route_class=Route, tags=[tag], dependencies=[Depends(before)] if before else [])
 
 
-async def _answer(handle: Callable[[Request], Coroutine[Any, Any, Response]], request: Request) -> Response:
+async def _answer(
+    handle: Callable[[Request], Coroutine[Any, Any, Response]],
+    request: Request,
+    error_response: Callable[[ApiError], Response],
+) -> Response:
     try:
         return await handle(request)
     except RequestValidationError as error:
-        return invalid(error.errors()).response()
+        return error_response(invalid(error.errors()))
     except HTTPException as error:
-        return ApiError(error.status_code, str(error.detail)).response()
+        return error_response(ApiError(error.status_code, str(error.detail)))
     except ClientGoneError:
         return Response(status_code=CLIENT_GONE)
     except Exception as error:
         try:
-            return api_error(error).response()
+            return error_response(api_error(error))
         except Exception:
             logger.exception("a request failed")
-            return ApiError(500, "Something went wrong inside the program. The log says what.", kind=SERVER).response()
+            message = "Something went wrong inside the program. The log says what."
+            return error_response(ApiError(500, message, kind=SERVER))
 
 
 class ClientGoneError(Exception):

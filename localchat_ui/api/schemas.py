@@ -201,6 +201,17 @@ class Body(BaseModel):
         return without_nulls(data)
 
 
+class Part(BaseModel):
+    """Part of a body. A null means the same as leaving a field out, and what clients add is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
 class Biased(BaseModel):
     """The bounds that OpenAI's protocol has; the engine takes whatever is a number."""
 
@@ -209,25 +220,28 @@ class Biased(BaseModel):
     )
 
 
-class _Request(Body, Biased, RequestOptions):
-    """What all requests share. Sampling values that are left out are the ones the program was started with."""
+class Generating(Body, Biased, RequestOptions):
+    """What requests of all protocols share. Sampling values left out are the ones the program was started with."""
 
     model: str | None = Field(None, description="an installed model; left out, the model in use", examples=[None])
     max_tokens: int = Field(LONGEST_REPLY, ge=1, le=2**31 - 1, description="longest reply, in tokens")
     seed: int | None = Field(
         None, ge=-(2**63), le=2**63 - 1, description="same seed, same reply; empty or -1 is random"
     )
-    n: int = Field(1, ge=1, le=MAX_CHOICES, description="replies to one prompt; the seed of each is one more")
-    stop: Stop = Field(default_factory=list, description="the reply ends before any of these")
     stream: bool = False
-    stream_options: StreamOptions = Field(default_factory=StreamOptions)
-    user: str | None = Field(None, description=IGNORED)
-    cache_prompt: Any = Field(None, description=IGNORED)
 
     @model_validator(mode="before")
     @classmethod
     def _mean(cls, data: Any) -> Any:
         return as_meant(data) if isinstance(data, dict) else data
+
+
+class _Request(Generating):
+    n: int = Field(1, ge=1, le=MAX_CHOICES, description="replies to one prompt; the seed of each is one more")
+    stop: Stop = Field(default_factory=list, description="the reply ends before any of these")
+    stream_options: StreamOptions = Field(default_factory=StreamOptions)
+    user: str | None = Field(None, description=IGNORED)
+    cache_prompt: Any = Field(None, description=IGNORED)
 
 
 class ChatCompletionRequest(_Request):
@@ -273,7 +287,7 @@ class CompletionRequest(_Request):
     echo: bool = Field(False, description="begin the answer with the prompt")
     logprobs: int | None = Field(None, ge=0, le=20, description="report so many likely tokens beside each")
     best_of: int | None = Field(None, ge=1, description="must be n")
-    suffix: str | None = Field(None, description="not supported")
+    suffix: str | None = Field(None, description="what follows; for models that can fill in the middle")
 
 
 class EmbeddingRequest(Body):

@@ -46,6 +46,7 @@ class GenerationRequest:
     (`enable_thinking` and `reasoning_effort` under its own names; `tools` as OpenAI's protocol gives them). `may_drop`
     lets the oldest turns leave when not all fit. The reply has to be a call of one of the tools named in `must_call`,
     if there are any, or of several. A `prompt`, if there is one, is read as it is instead of turns: text or tokens.
+    With a `suffix` the reply is what stands between the two.
     """
 
     turns: Sequence[Turn]
@@ -57,6 +58,7 @@ class GenerationRequest:
     must_call: tuple[str, ...] = ()
     may_call_several: bool = True
     prompt: str | Sequence[int] | None = None
+    suffix: str | None = None
     id: str = field(default_factory=new_id)
 
 
@@ -125,12 +127,13 @@ class Token:
 class GenerationDone:
     """The reply is finished; `stats.finish_reason` is `stop`, `length` or `cancelled`.
 
-    `text` and `thinking` were still held back.
+    `text` and `thinking` were still held back. `stop_string` is what the reply was to stop at, if it did.
     """
 
     text: str
     stats: GenerationStats
     thinking: str = ""
+    stop_string: str = ""
 
 
 FailureKind = Literal["failed", "refused", "unavailable", "overloaded", "timeout"]
@@ -179,6 +182,22 @@ class Embeddings:
 
     vectors: list[list[float]]
     n_tokens: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well each document answers a query, as a number that only compares, and the tokens of all together."""
+
+    scores: list[float]
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class VocabularyToken:
+    """Its bytes may be part of a character."""
+
+    id: int
+    piece: bytes
 
 
 @dataclass(frozen=True)
@@ -246,6 +265,19 @@ class Engine(Protocol):
 
         Raises EngineError when the model has none to give, when it was cancelled by its `request_id`, or at `close`.
         """
+
+    def rank(self, query: str, documents: Sequence[str], model: Path | None = None, *, request_id: str = "") -> Ranking:
+        """How well each document answers the query, by a reranker; blocks and raises as `embed` does."""
+
+    def tokenize(
+        self, text: str, model: Path | None = None, *, add_special: bool = False, parse_special: bool = True
+    ) -> list[VocabularyToken]:
+        """The tokens of a text. `add_special` puts those in front that the model expects there; `parse_special` takes
+        control tokens that are written out for what they stand for. Blocks and raises as `preview` does.
+        """
+
+    def detokenize(self, tokens: Sequence[int], model: Path | None = None) -> str:
+        """The text of tokens. Blocks and raises as `preview` does."""
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         """Let a running request go on with other options; the next token obeys. Unknown ids are ignored.

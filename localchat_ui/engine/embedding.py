@@ -1,7 +1,9 @@
-"""The meaning of texts as vectors: computed by the engine's thread, a bounded batch at a time between its steps."""
+"""The meaning of texts as vectors, or how well they answer a query: computed by the engine's thread between its steps,
+a bounded batch at a time."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 
 import llama_cpp
@@ -10,22 +12,28 @@ import numpy.typing as npt
 
 from localchat_ui.engine.base import EngineError
 from localchat_ui.engine.llama import Model, errors_of_this_thread
+from localchat_ui.engine.template import quoted_value, tokenize
 
 # A reply that is written beside it waits for so many tokens at a time.
 BATCH = 128
 NONE, MEAN = llama_cpp.LLAMA_POOLING_TYPE_NONE, llama_cpp.LLAMA_POOLING_TYPE_MEAN
+RANK = llama_cpp.LLAMA_POOLING_TYPE_RANK
 
 Vector = npt.NDArray[np.float32]
 
 
 class Embedder:
-    """Computes a vector of length 1 for each text. `step` does a part of the work; `vectors` grows meanwhile."""
+    """Computes a vector of length 1 for each text. `step` does a part of the work; `vectors` grows meanwhile.
 
-    def __init__(self, model: Model, texts: Sequence[Sequence[int]], *, n_threads: int) -> None:
+    Where it `ranks`, a text is a query with a document, and a vector what the model's classifier says of it.
+    """
+
+    def __init__(self, model: Model, texts: Sequence[Sequence[int]], *, n_threads: int, ranks: bool = False) -> None:
         self.vectors: list[list[float]] = []
         self._model = model
         self._texts = texts
         self._n_threads = n_threads
+        self._ranks = ranks
         self._steps = self._run()
 
     def step(self) -> bool:
@@ -39,9 +47,9 @@ class Embedder:
         """Yields the tokens of each batch behind it."""
         metadata, architecture = self._model.metadata, self._model.metadata.get("general.architecture", "")
         # Made to chat, not to compare texts: the mean over its tokens is what there is.
-        pooling = int(metadata.get(f"{architecture}.pooling_type", MEAN))
-        # What looks at both sides of a word has to see all of a text at once.
-        whole = metadata.get(f"{architecture}.attention.causal") == "false"
+        pooling = RANK if self._ranks else int(metadata.get(f"{architecture}.pooling_type", MEAN))
+        # What looks at both sides of a word has to see all of a text at once, and so has what judges it as a whole.
+        whole = self._ranks or metadata.get(f"{architecture}.attention.causal") == "false"
         longest = max(len(tokens) for tokens in self._texts)
         averages = pooling == MEAN and not whole
         handle = self._open(longest, longest if whole else min(BATCH, longest), NONE if averages else pooling)
@@ -52,7 +60,8 @@ class Embedder:
                     batch = tokens[start : start + (longest if whole else BATCH)]
                     parts.append(self._decode(handle, batch, start, each_token=averages))
                     yield len(batch)
-                self.vectors.append(_normalised(np.concatenate(parts).mean(axis=0) if averages else parts[-1][0]))
+                vector = np.concatenate(parts).mean(axis=0) if averages else parts[-1][0]
+                self.vectors.append([float(value) for value in (vector if self._ranks else _normalised(vector))])
                 _clear(handle)
         finally:
             llama_cpp.llama_free(handle)
@@ -70,7 +79,7 @@ class Embedder:
             handle: llama_cpp.llama_context_p | None = llama_cpp.llama_init_from_model(self._model.handle, parameters)
         if not handle:
             raise EngineError(self._refusal((errors or ["llama.cpp gave no reason"])[0]))
-        if llama_cpp.llama_pooling_type(handle) == llama_cpp.LLAMA_POOLING_TYPE_RANK:
+        if llama_cpp.llama_pooling_type(handle) == RANK and not self._ranks:
             llama_cpp.llama_free(handle)
             raise EngineError(self._refusal("it has no vector for a whole text."))
         return handle
@@ -91,12 +100,29 @@ class Embedder:
         rows = llama_cpp.llama_get_embeddings(handle) if each_token else llama_cpp.llama_get_embeddings_seq(handle, 0)
         if code != 0 or not rows:
             raise EngineError(self._refusal(f"llama.cpp cannot compute them (code {code})."))
-        shape = (len(tokens) if each_token else 1, llama_cpp.llama_model_n_embd(self._model.handle))
+        width = llama_cpp.llama_model_n_cls_out if self._ranks else llama_cpp.llama_model_n_embd
+        shape = (len(tokens) if each_token else 1, width(self._model.handle))
         vectors: Vector = np.ctypeslib.as_array(rows, shape=shape).copy()
         return vectors
 
     def _refusal(self, reason: str) -> str:
-        return f"{self._model.path.stem} gives no embeddings: {reason}"
+        return f"{self._model.path.stem} gives no {'scores' if self._ranks else 'embeddings'}: {reason}"
+
+
+def pair_of(model: Model, query: str, document: str) -> list[int]:
+    """What a reranker reads of a query and a document: what its template says, else both between their marks."""
+    if template := model.metadata.get("tokenizer.chat_template.rerank"):
+        # What people write steers nothing.
+        given = {"query": str(quoted_value(model, query)), "document": str(quoted_value(model, document))}
+        text = re.sub(r"\{(query|document)\}", lambda name: given[name[1]], template)
+        return tokenize(model, text, whole=False)
+    vocab = model.vocab
+    eos, separator = llama_cpp.llama_vocab_eos(vocab), llama_cpp.llama_vocab_sep(vocab)
+    end = [eos if eos >= 0 else separator] if llama_cpp.llama_vocab_get_add_eos(vocab) else []
+    between = [separator] if llama_cpp.llama_vocab_get_add_sep(vocab) else []
+    begin = [llama_cpp.llama_vocab_bos(vocab)] if model.adds_bos else []
+    first, second = model.tokenize(query, as_text=True), model.tokenize(document, as_text=True)
+    return [*begin, *first, *end, *between, *second, *end]
 
 
 def _clear(handle: llama_cpp.llama_context_p) -> None:
@@ -104,6 +130,6 @@ def _clear(handle: llama_cpp.llama_context_p) -> None:
         llama_cpp.llama_memory_clear(memory, False)
 
 
-def _normalised(vector: Vector) -> list[float]:
+def _normalised(vector: Vector) -> Vector:
     length = float(np.linalg.norm(vector.astype(np.float64)))
-    return [float(value) for value in (vector / length if length else vector)]
+    return vector / length if length else vector

@@ -161,11 +161,22 @@ class Model:
 
     def vocabulary(self) -> list[bytes]:
         """All tokens as bytes, control tokens as templates write them."""
-        return [self._to_bytes(token, special=True) for token in range(self.n_vocab)]
+        return [self.bytes_of(token) for token in range(self.n_vocab)]
+
+    def bytes_of(self, token: int) -> bytes:
+        """A token as bytes, a control token as templates write it."""
+        return self._to_bytes(token, special=True)
 
     def control_text(self, token: int) -> str:
         """How a control token is written out in templates."""
-        return self._to_bytes(token, special=True).decode("utf-8", errors="replace") if token >= 0 else ""
+        return self.bytes_of(token).decode("utf-8", errors="replace") if token >= 0 else ""
+
+    @property
+    def fim_tokens(self) -> tuple[int, int, int]:
+        """Tokens before a text, before what follows it, and before what is to stand between; -1 for none."""
+        functions = (llama_cpp.llama_vocab_fim_pre, llama_cpp.llama_vocab_fim_suf, llama_cpp.llama_vocab_fim_mid)
+        before, after, middle = (int(function(self.vocab)) for function in functions)
+        return before, after, middle
 
     @property
     def adds_bos(self) -> bool:

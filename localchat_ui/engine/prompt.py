@@ -128,15 +128,16 @@ def build_prompt(
     )
 
 
-def plain_prompt(model: Model, given: str | Sequence[int], *, n_ctx: int) -> Prompt:
+def plain_prompt(model: Model, given: str | Sequence[int], *, n_ctx: int, suffix: str | None = None) -> Prompt:
     """What is read as it is, without a chat template; control tokens written out in it steer the model.
 
-    Raises EngineError for tokens that the model does not have, PromptTooLongError.
+    With a `suffix` the reply is what stands between the two. Raises EngineError for tokens that the model does not
+    have, PromptTooLongError.
     """
     tokens = list(model.tokenize(given, add_special=True) if isinstance(given, str) else given)
-    unknown = next((token for token in tokens if not 0 <= token < model.n_vocab), None)
-    if unknown is not None:
-        raise EngineError(f"The prompt has the token {unknown}, but the model has {model.n_vocab:,} tokens.")
+    if suffix is not None:
+        tokens = _around(model, given, suffix)
+    check_tokens(model, tokens)
     if not tokens:
         raise EngineError("The prompt is empty.")
     if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
@@ -146,6 +147,26 @@ def plain_prompt(model: Model, given: str | Sequence[int], *, n_ctx: int) -> Pro
             n_ctx,
         )
     return Prompt(tokens, turn_tokens=(len(tokens),), phase=Phase.ANSWER, continued=True)
+
+
+def check_tokens(model: Model, tokens: Sequence[int]) -> None:
+    """Raises EngineError for tokens that the model does not have."""
+    unknown = next((token for token in tokens if not 0 <= token < model.n_vocab), None)
+    if unknown is not None:
+        raise EngineError(f"There is no token {unknown}: the model has {model.n_vocab:,} tokens.")
+
+
+def _around(model: Model, given: str | Sequence[int], suffix: str) -> list[int]:
+    """A prompt to which the reply is what stands before the suffix.
+
+    Raises EngineError for a model that has no tokens for that.
+    """
+    before, after, middle = model.fim_tokens
+    if min(before, after, middle) < 0:
+        raise EngineError(f"{model.path.stem} cannot fill in the middle of a text. Name another model, or no suffix.")
+    prefix = model.tokenize(given, as_text=True) if isinstance(given, str) else list(given)
+    beginning = model.tokenize("", add_special=True)
+    return [*beginning, before, *prefix, after, *model.tokenize(suffix, as_text=True), middle]
 
 
 def _begun(model: Model, text: str, partial: Turn | None) -> tuple[str, Phase]:

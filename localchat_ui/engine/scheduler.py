@@ -214,7 +214,9 @@ class Scheduler:
     def _finish(self, generation: Generation, reason: str) -> None:
         self._retire(generation)
         thinking, text = generation.text.finish()
-        generation.emit(GenerationDone(text, generation.stats(reason), thinking))
+        asked_for = generation.text.stop_string in generation.request.stop
+        stop_string = generation.text.stop_string if asked_for else ""
+        generation.emit(GenerationDone(text, generation.stats(reason), thinking, stop_string))
 
     def _fail(self, generation: Generation, message: str, kind: FailureKind = "failed") -> None:
         self._retire(generation, keep=False)

@@ -22,7 +22,9 @@ from localchat_ui.engine.base import (
     ModelLoadError,
     NoModelError,
     PromptBuilt,
+    Ranking,
     Token,
+    VocabularyToken,
 )
 from localchat_ui.engine.thinking_support import NO_SUPPORT
 
@@ -89,6 +91,19 @@ class ScriptedEngine:
     ) -> Embeddings:
         """A script has no meaning."""
         raise EngineError("The scripted engine gives no embeddings.")
+
+    def rank(self, query: str, documents: Sequence[str], model: Path | None = None, *, request_id: str = "") -> Ranking:
+        """A script judges nothing."""
+        raise EngineError("The scripted engine gives no scores.")
+
+    def tokenize(
+        self, text: str, model: Path | None = None, *, add_special: bool = False, parse_special: bool = True
+    ) -> list[VocabularyToken]:
+        """Its tokens are characters."""
+        return [VocabularyToken(ord(character), character.encode()) for character in text]
+
+    def detokenize(self, tokens: Sequence[int], model: Path | None = None) -> str:
+        return "".join(map(chr, tokens))
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self.changes.append((request_id, sampling))

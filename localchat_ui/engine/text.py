@@ -29,7 +29,7 @@ class Phase(Enum):
 
 
 class TextStream:
-    """Decodes the growing reply of one request. `stopped` is true once the answer reached a stop string."""
+    """Decodes the growing reply of one request. `stopped` is true once the answer reached `stop_string`."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class TextStream:
         self._strips = not continued
         self.phase = phase if marks else Phase.ANSWER
         self.stopped = False
+        self.stop_string = ""
 
     def feed(self, piece: bytes) -> Piece:
         """What can be shown now that this piece was written; holds back what may become a mark or a stop string."""
@@ -109,10 +110,11 @@ class TextStream:
         return True
 
     def _take_answer(self, final: bool) -> str:
-        starts = [start for start in (self._held.find(stop) for stop in self._stop) if start >= 0]
+        starts = [(start, stop) for stop in self._stop if (start := self._held.find(stop)) >= 0]
         if starts:
             self.stopped = True
-            return self._held[: min(starts)]
+            end, self.stop_string = min(starts)
+            return self._held[:end]
         return self._take(0 if final else max((_overlap(self._held, stop) for stop in self._stop), default=0))
 
     def _enter(self, phase: Phase, rest: str) -> None:

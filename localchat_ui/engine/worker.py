@@ -25,13 +25,15 @@ from localchat_ui.engine.base import (
     LoadedModel,
     NoModelError,
     PromptBuilt,
+    Ranking,
+    VocabularyToken,
 )
-from localchat_ui.engine.embedding import Embedder
+from localchat_ui.engine.embedding import Embedder, pair_of
 from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.grammar import Guide, guide_of
 from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions, usable_cores
 from localchat_ui.engine.model_pool import ModelPool, PooledModel
-from localchat_ui.engine.prompt import Prompt, build_prompt, plain_prompt
+from localchat_ui.engine.prompt import Prompt, build_prompt, check_tokens, plain_prompt
 from localchat_ui.engine.scheduler import Scheduler, built
 from localchat_ui.engine.tool_grammar import ForcedCalls
 
@@ -193,16 +195,42 @@ class LlamaEngine:
         with self._loader.leased(self._path_for(model)) as loaded:
             n_ctx = loaded.info.n_ctx
             inputs = [plain_prompt(loaded.model, text, n_ctx=n_ctx).tokens for text in texts]
-            n_threads = self._options.n_threads or usable_cores()
-            job = EmbeddingJob(request_id, Embedder(loaded.model, inputs, n_threads=n_threads))
-            with self._lock:
-                if self._closing:
-                    raise NoModelError(SHUTTING_DOWN)
-                self._inbox.put(partial(self._embeddings.append, job))
-            try:
-                return Embeddings(job.done.result(), sum(map(len, inputs)))
-            except CancelledError:
-                raise NoModelError(SHUTTING_DOWN if self._closing else CANCELLED) from None
+            return Embeddings(self._vectors(loaded, inputs, request_id), sum(map(len, inputs)))
+
+    def rank(self, query: str, documents: Sequence[str], model: Path | None = None, *, request_id: str = "") -> Ranking:
+        with self._loader.leased(self._path_for(model)) as loaded:
+            n_ctx = loaded.info.n_ctx
+            pairs = [pair_of(loaded.model, query, document) for document in documents]
+            inputs = [plain_prompt(loaded.model, pair, n_ctx=n_ctx).tokens for pair in pairs]
+            vectors = self._vectors(loaded, inputs, request_id, ranks=True)
+            return Ranking([vector[0] for vector in vectors], sum(map(len, inputs)))
+
+    def tokenize(
+        self, text: str, model: Path | None = None, *, add_special: bool = False, parse_special: bool = True
+    ) -> list[VocabularyToken]:
+        with self._loader.leased(self._path_for(model)) as loaded:
+            tokens = loaded.model.tokenize(text, add_special=add_special, as_text=not parse_special)
+            return [VocabularyToken(token, loaded.model.bytes_of(token)) for token in tokens]
+
+    def detokenize(self, tokens: Sequence[int], model: Path | None = None) -> str:
+        with self._loader.leased(self._path_for(model)) as loaded:
+            check_tokens(loaded.model, tokens)
+            return b"".join(map(loaded.model.bytes_of, tokens)).decode(errors="replace")
+
+    def _vectors(
+        self, loaded: PooledModel, inputs: Sequence[Sequence[int]], request_id: str, *, ranks: bool = False
+    ) -> list[list[float]]:
+        """Computed on the engine's thread; whoever asks holds the model until then."""
+        n_threads = self._options.n_threads or usable_cores()
+        job = EmbeddingJob(request_id, Embedder(loaded.model, inputs, n_threads=n_threads, ranks=ranks))
+        with self._lock:
+            if self._closing:
+                raise NoModelError(SHUTTING_DOWN)
+            self._inbox.put(partial(self._embeddings.append, job))
+        try:
+            return job.done.result()
+        except CancelledError:
+            raise NoModelError(SHUTTING_DOWN if self._closing else CANCELLED) from None
 
     def change(self, request_id: str, sampling: RequestOptions) -> None:
         self._inbox.put(partial(self._for_all, lambda scheduler: scheduler.change(request_id, sampling)))
@@ -230,7 +258,7 @@ class LlamaEngine:
 
     def _prompt(self, model: PooledModel, request: GenerationRequest) -> Prompt:
         if request.prompt is not None:
-            return plain_prompt(model.model, request.prompt, n_ctx=model.info.n_ctx)
+            return plain_prompt(model.model, request.prompt, n_ctx=model.info.n_ctx, suffix=request.suffix)
         return build_prompt(
             model.model,
             request.turns,

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from localchat_ui.access import current_visitor
 from localchat_ui.conversation import new_id
-from localchat_ui.engine.base import Embeddings, GenerationRequest, PromptBuilt
+from localchat_ui.engine.base import Embeddings, EngineError, GenerationRequest, PromptBuilt, Ranking, VocabularyToken
 from localchat_ui.inference.backend import MAX_WAITING, Backend, QueueFullError
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.inference.metrics import Meter, Metrics, RecordUsage
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.token_stream import TokenStream
+from localchat_ui.library.kind import Kind
 
 NO_REMOTES: Mapping[str, Backend] = {}
 
@@ -67,5 +68,34 @@ class Inference:
         self._record_usage(visitor, embeddings.n_tokens)
         return embeddings
 
+    async def rank(self, model: ModelRef, query: str, documents: Sequence[str]) -> Ranking:
+        """How well each document answers a query; whoever waits no longer, cancels it. Raises EngineError."""
+        if model.kind is not Kind.RERANKER:
+            raise EngineError(f"{model.name} is no reranker. Name one in model.")
+        visitor, request_id = current_visitor(), new_id()
+        try:
+            ranking = await self.local.rank(model, query, documents, request_id=request_id)
+        finally:
+            self.local.cancel(request_id)
+        self._record_usage(visitor, ranking.n_tokens)
+        return ranking
+
+    async def tokenize(
+        self, model: ModelRef, text: str, *, add_special: bool = False, parse_special: bool = True
+    ) -> list[VocabularyToken]:
+        """The tokens of a text, as `Engine.tokenize` does it. Raises EngineError."""
+        _require_local(model)
+        return await self.local.tokenize(model, text, add_special=add_special, parse_special=parse_special)
+
+    async def detokenize(self, model: ModelRef, tokens: Sequence[int]) -> str:
+        """The text of tokens. Raises EngineError."""
+        _require_local(model)
+        return await self.local.detokenize(model, tokens)
+
     def _backend(self, model: ModelRef) -> Backend:
         return self._remotes[model.engine] if model.engine else self.local
+
+
+def _require_local(model: ModelRef) -> None:
+    if not model.is_local:
+        raise EngineError(f"{model.name} runs on {model.engine}, and only models in this program show their tokens.")

@@ -9,7 +9,16 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from localchat_ui.conversation import RequestOptions
-from localchat_ui.engine.base import Embeddings, Emit, Engine, GenerationRequest, ModelLoadError, PromptBuilt
+from localchat_ui.engine.base import (
+    Embeddings,
+    Emit,
+    Engine,
+    GenerationRequest,
+    ModelLoadError,
+    PromptBuilt,
+    Ranking,
+    VocabularyToken,
+)
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.fit import MemoryCheck
@@ -49,6 +58,28 @@ class LocalBackend:
             return self.engine.embed(texts, model.path, request_id=request_id)
 
         return await _run(self._embeddings, embed)
+
+    async def rank(self, model: ModelRef, query: str, documents: Sequence[str], *, request_id: str = "") -> Ranking:
+        """How well each document answers the query. Raises EngineError."""
+
+        def rank() -> Ranking:
+            return self.engine.rank(query, documents, model.path, request_id=request_id)
+
+        return await _run(self._embeddings, rank)
+
+    async def tokenize(
+        self, model: ModelRef, text: str, *, add_special: bool, parse_special: bool
+    ) -> list[VocabularyToken]:
+        """The tokens of a text. Raises EngineError."""
+
+        def tokenize() -> list[VocabularyToken]:
+            return self.engine.tokenize(text, model.path, add_special=add_special, parse_special=parse_special)
+
+        return await _run(self._requests, tokenize)
+
+    async def detokenize(self, model: ModelRef, tokens: Sequence[int]) -> str:
+        """The text of tokens. Raises EngineError."""
+        return await _run(self._requests, self.engine.detokenize, tokens, model.path)
 
     takes_changes = True
 

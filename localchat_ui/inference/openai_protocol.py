@@ -63,6 +63,8 @@ def parameters_of(model_id: str, request: GenerationRequest, room: int = 0) -> d
         given["stop"] = list(request.stop)
     if request.prompt is not None:
         given["prompt"] = request.prompt
+        if request.suffix is not None:
+            given["suffix"] = request.suffix
         if sampling.top_logprobs is not None:
             given["logprobs"] = sampling.top_logprobs
         if sampling.json_schema is not None:

@@ -198,7 +198,9 @@ def test_two_megabytes_that_are_allowed_break_nothing(me: httpx.Client, routes: 
                 {text: text},
             ):
                 answer = me.post(path, json=body)
-                assert answer.status_code in (400, 404, 415), (path, next(iter(body))[:20], answer.text[:200])
+                # A conversation that is too long can be counted all the same.
+                counted = (200,) if path.endswith("/count_tokens") and "messages" in body else ()
+                assert answer.status_code in (400, 404, 415, *counted), (path, next(iter(body))[:20], answer.text[:200])
                 assert len(answer.content) < 10_000
 
 

@@ -334,7 +334,7 @@ async def test_an_unknown_model_is_a_404(client: httpx.AsyncClient):
 
 async def test_completions_and_embeddings_refuse_what_they_cannot_do(client: httpx.AsyncClient):
     path = "/v1/completions"
-    assert (await refused(client, 400, path, prompt="x", suffix="y"))["param"] == "suffix"
+    assert (await refused(client, 400, path, prompt=[1], suffix="y"))["param"] == "suffix"
     assert (await refused(client, 400, path, prompt=""))["param"] == "prompt"
     assert (await refused(client, 400, path, prompt=[1], echo=True))["param"] == "echo"
     assert "embeddings" in (await refused(client, 400, "/v1/embeddings", input="x"))["message"]

@@ -57,6 +57,7 @@ def test_beginning_of_a_stop_string_is_shown_when_the_reply_ends_there():
 def test_the_earliest_of_several_stop_strings_wins():
     stream = TextStream(["b", "ab"])
     assert write(stream, b"xxab") == ["xx"]
+    assert stream.stop_string == "ab"
 
 
 def test_leading_white_space_is_dropped_once():

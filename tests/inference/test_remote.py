@@ -551,3 +551,9 @@ def test_roles_alternate_wherever_the_model_runs() -> None:
     turns = [Turn(Role.ASSISTANT, "Hello"), Turn(Role.USER, "a"), Turn(Role.USER, "b")]
     messages = parameters_of("one", GenerationRequest(turns))["messages"]
     assert [(each["role"], each["content"]) for each in messages] == [("assistant", "Hello"), ("user", "a\n\nb")]
+
+
+@pytest.mark.parametrize("suffix", [None, "", "\n"])
+def test_what_follows_a_text_is_told_to_the_server(suffix: str | None) -> None:
+    given = parameters_of("one", GenerationRequest([], prompt="def f():", suffix=suffix))
+    assert given.get("suffix") == suffix

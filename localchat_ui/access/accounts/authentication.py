@@ -102,7 +102,7 @@ class Authenticator:
             session_id = fingerprint(cookie)
             if user := await self.accounts.sessions.user(session_id):
                 return Visitor("session", address, session_id, user)
-        if key := _bearer(scope):
+        if key := _secret(scope):
             # A right key always works, whoever sends wrong ones from the same address: it is too long to be guessed.
             if found := await self.accounts.api_keys.authenticate(key):
                 return Visitor("key", address, *found)
@@ -116,7 +116,7 @@ class Authenticator:
         session_id = fingerprint(cookie_of(scope, SESSION))
         if self._is_token_session(session_id):
             return Visitor("token", address, session_id)
-        if token := _bearer(scope):
+        if token := _secret(scope):
             if await self.attempts.limit(lambda: self._is_token(token), address):
                 return Visitor("token", address, fingerprint(token))
             audit("token refused", address=address)
@@ -218,9 +218,12 @@ def unauthorized(message: str) -> AccessError:
     return AccessError(401, "invalid_api_key", message, {"WWW-Authenticate": "Bearer"})
 
 
-def _bearer(scope: Scope) -> str:
-    kind, _, secret = Headers(scope=scope).get("authorization", "").partition(" ")
-    return secret.strip() if kind.lower() == "bearer" else ""
+def _secret(scope: Scope) -> str:
+    """The key or token of a program, in the header of OpenAI's clients or in that of Anthropic's."""
+    headers = Headers(scope=scope)
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    bearer = secret.strip() if kind.lower() == "bearer" else ""
+    return bearer or headers.get("x-api-key", "").strip()
 
 
 def _is_navigation(scope: Scope) -> bool:

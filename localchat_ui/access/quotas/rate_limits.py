@@ -16,6 +16,7 @@ from localchat_ui.history.errors import HistoryError
 
 UNCOUNTED_PATHS = ("/_nicegui", "/favicon.ico", "/healthz")  # files and sockets of pages, and health checks
 GENERATING_PATH = "/v1/"
+COUNTING_PATH = "/v1/messages/count_tokens"  # writes nothing
 CLAIM = "claim"
 
 
@@ -39,7 +40,7 @@ class RateLimitMiddleware:
         claim: Claim | None = None
         try:
             await self._count(visitor)
-            if scope["method"] == "POST" and path.startswith(GENERATING_PATH):
+            if scope["method"] == "POST" and path.startswith(GENERATING_PATH) and path != COUNTING_PATH:
                 claim = await self.quotas.claim(visitor)
                 claim.take()
         except AccessError as error:
