@@ -150,7 +150,7 @@ def test_a_grammar_that_leaves_no_token_ends_its_request_and_not_the_program(eng
     failed = ask(engine, "Hi", grammar='root ::= "!"', logit_bias={forbidden: -math.inf, end: -math.inf}).wait()
     assert isinstance(failed.events[-1], GenerationFailed)
     assert "no token left" in failed.events[-1].message
-    assert failed.events[-1].refused
+    assert failed.events[-1].kind == "refused"
     assert other.stats.reply_tokens == 20
 
 
