@@ -101,7 +101,7 @@ def test_a_socket_does_not_open_it_either(people: People) -> None:
                 socket.emit("event", event)
                 heard = ""
                 # To those who may not see it, the page says that there is none.
-                while not ("no such conversation" in heard or SECRET in heard):
+                while not ("This conversation was not found" in heard or SECRET in heard):
                     heard += socket.receive()
                 assert (SECRET in heard) == sees
 

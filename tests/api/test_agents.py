@@ -154,7 +154,7 @@ def test_structured_answers_and_forced_calls(claude: anthropic.Anthropic, client
         max_tokens=60,
         messages=QUESTION,
         tools=[{"name": "get_weather", "input_schema": PARAMETERS}],
-        tool_choice={"type": "any"},
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
     )
     [block] = called.content
     assert (block.type, called.stop_reason) == ("tool_use", "tool_use")

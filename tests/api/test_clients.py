@@ -158,6 +158,7 @@ def test_openai_json_tools_completions_and_embeddings(client: openai.OpenAI):
         messages=[{"role": "user", "content": "What is the weather in Paris?"}],
         tools=TOOLS,
         tool_choice="required",
+        parallel_tool_calls=False,
         max_tokens=60,
     ).choices[0]
     assert called.finish_reason == "tool_calls"

@@ -158,9 +158,9 @@ async def test_choices_of_tools_and_formats_bind_the_reply(client: httpx.AsyncCl
     ):
         await asked(client, **more)
     required, named, none, format_, older = running.engine.requests
-    assert required.sampling.json_schema == named.sampling.json_schema
-    assert (named.sampling.json_schema or {})["properties"]["name"] == {"const": "time"}
-    assert none.template_arguments == {}
+    assert required.must_call == named.must_call == ("time",)
+    assert (required.may_call_several, named.may_call_several) == (True, False)
+    assert (none.must_call, none.template_arguments) == ((), {})
     assert format_.sampling.json_schema == older.sampling.json_schema == schema
     assert format_.template_arguments == {"reasoning_effort": "low"}
 

@@ -448,7 +448,7 @@ def test_conversations_leave_as_files_and_come_back(visit: Visit, server: Server
     anna.act("Roses", "Delete")
     anna.act("../<b>Tulips</b>", "Delete")
     expect(anna.listed()).to_have_count(0)
-    expect(anna.conversations.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    expect(anna.conversations.get_by_text("Your conversations appear here.")).to_be_visible()
     import_(anna, tmp_path / "conversations.json")
 
     expect(anna.page.get_by_text("2 of 2 conversations imported.")).to_be_visible()

@@ -270,7 +270,7 @@ def test_one_talks_on_in_a_long_conversation(visit: Visit, endless: str) -> None
     expect(anna.page.get_by_text("The model no longer sees anything above this line.")).to_be_visible()
     anna.page.get_by_role("button", name=re.compile("^Context")).click()
     sheet = anna.page.get_by_role("dialog")
-    expect(sheet).to_contain_text("would not be read")
+    expect(sheet).to_contain_text("will not be read")
     anna.page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
 

@@ -47,7 +47,7 @@ def search(page: Page, words: str) -> None:
 def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Server) -> None:
     anna = visit().open()
     page = anna.page
-    anna.conversations.get_by_role("link", name="Models").click()
+    page.get_by_role("link", name="Models", exact=True).click()
     expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
     expect(page.get_by_text("There are none yet.")).to_be_visible()
     expect(page.get_by_role("button", name="Download: Qwen3 8B")).to_be_visible()

@@ -382,7 +382,7 @@ async def test_one_message_is_taken_back_and_those_behind_it_go_on_waiting(
     await chat.take_back(conversation, waiting[2].id)
     await chat.take_back(conversation, waiting[0].id)
     assert len(await shown(chat, conversation)) == 2
-    with pytest.raises(ChatError, match="has been sent"):
+    with pytest.raises(ChatError, match="was already sent"):
         await chat.take_back(conversation, waiting[0].id)
     chat.stop(conversation.id)
     await finished(reply)
@@ -406,6 +406,6 @@ async def test_what_still_waits_after_a_restart_is_sent_with_the_next_message(tm
         assert [message.text for message in messages[2:4]] == ["And then?", "And who?"]
         assert {message.state for message in messages[2:]} == {MessageState.COMPLETE}
         assert [turn.text for turn in engine.requests[-1].turns[-2:]] == ["And then?", "And who?"]
-        with pytest.raises(ChatError, match="has been sent"):
+        with pytest.raises(ChatError, match="was already sent"):
             await house.chat.take_back(conversation, messages[2].id)
         assert len(await shown(house.chat, conversation)) == 5

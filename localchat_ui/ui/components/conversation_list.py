@@ -43,7 +43,10 @@ class ConversationList:
         self._on_delete = on_delete
         self._shown = PAGE_SIZE
         self._is_stale = self._is_reading = False
-        self._nav = ui.element("nav").classes("sidebar").props("id=conversations aria-label=Conversations")
+        with ui.element("div").classes("sidebar").props("id=conversations"):
+            self._nav = ui.element("nav").classes("sidebar-nav").props("aria-label=Conversations")
+            with ui.element("div").classes("sidebar-bottom"):
+                link(icons.MODELS, "Models", "/models")
         with self._nav:
             with ui.element("div").classes("sidebar-top"):
                 self._new = ui.button("New chat", icon=icons.NEW, on_click=lambda: on_open(None), color=None)
@@ -57,7 +60,6 @@ class ConversationList:
                 self._more = text_button("Show more", self._show_more).classes("show-more")
                 self._more.set_visibility(has_more)
             with ui.element("div").classes("sidebar-bottom"):
-                link(icons.MODELS, "Models", "/models")
                 self._exchange = ExchangeMenu(chat, notices)
                 TrashDialog(chat, on_restore=self._show_restored)
         ui.element("div").classes("backdrop").on("click", js_handler="() => localchat.panels.close()")
