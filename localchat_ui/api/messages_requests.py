@@ -45,9 +45,11 @@ def chat_of(body: CountTokensRequest, stop: Sequence[str] = ()) -> ChatCompletio
         stop=list(stop),
         tools=[_tool(tool, number) for number, tool in enumerate(body.tools)],
         tool_choice=_choice(body.tool_choice),
+        parallel_tool_calls=not (body.tool_choice and body.tool_choice.disable_parallel_tool_use),
         response_format={"type": "json_schema", "json_schema": {"schema": wanted.json_schema}} if wanted else None,
         reasoning_effort=output.effort if output else None,
         chat_template_kwargs=arguments,
+        thinking_budget=body.thinking.budget_tokens if body.thinking else None,
     )
 
 

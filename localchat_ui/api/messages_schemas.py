@@ -40,10 +40,12 @@ class MessagesTool(Part):
 class MessagesToolChoice(Part):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = Field(None, description="of a tool")
+    disable_parallel_tool_use: bool = Field(False, description="one call at most, where one has to be made")
 
 
 class Thinking(Part):
     type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: int | None = Field(None, ge=0, description="most tokens to think")
 
 
 class OutputFormat(Part):

@@ -44,6 +44,7 @@ def chat_of(body: ResponsesRequest, items: Sequence[InputItem]) -> ChatCompletio
         max_completion_tokens=body.max_output_tokens,
         tools=[_tool(tool) for tool in functions_of(body)],
         tool_choice=_choice(body),
+        parallel_tool_calls=body.parallel_tool_calls,
         response_format=_format(body.text.format),
         reasoning_effort=body.reasoning.effort,
         chat_template_kwargs=body.chat_template_kwargs,

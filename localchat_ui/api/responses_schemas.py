@@ -85,7 +85,7 @@ class ResponsesRequest(Generating):
     max_output_tokens: Count | None = Field(None, description="longest reply, in tokens")
     tools: list[ResponsesTool] = Field(default_factory=list, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | ResponsesToolChoice = "auto"
-    parallel_tool_calls: bool = Field(True, description=IGNORED)
+    parallel_tool_calls: bool = Field(True, description="whether `tool_choice` `required` may be several calls")
     text: TextOptions = Field(default_factory=TextOptions)
     reasoning: ReasoningOptions = Field(default_factory=ReasoningOptions)
     store: bool = Field(True, description="keep it, to be read again and to go on from")

@@ -152,14 +152,15 @@ async def test_choices_of_tools_and_formats_bind_the_reply(client: httpx.AsyncCl
     for more in (
         {"tools": [TOOL], "tool_choice": {"type": "any"}},
         {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "time", "disable_parallel_tool_use": True}},
+        {"tools": [TOOL], "tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
         {"tools": [TOOL], "tool_choice": {"type": "none"}},
         {"output_config": {"format": wanted, "effort": "low"}},
         {"output_format": wanted},
     ):
         await asked(client, **more)
-    required, named, none, format_, older = running.engine.requests
+    required, named, single, none, format_, older = running.engine.requests
     assert required.must_call == named.must_call == ("time",)
-    assert (required.may_call_several, named.may_call_several) == (True, False)
+    assert [each.may_call_several for each in (required, named, single)] == [True, False, False]
     assert (none.must_call, none.template_arguments) == ((), {})
     assert format_.sampling.json_schema == older.sampling.json_schema == schema
     assert format_.template_arguments == {"reasoning_effort": "low"}

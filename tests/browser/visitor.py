@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Keyboard, Locator, Page, expect, sync_p
 
 from tests.browser.server import Server, chromium
 
-PATIENCE = int(__import__("os").environ.get("PATIENCE_MS", "60000"))
+PATIENCE = 60_000
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
