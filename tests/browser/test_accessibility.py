@@ -110,7 +110,7 @@ def _previews(person: Visitor) -> None:
 
 def _tokens(person: Visitor) -> None:
     _conversation(person)
-    person.replies.first.get_by_role("button", name="About this reply").click()
+    person.choose_action(person.replies.first, "About this reply")
     person.replies.first.get_by_role("button", name="Token probabilities").click()
     tokens = person.replies.first.get_by_role("group", name="Tokens").get_by_role("button")
     tokens.nth(3).click()

@@ -156,7 +156,7 @@ def test_what_was_deleted_is_restored_from_the_trash(visit: Visit) -> None:
     anna = visit().open()
     anna.ask("Say something to be deleted.")
     before = anna.reply()
-    anna.replies.last.get_by_role("button", name="Delete").click()
+    anna.choose_action(anna.replies.last, "Delete")
     expect(anna.replies).to_have_count(0)
     anna.page.get_by_role("button", name="Dismiss").click()
     trash = anna.page.get_by_role("dialog", name="Trash")
@@ -167,7 +167,7 @@ def test_what_was_deleted_is_restored_from_the_trash(visit: Visit) -> None:
     expect(anna.replies).to_have_count(1)
     assert anna.text() == before
     # A question without its reply can be asked again.
-    anna.replies.last.get_by_role("button", name="Delete").click()
+    anna.choose_action(anna.replies.last, "Delete")
     anna.questions.last.get_by_role("button", name="Regenerate").click()
     expect(anna.replies).to_have_count(1)
     anna.reply()

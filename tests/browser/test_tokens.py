@@ -15,7 +15,7 @@ def test_the_tokens_of_a_reply_and_another_one_in_their_place(visit: Visit) -> N
     anna.ask(SHORT).reply()
     words = anna.words()
     reply = anna.replies.last
-    reply.get_by_role("button", name="About this reply").click()
+    anna.choose_action(reply, "About this reply")
     reply.get_by_role("button", name="Token probabilities").click()
     tokens = reply.get_by_role("group", name="Tokens").get_by_role("button")
     expect(tokens.nth(2)).to_be_visible()
@@ -45,7 +45,7 @@ def test_the_words_come_back(visit: Visit) -> None:
     anna = visit().open()
     anna.ask(SHORT).reply()
     reply = anna.replies.last
-    reply.get_by_role("button", name="About this reply").click()
+    anna.choose_action(reply, "About this reply")
     switch = reply.get_by_role("button", name="Token probabilities")
     switch.click()
     expect(reply.get_by_role("group", name="Tokens")).to_be_visible()
