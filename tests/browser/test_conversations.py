@@ -248,7 +248,7 @@ def test_a_conversation_deleted_in_mid_reply_comes_back_with_what_was_written(vi
 def test_an_unknown_conversation_says_so(visit: Visit, path: str) -> None:
     anna = visit().open(path)
 
-    expect(anna.alert).to_contain_text("no such conversation")
+    expect(anna.alert).to_contain_text("This conversation was not found")
     assert anna.ask(SHORT).reply()
     expect(anna.alert).to_be_hidden()
 
@@ -261,9 +261,9 @@ def test_a_deleted_conversation_says_so(visit: Visit, server: Server) -> None:
     anna.act("Roses", "Delete")
     expect(anna.listed()).to_have_count(1)
 
-    expect(visit().open(f"/c/{roses}").alert).to_contain_text("no such conversation")
+    expect(visit().open(f"/c/{roses}").alert).to_contain_text("This conversation was not found")
     anna.page.go_back()
-    expect(anna.alert).to_contain_text("no such conversation")
+    expect(anna.alert).to_contain_text("This conversation was not found")
 
 
 def test_a_message_to_a_conversation_that_was_deleted_elsewhere_is_given_back(visit: Visit, server: Server) -> None:

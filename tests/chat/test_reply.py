@@ -59,7 +59,8 @@ async def test_a_fast_engine_floods_neither_the_pages_nor_the_database(
     reply.changed.subscribe(lambda: changes.append(reply.n_tokens))
     await finished(reply)
     elapsed = time.monotonic() - started
-    assert 5 < len(changes) <= 20 * elapsed + 2
+    # The first word, the last, and what is left of the moment between.
+    assert 5 < len(changes) <= 20 * elapsed + 4
     assert 2 <= len(updates) <= 2 * elapsed + 2
     assert reply.n_tokens == 500
 

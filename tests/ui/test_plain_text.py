@@ -23,7 +23,7 @@ from localchat_ui.ui.plain_text import plain_text
         ("- [x] done\n- [ ] open", "- [x] done\n- [ ] open"),
         ("```python\nif a:\n    b()\n```\n\nAfter.", "if a:\n    b()\n\nAfter."),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "a\tb\n1\t2"),
-        ("> quoted\n> lines", "quoted lines"),
+        ("> quoted\n> lines", "quoted\nlines"),
         ("a  \nb", "a\nb"),
         ("one\n\n---\n\ntwo", "one\n\n---\n\ntwo"),
         ("[a link](https://example.com)", "a link"),
