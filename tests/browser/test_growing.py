@@ -16,7 +16,7 @@ LATE = "See [this] and that[^1].\n\n- one\n- two\n\n[^1]: A *note*.\n\n[this]: h
 GROW = """([id, steps]) => {
   const log = document.querySelector('[role=log]');
   const change = (...operations) => runMethod(Number(log.parentElement.id.slice(1)), 'change', [operations]);
-  const drawn = { role: 'assistant', text: '', words: ['', ''], thinking: null, summary: '', footer: '' };
+  const drawn = { role: 'assistant', text: '', files: [], words: ['', ''], thinking: null, summary: '', footer: '' };
   change(['put', id, 0, drawn]);
   const body = log.querySelector('article .words');
   const seen = steps.map((step) => { change(['words', id, ...step]); return body.innerHTML; });
@@ -25,8 +25,9 @@ GROW = """([id, steps]) => {
 }"""
 UNFOLD = """([id, steps]) => {
   const log = document.querySelector('[role=log]');
-  const change = (...operations) => runMethod(Number(log.id.slice(1)), 'change', [operations]);
-  change(['put', id, 0, { role: 'assistant', text: '', words: ['', ''], thinking: null, summary: '', footer: '' }]);
+  const change = (...operations) => runMethod(Number(log.parentElement.id.slice(1)), 'change', [operations]);
+  const drawn = { role: 'assistant', text: '', files: [], words: ['', ''], thinking: null, summary: '', footer: '' };
+  change(['put', id, 0, drawn]);
   const seen = steps.map((step, index) => {
     change(['words', id, ...step]);
     if (!index) log.querySelector('article .words details').open = true;
