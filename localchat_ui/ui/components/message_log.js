@@ -70,13 +70,15 @@ export default {
       // One at a time; what was written in the other one is kept for when it is edited again.
       this.$refs.log.querySelector(".editor")?.putAway();
       const box = make("textarea", { "aria-label": "Edit message", dir: "auto" });
+      const fromBox = document.activeElement === localchat.page.box();
       const kept = localchat.page.place("edit", id);
       box.value = localStorage.getItem(kept) ?? text;
       box.addEventListener("input", () => localStorage.setItem(kept, box.value));
       const putAway = () => {
         editor.remove();
         article.classList.remove("editing");
-        article.querySelector('[data-action="edit"]')?.focus();
+        // Back to where the person came from: an arrow key in the message box, or the button.
+        (fromBox ? localchat.page.box() : article.querySelector('[data-action="edit"]'))?.focus();
       };
       const close = () => {
         localStorage.removeItem(kept);
