@@ -13,6 +13,7 @@ from tests.engine.templated import EFFORT, THINKER, USER_FIRST, templated
 
 from .conftest import STEADY, Visit
 from .server import Server
+from .test_conversations import import_
 from .visitor import Visitor
 
 WHEN = "2026-01-31T12:00:00Z"
@@ -84,7 +85,7 @@ def test_a_conversation_that_the_assistant_began_goes_on(anna: Visitor, tmp_path
     archive["conversations"] = [{**conversation, "messages": messages}]
     file = tmp_path / "greeting.json"
     file.write_text(json.dumps(archive))
-    anna.page.set_input_files("input[type=file][accept='.json']", files=[file])
+    import_(anna, file)
     anna.link("Greeting first").click()
     expect(anna.replies.first).to_contain_text("Hello, I am Ada.")
 

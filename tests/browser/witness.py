@@ -127,7 +127,9 @@ class Witness:
         route.abort()
 
     def _on_request(self, request: Request) -> None:
-        if "evil" in request.url and not request.is_navigation_request():
+        # The service worker asks for the address of the page again.
+        is_workers = request.service_worker is not None and urlsplit(request.url).netloc == self._host
+        if "evil" in request.url and not request.is_navigation_request() and not is_workers:
             self.accusations.append(f"asked for {request.url}")
 
     def _follow(self, page: Page) -> None:
