@@ -77,7 +77,20 @@ async def running(
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await _ended(process)
+
+
+async def _ended(process: Process) -> None:
+    """Wait for a child that was killed, even if whoever waits is cancelled once more: nothing may stay behind."""
+    waiting = asyncio.ensure_future(process.wait())
+    cancelled: asyncio.CancelledError | None = None
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from localchat_ui.library.child import Child
+from localchat_ui.library.child import Child, running
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -22,3 +24,23 @@ async def test_a_cancellation_that_comes_together_with_a_line_is_not_lost(turns:
             await waiting
     else:
         assert waiting.result() == b"line\n"
+
+
+async def test_a_child_is_gone_even_if_whoever_waits_for_its_end_is_cancelled_again() -> None:
+    before = set(psutil.Process().children())
+
+    async def run() -> None:
+        program = "import time; print(flush=True); time.sleep(60)"
+        async with running([sys.executable, "-c", program]) as child:
+            begun.set_result(child)
+            await asyncio.sleep(60)
+
+    begun: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(run())
+    await begun
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert set(psutil.Process().children()) == before
