@@ -110,6 +110,7 @@ def _previews(person: Visitor) -> None:
 
 def _tokens(person: Visitor) -> None:
     _conversation(person)
+    person.replies.first.locator(".words > p").first.click()  # shows its actions on a touch screen
     person.choose_action(person.replies.first, "About this reply")
     person.replies.first.get_by_role("button", name="Token probabilities").click()
     tokens = person.replies.first.get_by_role("group", name="Tokens").get_by_role("button")
