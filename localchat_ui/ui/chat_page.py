@@ -243,6 +243,7 @@ class ChatPage:
             await self.chat.send(self.conversation, text, attachments=files, queue=True)
         except (ChatError, HistoryError) as error:
             self.composer.restore(text, files)
+            self.notices.clear()
             self.notices.show(str(error))
             return
         self.notices.clear()
