@@ -13,7 +13,10 @@ SLOW_FIXTURES = {"smollm", "gemma", "server", "program"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `slow` what needs a browser, another server, a real model, or the program in a process of its own."""
+    """Mark as `slow` what needs a browser, another server, a real model, or the program in a process of its own.
+
+    What waits for another process gets a second try, which the summary shows (RERUN); what only computes gets none.
+    """
     for item in items:
         callspec = getattr(item, "callspec", None)
         parameters = [value for value in callspec.params.values() if isinstance(value, str)] if callspec else []
@@ -21,6 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         starts_program = "Server" in vars(getattr(item, "module", None) or object)
         if needs & SLOW_FIXTURES or starts_program or SLOW_FOLDERS & set(item.path.parts):
             item.add_marker("slow")
+            waits_for_others = "engine" not in item.path.parts
+        else:
+            waits_for_others = "library" in item.path.parts
+        if waits_for_others:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")

@@ -159,7 +159,7 @@ def test_what_was_deleted_is_restored_from_the_trash(visit: Visit) -> None:
     anna.choose_action(anna.replies.last, "Delete")
     expect(anna.replies).to_have_count(0)
     anna.page.get_by_role("button", name="Dismiss").click()
-    trash = anna.page.get_by_role("dialog", name="Trash")
+    trash = anna.page.get_by_role("dialog", name="Trash", exact=True)
     anna.page.get_by_role("button", name="Trash", exact=True).click()
     expect(trash).to_contain_text("From “Say something to be deleted.”")
     trash.get_by_role("button", name="Restore").first.click()
