@@ -46,10 +46,14 @@ def ngettext(one: str, many: str, n: int) -> str:
 def translated(text: object) -> str:
     """What some room below the page says, or an error from there, in the visitor's language."""
     said = str(text)
-    if isinstance(said, Text):
-        values = {name: translated(value) if isinstance(value, str) else value for name, value in said.values.items()}
-        return _(said.template).format(**values) if values else _(said.template)
-    return _(said) if said else ""
+    if not isinstance(said, Text):
+        return _(said)
+    template = ngettext(said.template, said.many, said.values["n"]) if said.many else _(said.template)
+    return template.format(**{name: _shown(value) for name, value in said.values.items()}) if said.values else template
+
+
+def _shown(value: Any) -> Any:
+    return translated(value) if isinstance(value, (str, Exception)) else number(value) if type(value) is int else value
 
 
 _LANGUAGE: ContextVar[str] = ContextVar("language", default=ENGLISH)

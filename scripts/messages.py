@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from babel.messages.frontend import CommandLineInterface
 
@@ -11,7 +14,16 @@ PACKAGE = "localchat_ui"
 LOCALE = Path(PACKAGE) / "locale"
 TEMPLATE = LOCALE / "messages.pot"
 # No dates and line numbers: a file changes when a text does.
-EXTRACT = ["--mapping", "pyproject.toml", "--keywords", "N_ Text", "--add-comments", "NOTE:", "--add-location", "file"]
+EXTRACT = [
+    "--mapping",
+    "pyproject.toml",
+    "--keywords",
+    "N_:1 Text:1 counted:1,2",
+    "--add-comments",
+    "NOTE:",
+    "--add-location",
+    "file",
+]
 EXTRACT += ["--sort-by-file", "--omit-header", "--width", "120", "--output", str(TEMPLATE)]
 UPDATE = ["--no-fuzzy-matching", "--ignore-obsolete", "--ignore-pot-creation-date", "--width", "120"]
 
@@ -23,6 +35,12 @@ def main() -> None:
         _run(pybabel, "init", code)
     for file in sorted(LOCALE.glob("*.po")):
         _run(pybabel, "update", file.stem, *UPDATE)
+
+
+def suggested(file: IO[bytes], *_: object) -> Iterator[tuple[int, str, str, list[str]]]:
+    """What the suggested models are for; Babel calls this for curated.json."""
+    for model in json.load(file):
+        yield 1, "_", model["use"], []
 
 
 def _run(pybabel: CommandLineInterface, command: str, code: str, *options: str) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from localchat_ui.text import Text
+
 
 class HistoryError(Exception):
     """The history could not be read or written; its text can be shown as it is, and `reason` is the short of it."""
@@ -24,17 +26,32 @@ class HistoryError(Exception):
 
 class UnknownConversationError(HistoryError, LookupError):
     def __init__(self, conversation_id: str) -> None:
-        super().__init__(f"There is no conversation {conversation_id}; it may have been deleted.")
+        super().__init__(
+            Text(
+                "There is no conversation {conversation_id}; it may have been deleted.", conversation_id=conversation_id
+            )
+        )
 
 
 class UnknownMessageError(HistoryError, LookupError):
     def __init__(self, message_id: str) -> None:
-        super().__init__(f"There is no message {message_id} in this conversation; it may have been deleted.")
+        super().__init__(
+            Text(
+                "There is no message {message_id} in this conversation; it may have been deleted.",
+                message_id=message_id,
+            )
+        )
 
 
 class PresetRefusedError(HistoryError, ValueError):
     def __init__(self, name_length: int, text_length: int) -> None:
-        super().__init__(f"A preset needs a name of 1 to {name_length} characters and at most {text_length:,} of text.")
+        super().__init__(
+            Text(
+                "A preset needs a name of 1 to {name_length} characters and at most {text_length} of text.",
+                name_length=name_length,
+                text_length=text_length,
+            )
+        )
 
 
 @contextmanager
@@ -44,7 +61,9 @@ def explained(place: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error, CommandError, OSError, ImportError) as error:
         reason = _reason(error, Path(place))
-        raise HistoryError(f"The conversation history in {place} cannot be used: {reason}.", reason) from error
+        raise HistoryError(
+            Text("The conversation history in {place} cannot be used: {reason}.", place=place, reason=reason), reason
+        ) from error
 
 
 def damaged(database: Path) -> str:
@@ -59,8 +78,8 @@ def backups_of(database: Path) -> list[Path]:
 
 
 SMALLEST_WRITE_BYTES = 64 * 2**10
-FULL = "the disk is full; free some space and try again"
-DAMAGED = "the file is damaged; stop the program and run `python -m localchat_ui database recover`"
+FULL = Text("the disk is full; free some space and try again")
+DAMAGED = Text("the file is damaged; stop the program and run `python -m localchat_ui database recover`")
 
 # What the message of a driver contains, and what it means. The first that fits counts.
 _REASONS = {

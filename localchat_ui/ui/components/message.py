@@ -197,4 +197,4 @@ def _summary(message: Message, *, is_growing: bool) -> str:
     if is_growing:
         return _("Thoughts") if message.text else _("Thinking…")
     seconds = message.stats.thinking_seconds if message.stats else 0.0
-    return _("Thought for {n} s").format(n=number(seconds)) if seconds >= 1 else _("Thoughts")
+    return _("Thought for {n} s").format(n=number(seconds, 0)) if seconds >= 1 else _("Thoughts")
