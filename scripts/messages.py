@@ -37,7 +37,7 @@ def main() -> None:
         _run(pybabel, "update", file.stem, *UPDATE)
 
 
-def suggested(file: IO[bytes], *_: object) -> Iterator[tuple[int, str, str, list[str]]]:
+def suggested(file: IO[bytes], *_: object, **__: object) -> Iterator[tuple[int, str, str, list[str]]]:
     """What the suggested models are for; Babel calls this for curated.json."""
     for model in json.load(file):
         yield 1, "_", model["use"], []
