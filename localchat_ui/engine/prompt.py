@@ -23,7 +23,7 @@ from localchat_ui.engine.template import (
 from localchat_ui.engine.text import Phase
 from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.tool_format import HERMES, ToolFormat
-from localchat_ui.text import Text
+from localchat_ui.text import N_, Text
 
 # Room for a reply is kept free: its limit, but no more than this share of the context; and never less than so many.
 REPLY_SHARE = 4
@@ -105,7 +105,7 @@ def build_prompt(
         tokens = tokenize(model, text)
     tokens += begun_tokens
     if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
-        what = "This message and the system prompt have" if may_drop else "These messages have"
+        what = N_("This message and the system prompt have") if may_drop else N_("These messages have")
         raise PromptTooLongError(
             Text(
                 "{what} {n} tokens and the context holds {n_ctx}. Shorten them, or raise N_CTX.",

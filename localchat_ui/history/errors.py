@@ -13,7 +13,7 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from localchat_ui.text import Text
+from localchat_ui.text import N_, Text
 
 
 class HistoryError(Exception):
@@ -69,7 +69,9 @@ def explained(place: str) -> Iterator[None]:
 def damaged(database: Path) -> str:
     """That a file is damaged, and what can be done about it."""
     backup = next(iter(backups_of(database)), None)
-    return f"{DAMAGED}, or put the newest backup in its place: {backup}" if backup else DAMAGED
+    if backup is None:
+        return DAMAGED
+    return Text("{damaged}, or put the newest backup in its place: {backup}", damaged=DAMAGED, backup=backup)
 
 
 def backups_of(database: Path) -> list[Path]:
@@ -86,13 +88,13 @@ _REASONS = {
     "disk is full": FULL,
     "No space left": FULL,
     "Disk quota exceeded": FULL,
-    "database is locked": "another program is writing to it for too long; close that program and try again",
-    "readonly database": "it is read-only; make the file and its folder writable",
-    "unable to open database file": "the file cannot be opened; check that the folder exists and is writable",
-    "file is not a database": "the file is not a SQLite database; move it away or choose another DATABASE_URL",
-    "QueuePool limit": "too much is read and written at the same time; try again",
-    "requires an async driver": "DATABASE_URL needs an asynchronous driver, such as postgresql+asyncpg",
-    "No module named 'asyncpg'": "PostgreSQL needs one more package; pip install asyncpg",
+    "database is locked": N_("another program is writing to it for too long; close that program and try again"),
+    "readonly database": N_("it is read-only; make the file and its folder writable"),
+    "unable to open database file": N_("the file cannot be opened; check that the folder exists and is writable"),
+    "file is not a database": N_("the file is not a SQLite database; move it away or choose another DATABASE_URL"),
+    "QueuePool limit": N_("too much is read and written at the same time; try again"),
+    "requires an async driver": N_("DATABASE_URL needs an asynchronous driver, such as postgresql+asyncpg"),
+    "No module named 'asyncpg'": N_("PostgreSQL needs one more package; pip install asyncpg"),
 }
 
 

@@ -81,8 +81,9 @@ class Catalog:
     async def remove(self, model: ModelFile) -> int:
         """Remove a model's files; returns the bytes that are free now. Raises RemovalError."""
         if not self.owns(model):
-            owner = "comes with the program" if model.is_starter else "belongs to another program"
-            raise RemovalError(Text("{name} {owner}, and is removed with it.", name=model.name, owner=owner))
+            if model.is_starter:
+                raise RemovalError(Text("{name} comes with the program, and is removed with it.", name=model.name))
+            raise RemovalError(Text("{name} belongs to another program, and is removed with it.", name=model.name))
         freed = await asyncio.to_thread(remove_files, model.path)
         await self.refresh()
         return freed

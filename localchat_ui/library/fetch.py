@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, TypeVar
 
-from localchat_ui.text import Text
-
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url, hf_raise_for_status
@@ -89,11 +87,8 @@ class Fetch:
         found = get_hf_file_metadata(url, timeout=TIMEOUT, endpoint=self._endpoint)
         if found.commit_hash is None or found.etag is None or found.size is None:
             raise DownloadError(
-                Text(
-                    "{host} does not answer like a model hub. A login page of your network or a proxy "
-                    "may stand in between, or HF_ENDPOINT is wrong.",
-                    host=host_of(self._endpoint),
-                )
+                f"{host_of(self._endpoint)} does not answer like a model hub. A login page of your network or a proxy"
+                " may stand in between, or HF_ENDPOINT is wrong."
             )
         # A commit, not `main`, so that the bytes belong to this checksum even when the file changes meanwhile.
         url = hf_hub_url(self._repo_id, self._filename, revision=found.commit_hash, endpoint=self._endpoint)
@@ -193,7 +188,7 @@ class Response(Protocol):
 def _refuse_outside(filename: str) -> None:
     path = PurePosixPath(filename)
     if not path.name or path.is_absolute() or ".." in path.parts or "\\" in filename or ":" in filename:
-        raise DownloadError(Text("“{filename}” is not the name of a file in a repository.", filename=filename))
+        raise DownloadError(f"“{filename}” is not the name of a file in a repository.")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from localchat_ui.text import Text
-
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 ALIGNMENT = 32
@@ -64,7 +62,7 @@ def read_header(path: Path) -> GgufHeader:
     """Raises GgufError, and OSError when the file cannot be read."""
     with path.open("rb") as file:
         if not file.read(1):
-            raise GgufError(Text("is empty. Download it again."))
+            raise GgufError("is empty. Download it again.")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return parse_header(content)
 
@@ -114,13 +112,10 @@ def _begin(content: Buffer) -> tuple[int, int, _Cursor]:
     cursor = _Cursor(content, len(MAGIC))
     version = cursor.number("I")
     if version.to_bytes(4, "big") in (n.to_bytes(4, "little") for n in VERSIONS):
-        raise GgufError(Text("is made for a machine of another kind (big-endian). Look for another download of it."))
+        raise GgufError("is made for a machine of another kind (big-endian). Look for another download of it.")
     if version not in VERSIONS:
         raise GgufError(
-            Text(
-                "is a GGUF file of version {version}, which is not supported. Look for another download of it.",
-                version=version,
-            )
+            f"is a GGUF file of version {version}, which is not supported. Look for another download of it."
         )
     return cursor.number("Q"), cursor.number("Q"), cursor
 
@@ -169,7 +164,7 @@ class _Cursor:
 
     def _format(self, kind: int) -> str:
         if kind not in _FORMATS:
-            raise GgufError(Text("is damaged: its description makes no sense. Download it again."))
+            raise GgufError("is damaged: its description makes no sense. Download it again.")
         return _FORMATS[kind]
 
     def _numbers(self, form: str, count: int) -> tuple[float, ...]:

@@ -108,7 +108,7 @@ class Hub:
             chosen = [offer for offer in offers if offer.is_recommended]
         if not chosen:
             there = ", ".join(dict.fromkeys(offer.quantisation or offer.name for offer in offers))
-            wanted = source.filename or source.quantisation or "recommended file"
+            wanted = source.filename or source.quantisation or Text("recommended file")
             raise DownloadError(
                 Text(
                     "{repo} has no {wanted}. Choose one of these: {there}.",

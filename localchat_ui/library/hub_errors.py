@@ -22,7 +22,10 @@ TRANSIENT = (408, 429, 500, 502, 503, 504)
 def explain_hub_error(error: Exception, endpoint: str, repo_id: str = "", filename: str = "") -> DownloadError:
     """ConnectionLostError where waiting may help."""
     host, page = host_of(endpoint), f"{endpoint}/{repo_id}"
-    token_help = f"set HF_TOKEN to a token from {endpoint}/settings/tokens, or paste one at Models, and start again"
+    token_help = Text(
+        "set HF_TOKEN to a token from {address}, or paste one at Models, and start again",
+        address=f"{endpoint}/settings/tokens",
+    )
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if isinstance(error, GatedRepoError):
         text = Text(
@@ -49,7 +52,7 @@ def explain_hub_error(error: Exception, endpoint: str, repo_id: str = "", filena
         text = Text(
             "{host} refuses access to {repo_id}. If it is yours to read, {token_help}.",
             host=host,
-            repo_id=repo_id or "its search",
+            repo_id=repo_id or Text("its search"),
             token_help=token_help,
         )
     elif status in TRANSIENT:

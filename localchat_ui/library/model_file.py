@@ -7,7 +7,7 @@ from pathlib import Path
 
 from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.kind import Kind
-from localchat_ui.text import N_, Text
+from localchat_ui.text import N_, Text, counted
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class ModelFile:
             N_("Architecture"): self.architecture,
             N_("Parameters"): readable_count(self.parameters) if self.parameters else "",
             N_("Quantisation"): self.quantisation,
-            N_("Context"): Text("{n} tokens", n=self.context_length) if self.context_length else "",
-            N_("Context in use"): Text("{n} tokens", n=self.n_ctx) if self.n_ctx else "",
+            N_("Context"): counted("{n} token", "{n} tokens", self.context_length) if self.context_length else "",
+            N_("Context in use"): counted("{n} token", "{n} tokens", self.n_ctx) if self.n_ctx else "",
             N_("Licence"): self.licence,
             N_("Size"): readable_size(self.size_bytes),
             N_("File"): displayable(str(self.path)),

@@ -15,7 +15,6 @@ from typing import BinaryIO
 
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import readable_size
-from localchat_ui.text import Text
 
 if sys.platform != "win32":
     import fcntl
@@ -59,12 +58,8 @@ class PartialFile:
         """Remove the part; the error to raise about it."""
         self.part.unlink()
         return DownloadError(
-            Text(
-                "{name} arrived damaged ({problem}) and was removed. Download it again; if that does "
-                "not help, the file on the hub or a proxy in between is broken.",
-                name=self.path.name,
-                problem=problem,
-            )
+            f"{self.path.name} arrived damaged ({problem}) and was removed. Download it again; if that does not"
+            " help, the file on the hub or a proxy in between is broken."
         )
 
     def accept_existing(self, on_block: Callable[[int], None]) -> bool:
@@ -72,9 +67,7 @@ class PartialFile:
         if not self.path.exists():
             return False
         if self._problem(self.path, on_block):
-            raise DownloadError(
-                Text("{name} exists and is another file. Rename or delete it, then download again.", name=self.path)
-            )
+            raise DownloadError(f"{self.path} exists and is another file. Rename or delete it, then download again.")
         return True
 
     def _remove_older_versions(self) -> None:
@@ -88,14 +81,8 @@ class PartialFile:
         free = shutil.disk_usage(self.path.parent).free
         if missing > free:
             raise DownloadError(
-                Text(
-                    "The disk is too full: {name} needs {missing}, {folder} has {free} left. Make room, "
-                    "or set MODELS_DIR to another disk.",
-                    name=self.path.name,
-                    missing=readable_size(missing),
-                    folder=self.path.parent,
-                    free=readable_size(free),
-                )
+                f"The disk is too full: {self.path.name} needs {readable_size(missing)}, {self.path.parent} has"
+                f" {readable_size(free)} left. Make room, or set MODELS_DIR to another disk."
             )
 
     def _lock(self, file: BinaryIO) -> None:
@@ -104,7 +91,7 @@ class PartialFile:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DownloadError(Text("{name} is being downloaded already.", name=self.path.name)) from None
+                raise DownloadError(f"{self.path.name} is being downloaded already.") from None
 
     def _problem(self, path: Path, on_block: Callable[[int], None]) -> str:
         """How a file differs from what the hub says of it; empty when it does not."""

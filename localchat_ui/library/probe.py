@@ -23,7 +23,6 @@ from localchat_ui.library.load_errors import in_plain_words
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import displayable
 from localchat_ui.library.scan import SPLIT
-from localchat_ui.text import Text
 
 LONGEST_NAME = 100
 
@@ -90,13 +89,7 @@ def _check_parts(path: Path, header: GgufHeader) -> None:
     names = [f"{split['model']}-{number:05}-of-{n_parts:05}{path.suffix}" for number in range(1, n_parts + 1)]
     missing = [name for name in names if not (path.parent / name).is_file()]
     if missing:
-        raise GgufError(
-            Text(
-                "is the first of {n_parts} files, and these are not there: {missing}.",
-                n_parts=n_parts,
-                missing=", ".join(missing[:3]),
-            )
-        )
+        raise GgufError(f"is the first of {n_parts} files, and these are not there: {', '.join(missing[:3])}.")
 
 
 def _failed(path: Path, reason: str) -> Metadata:

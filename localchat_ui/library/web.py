@@ -24,7 +24,6 @@ from localchat_ui.library.errors import ConnectionLostError, DownloadError
 from localchat_ui.library.fetch import Fetch, RemoteFile, Response, run
 from localchat_ui.library.gguf_header import MAGIC
 from localchat_ui.library.hub_errors import TRANSIENT
-from localchat_ui.text import Text
 
 TIMEOUT = 20.0
 MOST_REDIRECTS = 5
@@ -73,11 +72,9 @@ class WebFetch(Fetch):
             _, _, whole = response.headers.get("Content-Range", "").rpartition("/")
             size = whole if response.status_code == 206 else response.headers.get("Content-Length", "")
             if not beginning.startswith(MAGIC):
-                raise DownloadError(Text("What {place} sends is no GGUF file. {copy}", place=self._place, copy=COPY))
+                raise DownloadError(f"What {self._place} sends is no GGUF file. {COPY}")
             if not size.isdecimal():
-                raise DownloadError(
-                    Text("{place} does not say how large the file is, so it cannot be checked.", place=self._place)
-                )
+                raise DownloadError(f"{self._place} does not say how large the file is, so it cannot be checked.")
             version = response.headers.get("ETag") or response.headers.get("Last-Modified") or size
             yield RemoteFile(self._repo_id, int(size), version.removeprefix("W/").strip('"'))
 
@@ -92,24 +89,11 @@ class WebFetch(Fetch):
         if isinstance(error, httpx.HTTPStatusError):
             status = error.response.status_code
             if status in TRANSIENT:
-                return ConnectionLostError(
-                    Text(
-                        "{place} is busy or broken (HTTP {status}). Try again later.",
-                        place=self._place,
-                        status=str(status),
-                    )
-                )
+                return ConnectionLostError(f"{self._place} is busy or broken (HTTP {status}). Try again later.")
             what = "has no such file" if status in (404, 410) else "refuses it"
-            return DownloadError(
-                Text(
-                    "{place} {what} (HTTP {status}). Check the address.",
-                    place=self._place,
-                    what=what,
-                    status=str(status),
-                )
-            )
+            return DownloadError(f"{self._place} {what} (HTTP {status}). Check the address.")
         if isinstance(error, (httpx.TooManyRedirects, httpx.InvalidURL, httpx.UnsupportedProtocol)):
-            return DownloadError(Text("That address leads nowhere ({reason}). {copy}", reason=error, copy=COPY))
+            return DownloadError(f"That address leads nowhere ({error}). {COPY}")
         return ConnectionLostError(self._unreachable(str(error) or type(error).__name__))
 
     def _unreachable(self, reason: str) -> str:
@@ -133,9 +117,7 @@ class _Guard(httpx.HTTPTransport):
         if self._allow_private:
             return super().handle_request(request)
         if url.scheme != "https":
-            raise DownloadError(
-                Text("{host} is asked without https, where anybody on the way could change the file.", host=url.host)
-            )
+            raise DownloadError(f"{url.host} is asked without https, where anybody on the way could change the file.")
         request.extensions = {**request.extensions, "sni_hostname": url.host}
         request.url = url.copy_with(host=public_address(url.host, url.port or 443))
         try:
@@ -149,10 +131,7 @@ def public_address(host: str, port: int) -> str:
     found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if not all(map(is_public, found)):
         raise DownloadError(
-            Text(
-                "{host} is in a private network. An administrator can allow that with ALLOW_PRIVATE_DOWNLOADS=true.",
-                host=host,
-            )
+            f"{host} is in a private network. An administrator can allow that with ALLOW_PRIVATE_DOWNLOADS=true."
         )
     return found[0]
 

@@ -66,7 +66,7 @@ class LoginAttempts:
             if self._trusts_loopback and is_loopback(address):
                 await asyncio.sleep(LOOPBACK_DELAY)
                 return
-            raise await too_many(self._limiter, item, name, "Too many attempts")
+            raise await too_many(self._limiter, item, name, Text("Too many attempts"))
 
     async def _count(self, counters: list[tuple[RateLimitItem, str]]) -> None:
         for item, name in counters:
