@@ -80,6 +80,7 @@ class MemoryCheck:
         if needed <= free * SHARE_AT_EASE:
             return Verdict(N_("fits well"), needed, is_known=shape != UNKNOWN)
         if needed <= free:
+            # NOTE: how a model fits into memory
             return Verdict(N_("tight"), needed, is_known=shape != UNKNOWN)
         if need(n_ctx, "q8_0") <= free:
             return Verdict(N_("too big"), needed, Text("fits with {setting}", setting="KV_TYPE=q8_0"))

@@ -50,6 +50,7 @@ class ApiKeys:
             return
         with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
+                # NOTE: headings of a table of API keys
                 for name in (_("Label"), _("Made"), _("Last used")):
                     ui.html(escape(name), sanitize=False, tag="th")
                 ui.html("", sanitize=False, tag="td")

@@ -39,6 +39,7 @@ class Dial:
 
 
 MAX_TOKENS = Dial("max_tokens", N_("Max tokens"), 16, 4096, 16)
+# NOTE: in an empty box for the seed
 SEED = Dial("seed", N_("Seed"), empty=N_("Random"))
 THINKING_BUDGET = Dial("thinking_budget", N_("Thinking budget"), step=64, empty=N_("No limit"))
 SAMPLING = (

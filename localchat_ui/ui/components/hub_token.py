@@ -29,7 +29,9 @@ class HubTokenForm:
 
     def _draw(self) -> None:
         has_token = self._library.has_token
+        # NOTE: an access token
         set_by = _("It is set by HUB_TOKEN.") if self._library.token_is_configured else _("One is saved.")
+        # NOTE: an access token
         self._state.set_text(set_by if has_token else _("None is saved."))
         self._remove.set_visibility(has_token)
 

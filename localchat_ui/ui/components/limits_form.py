@@ -34,6 +34,7 @@ class LimitsForm:
         with section(_("Limits"), _(HINT)):
             with ui.element("form").classes("fields") as form:
                 with ui.element("div").classes("field"):
+                    # NOTE: before a list of people
                     ui.label(_("For")).classes("field-name").props("aria-hidden=true")
                     self._who = ui.select({}, on_change=self._show).props("outlined dense options-dense behavior=menu")
                     self._who.props["aria-label"] = _("For whom")

@@ -17,6 +17,7 @@ SIZES = {"small": N_("Small"), "": N_("Medium"), "large": N_("Large"), "larger":
 class LookSettings:
     def __init__(self) -> None:
         self.settings = [
+            # NOTE: words that a search of the settings finds
             _choice(_("Theme"), "theme", THEMES, words=_("appearance dark light mode colours colors")),
             _choice(_("Text size"), "size", SIZES, words=_("font letters zoom")),
             _language(),

@@ -121,7 +121,9 @@ def _versions(version: Version) -> str:
 def _receipt(message: Message, stats: GenerationStats) -> str:
     rows = [
         (_("Model"), message.model or ""),
+        # NOTE: how many tokens the model read
         (_("Prompt"), tokens(stats.prompt_tokens)),
+        # NOTE: so many tokens of the prompt were known from before
         (_("Of these reused"), tokens(stats.reused_tokens) if stats.reused_tokens else ""),
         (_("Reply"), tokens(stats.reply_tokens)),
         (_("First token"), _("after {n} s").format(n=number(stats.seconds_to_first_token, 2))),

@@ -29,6 +29,7 @@ class ModelChoice:
                 _("Only administrators can change the model"), value=models.only_admins_choose, on_change=self._restrict
             )
             with ui.element("div").classes("page-row"):
+                # NOTE: a button: make room in memory
                 text_button(_("Free memory"), self._free)
                 link(icons.MODELS, _("Download and remove"), "/models").classes("text-button")
             self._outcome = Outcome()

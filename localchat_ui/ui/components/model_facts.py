@@ -14,6 +14,7 @@ class ModelFacts:
 
     def __init__(self, models: ModelRegistry) -> None:
         self._models = models
+        # NOTE: the heading is: which model is in use; the words are for a search of the settings
         self.setting = Setting(_("In use"), words=_("model context parameters quantisation"))
         with self.setting.body:
             self._name = ui.label().classes("model-name")

@@ -61,6 +61,7 @@ class ModelsTable:
             with ui.element("td").classes("actions-cell"):
                 in_use = self._in_use
                 if self._choose and model.refusal is None and model.id != (in_use.id if in_use else None):
+                    # NOTE: a button: chat with this model
                     button = text_button(_("Use"), partial(self._choose, model))
                     button.props["aria-label"] = _("Use {name}").format(name=model.name)
                 self._buttons(model)
@@ -73,6 +74,7 @@ class ModelsTable:
         if model.error:
             return _("Cannot be loaded") if model.is_local else _("Not responding")
         if not model.kind.can_chat:
+            # NOTE: what a model is good for: it cannot chat
             return _("For programs") if model.kind.is_model else _("Cannot chat")
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:

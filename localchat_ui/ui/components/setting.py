@@ -83,6 +83,7 @@ class Group:
         """Tell anew how many settings differ."""
         differing = sum(setting.differs for setting in self._settings)
         self._note.set_text(
+            # NOTE: so many settings differ from their defaults
             ngettext("{n} changed", "{n} changed", differing).format(n=number(differing)) if differing else ""
         )
 

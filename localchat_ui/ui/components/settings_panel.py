@@ -98,6 +98,7 @@ class SettingsPanel:
         with self._group(_("Sampling")) as group:
             for dial in SAMPLING:
                 self._dial(group, dial)
+        # NOTE: a group of settings, about the system prompt
         with self._group(_("Prompt")) as group:
             self._prompt = SystemPrompt(
                 self._presets,
@@ -108,6 +109,7 @@ class SettingsPanel:
             )
             self._settings["system_prompt"] = self._prompt
             group.add(self._prompt.setting)
+        # NOTE: a group of settings, about how the page looks
         with self._group(_("Look")) as group:
             for setting in LookSettings().settings:
                 group.add(setting)

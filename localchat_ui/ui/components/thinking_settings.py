@@ -18,6 +18,7 @@ from localchat_ui.ui.components.setting import Setting
 
 DEFAULT = "default"
 EFFORTS = {
+    # NOTE: how much effort a model takes to think
     "none": N_("None"),
     "minimal": N_("Minimal"),
     "low": N_("Low"),

@@ -53,6 +53,7 @@ def _step(probability: float) -> int:
 
 
 def _legend(step: int) -> str:
+    # NOTE: less than the percentages before it
     return f"{STEPS[step] * 100:g} %+" if step < len(STEPS) else escape(_("less"))
 
 
