@@ -6,7 +6,7 @@ ARGS ?=
 # How llama.cpp is built, when it is.
 export CXXFLAGS := $(strip $(CXXFLAGS) $(shell sh scripts/compiler-flags.sh))
 
-.PHONY: run check test lint format bench clean
+.PHONY: run check test lint format messages bench clean
 
 run: $(VENV)/.run  ## set up what is missing and open the chat; ARGS="--port 9000" passes flags
 	$(BIN)/python -m localchat_ui $(ARGS)
@@ -26,6 +26,9 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+messages: $(VENV)/.dev  ## find the texts of the page, and bring the catalogues of all languages up to date
+	$(BIN)/python scripts/messages.py
 
 bench: $(VENV)/.bench browser  ## ratios against llama.cpp's own programs, printed as tables; ARGS="--quick" for a look
 	$(BIN)/python -m benchmarks $(ARGS)

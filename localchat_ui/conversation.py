@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from localchat_ui.text import N_
+
 DEFAULT_SYSTEM_PROMPT = (
     "You are a calm, knowledgeable assistant."
     " Answer clearly and to the point, and say so when you do not know something."
@@ -50,15 +52,21 @@ class SamplingOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: float = Field(0.7, ge=0, le=2, description="0 always takes the likeliest token; higher is more varied")
-    top_p: float = Field(0.95, gt=0, le=1, description="keep the likeliest tokens that together reach this probability")
-    top_k: int = Field(40, ge=0, le=200, description="keep this many of the likeliest tokens; 0 keeps all")
-    min_p: float = Field(0.05, ge=0, le=1, description="drop tokens less likely than this share of the likeliest one")
-    repeat_penalty: float = Field(1.0, ge=0.5, le=2, description="above 1 discourages tokens used recently")
-    max_tokens: int = Field(512, ge=1, le=32768, description="longest reply, in tokens")
-    seed: int | None = Field(None, ge=0, le=2**32 - 2, description="same seed, same reply; empty is random")
+    temperature: float = Field(
+        0.7, ge=0, le=2, description=N_("0 always takes the likeliest token; higher is more varied")
+    )
+    top_p: float = Field(
+        0.95, gt=0, le=1, description=N_("keep the likeliest tokens that together reach this probability")
+    )
+    top_k: int = Field(40, ge=0, le=200, description=N_("keep this many of the likeliest tokens; 0 keeps all"))
+    min_p: float = Field(
+        0.05, ge=0, le=1, description=N_("drop tokens less likely than this share of the likeliest one")
+    )
+    repeat_penalty: float = Field(1.0, ge=0.5, le=2, description=N_("above 1 discourages tokens used recently"))
+    max_tokens: int = Field(512, ge=1, le=32768, description=N_("longest reply, in tokens"))
+    seed: int | None = Field(None, ge=0, le=2**32 - 2, description=N_("same seed, same reply; empty is random"))
     thinking_budget: int | None = Field(
-        None, ge=0, le=32768, description="most tokens of thinking before the answer begins; empty is no limit"
+        None, ge=0, le=32768, description=N_("most tokens of thinking before the answer begins; empty is no limit")
     )
 
 
@@ -97,7 +105,7 @@ class ChatOptions(SamplingOptions):
     system_prompt: str = Field(
         DEFAULT_SYSTEM_PROMPT,
         max_length=SYSTEM_PROMPT_LENGTH,
-        description="tells the model who it is; empty sends none",
+        description=N_("tells the model who it is; empty sends none"),
     )
     thinking: bool | None = Field(
         None, description="whether a model that can think does before it answers; empty leaves it to the model"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from localchat_ui.access import AccessError
+from localchat_ui.text import Text
 
-STILL_WRITING = "A reply is still being written. Stop it, or wait until it is finished."
+STILL_WRITING = Text("A reply is still being written. Stop it, or wait until it is finished.")
 
 
 class ChatError(Exception):

@@ -27,6 +27,7 @@ from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inference import Inference, ModelRef, ModelRegistry, QueueFullError
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -249,7 +250,7 @@ class RunningReplies:
         except Exception:
             logger.exception("a reply failed")
             state = MessageState.FAILED
-            message.error = "Something went wrong. The log has the details; please try again."
+            message.error = Text("Something went wrong. The log has the details; please try again.")
         message.state = state
         reply.changed.emit()  # the last words need not wait until they are saved
         try:
@@ -257,7 +258,7 @@ class RunningReplies:
         except UnknownMessageError:
             logger.info("a reply ended because its conversation was erased")
             message.state = MessageState.FAILED
-            message.error = "The conversation was erased while this was written."
+            message.error = Text("The conversation was erased while this was written.")
         reply.finished = True
         del self._replies[message.conversation_id]
         if claim:

@@ -34,6 +34,7 @@ from localchat_ui.history.store import HistoryStore
 from localchat_ui.history.trash import Deleted
 from localchat_ui.inference import Inference, ModelRef, ModelRegistry, Phase
 from localchat_ui.library.model_file import displayable
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class ChatService:
         try:
             text = await asyncio.to_thread(documents.text_of, data)
         except documents.UnreadableError as error:
-            raise ChatError(f"{shown} {error}") from None
+            raise ChatError(Text("{file} {what}", file=shown, what=str(error))) from None
         file = Attachment(name=shown, size=len(data), text=text)
         is_loading = self._models.status.phase in (Phase.STARTING, Phase.LOADING)
         if self._models.current is None and not is_loading:
@@ -166,7 +167,7 @@ class ChatService:
         written that is an error; with `queue` the message is kept and answered after it, as the conversation says then.
         """
         if not text.strip() and not attachments:
-            raise ChatError("The message is empty.")
+            raise ChatError(Text("The message is empty."))
         question = Message(conversation.id, Role.USER, text.strip("\n"), attachments=tuple(attachments))
         async with self._replies.lock(conversation.id):
             writing = self._replies.get(conversation.id) is not None
@@ -187,7 +188,7 @@ class ChatService:
         async with self._replies.lock(conversation.id):
             message = await self._store.message(message_id)
             if message is None or message.state is not MessageState.QUEUED:
-                raise ChatError("This message was already sent.")
+                raise ChatError(Text("This message was already sent."))
             await self._store.remove_message(message_id)
         self.conversation_changed.emit(conversation.id)
 
@@ -198,7 +199,7 @@ class ChatService:
             messages = await self._store.branch(stored.id)
             question = next((message for message in reversed(messages) if message.role is Role.USER), None)
             if question is None:
-                raise ChatError("There is no question to answer yet.")
+                raise ChatError(Text("There is no question to answer yet."))
             return await self._replies.answer(stored, messages, question)
 
     async def regenerate(self, conversation: Conversation, message_id: str) -> Reply:
@@ -208,7 +209,7 @@ class ChatService:
             if messages[index].role is Role.ASSISTANT:
                 index -= 1
             if index < 0:
-                raise ChatError("There is no question above this message.")
+                raise ChatError(Text("There is no question above this message."))
             return await self._replies.answer(stored, messages, messages[index])
 
     async def edit_question(self, conversation: Conversation, message_id: str, text: str) -> Reply:
@@ -217,7 +218,7 @@ class ChatService:
             stored, messages, index = await self._find(conversation, message_id)
             before = messages[index]
             if not text.strip() and not before.attachments:
-                raise ChatError("The message is empty.")
+                raise ChatError(Text("The message is empty."))
             question = Message(stored.id, Role.USER, text.strip("\n"), before.parent_id, attachments=before.attachments)
             return await self._replies.ask(stored, question)
 
@@ -235,7 +236,7 @@ class ChatService:
         _, messages, index = await self._find(conversation, message_id)
         message, model = messages[index], await self._models.ready()
         if message.model and message.model != model.id:
-            raise ChatError(f"Choose {message.model} first: it wrote this reply.")
+            raise ChatError(Text("Choose {model} first: it wrote this reply.", model=message.model))
         return await score_tokens(self._inference, model, conversation.options, messages[:index], message.text)
 
     async def branch_reply(self, conversation: Conversation, message_id: str, opening: str) -> Reply:
@@ -260,7 +261,7 @@ class ChatService:
             stored = await self._replies.ensure_stored(conversation)
             messages = await self._store.branch(stored.id)
             if not messages or messages[-1].role is not Role.ASSISTANT:
-                raise ChatError("There is no reply to continue.")
+                raise ChatError(Text("There is no reply to continue."))
             return await self._replies.continue_reply(stored, messages[-1])
 
     def stop(self, conversation_id: str) -> None:
@@ -345,7 +346,7 @@ class ChatService:
         messages = await self._store.branch(stored.id)
         index = next((index for index, message in enumerate(messages) if message.id == message_id), None)
         if index is None:
-            raise ChatError("This message is no longer shown; it may have been changed in another tab.")
+            raise ChatError(Text("This message is no longer shown; it may have been changed in another tab."))
         return stored, messages, index
 
     def _tell_both(self, conversation_id: str) -> None:

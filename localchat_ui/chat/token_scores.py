@@ -12,6 +12,7 @@ from localchat_ui.chat.prompt import turns_of
 from localchat_ui.conversation import ChatOptions, Message, RequestOptions
 from localchat_ui.engine.base import EngineError, GenerationFailed, GenerationRequest, Token, TokenLogprob
 from localchat_ui.inference import Inference, ModelRef
+from localchat_ui.text import Text
 
 N_ALTERNATIVES = 8
 MAX_CHARACTERS = 30_000
@@ -45,9 +46,14 @@ async def score_tokens(
     ChatError.
     """
     if not model.is_local:
-        raise ChatError("Token probabilities can be shown for models that run on this machine.")
+        raise ChatError(Text("Token probabilities can be shown for models that run on this machine."))
     if len(text) > MAX_CHARACTERS:
-        raise ChatError(f"This reply is too long for that: {MAX_CHARACTERS:,} characters are the most.")
+        raise ChatError(
+            Text(
+                "This reply is too long for that: {n} characters are the most.",
+                n=MAX_CHARACTERS,
+            )
+        )
     turns, _ = turns_of(options.system_prompt, above)
     sampling = RequestOptions(
         top_logprobs=N_ALTERNATIVES, grammar=f"root ::= {_literal(text)}", max_tokens=32_768, deterministic=False

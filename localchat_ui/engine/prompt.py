@@ -23,6 +23,7 @@ from localchat_ui.engine.template import (
 from localchat_ui.engine.text import Phase
 from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.tool_format import HERMES, ToolFormat
+from localchat_ui.text import N_, Text
 
 # Room for a reply is kept free: its limit, but no more than this share of the context; and never less than so many.
 REPLY_SHARE = 4
@@ -81,7 +82,7 @@ def build_prompt(
     if begins:
         turns.append(Turn(Role.USER, ""))
     if not turns:
-        raise EngineError("There is no message to answer.")
+        raise EngineError(Text("There is no message to answer."))
     given = thinking_of_model(model).arguments(template_arguments or {})
     arguments = {name: quoted_value(model, value) for name, value in given.items()}
     text, notes = render(model, turns, arguments)
@@ -104,9 +105,14 @@ def build_prompt(
         tokens = tokenize(model, text)
     tokens += begun_tokens
     if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
-        what = "This message and the system prompt have" if may_drop else "These messages have"
+        what = N_("This message and the system prompt have") if may_drop else N_("These messages have")
         raise PromptTooLongError(
-            f"{what} {len(tokens):,} tokens and the context holds {n_ctx:,}. Shorten them, or raise N_CTX.",
+            Text(
+                "{what} {n} tokens and the context holds {n_ctx}. Shorten them, or raise N_CTX.",
+                what=what,
+                n=len(tokens),
+                n_ctx=n_ctx,
+            ),
             len(tokens),
             n_ctx,
         )
@@ -139,10 +145,14 @@ def plain_prompt(model: Model, given: str | Sequence[int], *, n_ctx: int, suffix
         tokens = _around(model, given, suffix)
     check_tokens(model, tokens)
     if not tokens:
-        raise EngineError("The prompt is empty.")
+        raise EngineError(Text("The prompt is empty."))
     if len(tokens) > n_ctx - LEAST_REPLY_TOKENS:
         raise PromptTooLongError(
-            f"The prompt has {len(tokens):,} tokens and the context holds {n_ctx:,}. Shorten it, or raise N_CTX.",
+            Text(
+                "The prompt has {n} tokens and the context holds {n_ctx}. Shorten it, or raise N_CTX.",
+                n=len(tokens),
+                n_ctx=n_ctx,
+            ),
             len(tokens),
             n_ctx,
         )
@@ -153,7 +163,9 @@ def check_tokens(model: Model, tokens: Sequence[int]) -> None:
     """Raises EngineError for tokens that the model does not have."""
     unknown = next((token for token in tokens if not 0 <= token < model.n_vocab), None)
     if unknown is not None:
-        raise EngineError(f"There is no token {unknown}: the model has {model.n_vocab:,} tokens.")
+        raise EngineError(
+            Text("There is no token {unknown}: the model has {n_vocab} tokens.", unknown=unknown, n_vocab=model.n_vocab)
+        )
 
 
 def _around(model: Model, given: str | Sequence[int], suffix: str) -> list[int]:
@@ -163,7 +175,9 @@ def _around(model: Model, given: str | Sequence[int], suffix: str) -> list[int]:
     """
     before, after, middle = model.fim_tokens
     if min(before, after, middle) < 0:
-        raise EngineError(f"{model.path.stem} cannot fill in the middle of a text. Name another model, or no suffix.")
+        raise EngineError(
+            Text("{name} cannot fill in the middle of a text. Name another model, or no suffix.", name=model.path.stem)
+        )
     prefix = model.tokenize(given, as_text=True) if isinstance(given, str) else list(given)
     beginning = model.tokenize("", add_special=True)
     return [*beginning, before, *prefix, after, *model.tokenize(suffix, as_text=True), middle]

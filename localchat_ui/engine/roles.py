@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import Turn
+from localchat_ui.text import N_, Text
 
 EXCERPT = 40
 
@@ -33,18 +34,25 @@ def repaired(turns: Sequence[Turn], place: SystemPlace) -> tuple[list[Turn], lis
         turn = given
         if turn.role is Role.SYSTEM and place is SystemPlace.NOWHERE:
             turn = replace(turn, role=Role.USER)
-            notes.append(f"{excerpt(turn)} is a system message, which this model does not know: the user says it.")
+            said = N_("{message} is a system message, which this model does not know: the user says it.")
+            notes.append(Text(said, message=excerpt(turn)))
         elif turn.role is Role.SYSTEM and place is SystemPlace.FIRST and number >= n_leading:
             result = _with_system(result, turn)
-            notes.append(f"{excerpt(turn)} is a system message: it was moved to the beginning.")
+            notes.append(Text("{message} is a system message: it was moved to the beginning.", message=excerpt(turn)))
             continue
         if turn.role is Role.ASSISTANT and all(before.role is Role.SYSTEM for before in result):
             result.append(Turn(Role.USER, ""))
-            notes.append("The assistant began: an empty question stands before it.")
+            notes.append(Text("The assistant began: an empty question stands before it."))
         if result and _merge(result[-1], turn):
             result[-1] = merged(result[-1], turn)
             if number >= n_leading and turns[number - 1].role is turn.role and turn.text:
-                notes.append(f"{excerpt(turn)} follows another message of the {turn.role.value}: the two were joined.")
+                notes.append(
+                    Text(
+                        "{message} follows another message of the {role}: the two were joined.",
+                        message=excerpt(turn),
+                        role=turn.role.value,
+                    )
+                )
         else:
             result.append(turn)
     return result, notes

@@ -36,6 +36,7 @@ from localchat_ui.engine.model_pool import ModelPool, PooledModel
 from localchat_ui.engine.prompt import Prompt, build_prompt, check_tokens, plain_prompt
 from localchat_ui.engine.scheduler import Scheduler, built
 from localchat_ui.engine.tool_grammar import ForcedCalls
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -253,7 +254,7 @@ class LlamaEngine:
     def _path_for(self, model: Path | None) -> Path:
         path = model or (self._model.path if self._model else None)
         if path is None:
-            raise NoModelError("No model is loaded. Choose one in the header.")
+            raise NoModelError(Text("No model is loaded. Choose one in the header."))
         return path
 
     def _prompt(self, model: PooledModel, request: GenerationRequest) -> Prompt:

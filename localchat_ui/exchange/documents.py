@@ -12,6 +12,8 @@ from itertools import islice
 
 from charset_normalizer import from_bytes
 
+from localchat_ui.text import Text
+
 # About 75,000 tokens, and as much as fits into one message of the page's socket.
 MAX_CHARACTERS = 300_000
 MAX_UNPACKED_BYTES = 100_000_000
@@ -43,10 +45,16 @@ def text_of(data: bytes) -> str:
     text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).replace("\0", "␀")
     text = _CONTROLS.sub("", text).strip("\ufeff")
     if not text.strip("␀\n\t "):
-        scan = " It may be a scan." if data.startswith(b"%PDF") else ""
-        raise UnreadableError(f"has no text in it.{scan}" if data.strip() else "is empty.")
+        scan = Text(" It may be a scan.") if data.startswith(b"%PDF") else ""
+        raise UnreadableError(Text("has no text in it.{scan}", scan=scan) if data.strip() else Text("is empty."))
     if len(text) > MAX_CHARACTERS:
-        raise UnreadableError(f"is too long: {len(text):,} characters, and {MAX_CHARACTERS:,} are the most.")
+        raise UnreadableError(
+            Text(
+                "is too long: {n} characters, and {most} are the most.",
+                n=len(text),
+                most=MAX_CHARACTERS,
+            )
+        )
     return text
 
 
@@ -56,7 +64,7 @@ def _decoded(data: bytes) -> str:
     if encoding := _utf16_without_mark(data):
         return data.decode(encoding, "replace")
     if _is_binary(data):
-        raise UnreadableError("is not a text file.")
+        raise UnreadableError(Text("is not a text file."))
     text = data.decode("utf-8", "replace")
     n_broken = text.count("\N{REPLACEMENT CHARACTER}")
     # A log with a broken byte is no text of another encoding: most that is not ASCII would be broken then.
@@ -107,12 +115,18 @@ def _pdf(data: bytes) -> str:
     try:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise UnreadableError("is locked with a password.")
+            raise UnreadableError(Text("is locked with a password."))
         pages: list[str] = []
         length = 0
         for page in reader.pages:
             if time.monotonic() > deadline:
-                raise UnreadableError(f"takes too long to read: {len(pages)} pages in {PDF_SECONDS:g} s.")
+                raise UnreadableError(
+                    Text(
+                        "takes too long to read: {n} pages in {seconds} s.",
+                        n=len(pages),
+                        seconds=format(PDF_SECONDS, "g"),
+                    )
+                )
             pages.append(page.extract_text().strip())
             length += len(pages[-1])
             if length > MAX_CHARACTERS:
@@ -120,7 +134,7 @@ def _pdf(data: bytes) -> str:
     except UnreadableError:
         raise
     except Exception as error:  # whatever a library makes of damaged bytes
-        raise UnreadableError("is damaged, or no PDF file.") from error
+        raise UnreadableError(Text("is damaged, or no PDF file.")) from error
     return "\n\n".join(page for page in pages if page)
 
 
@@ -128,14 +142,14 @@ def _word(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if "word/document.xml" not in archive.namelist():
-                raise UnreadableError("is not a text file. Of archives only Word documents (.docx) are read.")
+                raise UnreadableError(Text("is not a text file. Of archives only Word documents (.docx) are read."))
             if sum(info.file_size for info in archive.infolist()) > MAX_UNPACKED_BYTES:
-                raise UnreadableError("is too large when it is unpacked.")
+                raise UnreadableError(Text("is too large when it is unpacked."))
         return "\n\n".join(islice(_blocks(data), MAX_CHARACTERS))
     except UnreadableError:
         raise
     except Exception as error:
-        raise UnreadableError("is damaged, or no Word document.") from error
+        raise UnreadableError(Text("is damaged, or no Word document.")) from error
 
 
 def _blocks(data: bytes) -> Iterator[str]:

@@ -15,6 +15,7 @@ from localchat_ui.exchange.formats import EXPORTS, FORMATS
 from localchat_ui.exchange.trees import ImportRefusedError, Reading, Tree
 from localchat_ui.history.errors import HistoryError, UnknownConversationError
 from localchat_ui.history.store import HistoryStore
+from localchat_ui.text import N_, Text, counted
 
 REASONS_TOLD = 5
 ALL = 1_000_000
@@ -30,13 +31,14 @@ class ImportReport:
 
     def __str__(self) -> str:
         total = len(self.imported) + len(self.skipped)
-        sentences = [f"{len(self.imported)} of {_count(total, 'conversation')} imported."]
+        one, many = N_("{n} of {total} conversation imported."), N_("{n} of {total} conversations imported.")
+        sentences: list[str] = [Text(one if total == 1 else many, n=len(self.imported), total=total)]
         if self.skipped:
             sentences.append(_skipped_sentence(self.skipped, total))
         if self.left_out:
             kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.left_out.most_common())
-            sentences.append(f"Left out of them: {kinds}.")
-        return " ".join(sentences)
+            sentences.append(Text("Left out of them: {kinds}.", kinds=kinds))
+        return Text.joined(" ", sentences)
 
 
 async def import_file(store: HistoryStore, data: bytes) -> ImportReport:
@@ -63,16 +65,16 @@ async def import_file(store: HistoryStore, data: bytes) -> ImportReport:
 def read_file(data: bytes) -> Reading:
     """The conversations of a file, with new ids. Raises ImportRefusedError."""
     if data.startswith(b"PK\x03\x04"):
-        raise ImportRefusedError("This is a ZIP file. Unpack it, and import the conversations.json in it.")
+        raise ImportRefusedError(Text("This is a ZIP file. Unpack it, and import the conversations.json in it."))
     try:
         content = json.loads(data)
     except RecursionError:
-        raise ImportRefusedError("The file is nested too deeply to be a list of conversations.") from None
+        raise ImportRefusedError(Text("The file is nested too deeply to be a list of conversations.")) from None
     except ValueError:
-        raise ImportRefusedError("The file is not JSON, or was cut off.") from None
+        raise ImportRefusedError(Text("The file is not JSON, or was cut off.")) from None
     reading = _read_content(content)
     if not reading.trees and not reading.skipped:
-        raise ImportRefusedError("There is no conversation in this file.")
+        raise ImportRefusedError(Text("There is no conversation in this file."))
     return reading
 
 
@@ -103,14 +105,22 @@ def _read_content(content: Any) -> Reading:
         reading = each.read(content) if each.read else None
         if reading is not None:
             return reading
-    raise ImportRefusedError(f"This is neither {' nor '.join(each.description for each in FORMATS if each.read)}.")
+    raise ImportRefusedError(
+        Text(
+            "This is neither {formats}.",
+            formats=" nor ".join(each.description for each in FORMATS if each.read),
+        )
+    )
 
 
 def _skipped_sentence(skipped: list[str], total: int) -> str:
-    verb = "was" if len(skipped) == 1 else "were"
     reasons = "; ".join(skipped[:REASONS_TOLD]) + ("; and so on" if len(skipped) > REASONS_TOLD else "")
-    return f"{len(skipped)} of {_count(total, 'conversation')} {verb} skipped: {reasons.rstrip('.')}."
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    if total == 1:
+        return Text("1 of 1 conversation was skipped: {reasons}.", reasons=reasons.rstrip("."))
+    return counted(
+        "{n} of {total} conversations was skipped: {reasons}.",
+        "{n} of {total} conversations were skipped: {reasons}.",
+        len(skipped),
+        total=total,
+        reasons=reasons.rstrip("."),
+    )

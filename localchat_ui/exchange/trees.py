@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationError
 
 from localchat_ui.conversation import Conversation, Message, utc_now
+from localchat_ui.text import Text
 
 MAX_DEPTH = 50_000
 MAX_MESSAGES = 200_000
@@ -71,11 +72,11 @@ class SkippedError(Exception):
 def parents_first(parents: Mapping[str, str | None]) -> list[str]:
     """The ids, each after its parent. Raises SkippedError when they do not form trees."""
     if len(parents) > MAX_MESSAGES:
-        raise SkippedError(f"it has more than {MAX_MESSAGES:,} messages")
+        raise SkippedError(Text("it has more than {n} messages", n=MAX_MESSAGES))
     children: dict[str | None, list[str]] = defaultdict(list)
     for node, parent in parents.items():
         if parent is not None and parent not in parents:
-            raise SkippedError("a message answers one that is not in the file")
+            raise SkippedError(Text("a message answers one that is not in the file"))
         children[parent].append(node)
     level, order, depth = children[None], list[str](), 0
     while level:
@@ -83,9 +84,9 @@ def parents_first(parents: Mapping[str, str | None]) -> list[str]:
         level = [child for node in level for child in children[node]]
         depth += 1
         if depth > MAX_DEPTH:
-            raise SkippedError(f"more than {MAX_DEPTH:,} messages hang below one another")
+            raise SkippedError(Text("more than {n} messages hang below one another", n=MAX_DEPTH))
     if len(order) < len(parents):
-        raise SkippedError("its messages answer each other in a circle")
+        raise SkippedError(Text("its messages answer each other in a circle"))
     return order
 
 
@@ -94,7 +95,7 @@ def explain(error: ValidationError) -> SkippedError:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part)[:40] for part in first["loc"][-3:])
     if not place and first["type"] == "model_type":
-        return SkippedError("it is no conversation")
+        return SkippedError(Text("it is no conversation"))
     reason = first["msg"][:1].lower() + first["msg"][1:]
     return SkippedError(f"{place}: {reason}" if place else reason)
 

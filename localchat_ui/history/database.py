@@ -20,6 +20,7 @@ from localchat_ui.history.errors import HistoryError, explained
 from localchat_ui.history.integrity import problem_in
 from localchat_ui.history.migrate import upgrade
 from localchat_ui.history.owner import OWNER, OwnedSession
+from localchat_ui.text import Text
 
 BUSY_SECONDS = 5
 SQLITE_CONNECTIONS = 3
@@ -75,7 +76,9 @@ class Database:
         Only the owner's conversations are there for it, unless it is `of_all`.
         """
         if self._closed or self._engine is None:
-            raise HistoryError("The program is shutting down." if self._closed else "The program is starting.")
+            raise HistoryError(
+                Text("The program is shutting down.") if self._closed else Text("The program is starting.")
+            )
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(ended)
         try:

@@ -13,6 +13,8 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from localchat_ui.text import N_, Text
+
 
 class HistoryError(Exception):
     """The history could not be read or written; its text can be shown as it is, and `reason` is the short of it."""
@@ -24,17 +26,32 @@ class HistoryError(Exception):
 
 class UnknownConversationError(HistoryError, LookupError):
     def __init__(self, conversation_id: str) -> None:
-        super().__init__(f"There is no conversation {conversation_id}; it may have been deleted.")
+        super().__init__(
+            Text(
+                "There is no conversation {conversation_id}; it may have been deleted.", conversation_id=conversation_id
+            )
+        )
 
 
 class UnknownMessageError(HistoryError, LookupError):
     def __init__(self, message_id: str) -> None:
-        super().__init__(f"There is no message {message_id} in this conversation; it may have been deleted.")
+        super().__init__(
+            Text(
+                "There is no message {message_id} in this conversation; it may have been deleted.",
+                message_id=message_id,
+            )
+        )
 
 
 class PresetRefusedError(HistoryError, ValueError):
     def __init__(self, name_length: int, text_length: int) -> None:
-        super().__init__(f"A preset needs a name of 1 to {name_length} characters and at most {text_length:,} of text.")
+        super().__init__(
+            Text(
+                "A preset needs a name of 1 to {name_length} characters and at most {text_length} of text.",
+                name_length=name_length,
+                text_length=text_length,
+            )
+        )
 
 
 @contextmanager
@@ -44,13 +61,17 @@ def explained(place: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error, CommandError, OSError, ImportError) as error:
         reason = _reason(error, Path(place))
-        raise HistoryError(f"The conversation history in {place} cannot be used: {reason}.", reason) from error
+        raise HistoryError(
+            Text("The conversation history in {place} cannot be used: {reason}.", place=place, reason=reason), reason
+        ) from error
 
 
 def damaged(database: Path) -> str:
     """That a file is damaged, and what can be done about it."""
     backup = next(iter(backups_of(database)), None)
-    return f"{DAMAGED}, or put the newest backup in its place: {backup}" if backup else DAMAGED
+    if backup is None:
+        return DAMAGED
+    return Text("{damaged}, or put the newest backup in its place: {backup}", damaged=DAMAGED, backup=backup)
 
 
 def backups_of(database: Path) -> list[Path]:
@@ -59,21 +80,21 @@ def backups_of(database: Path) -> list[Path]:
 
 
 SMALLEST_WRITE_BYTES = 64 * 2**10
-FULL = "the disk is full; free some space and try again"
-DAMAGED = "the file is damaged; stop the program and run `python -m localchat_ui database recover`"
+FULL = Text("the disk is full; free some space and try again")
+DAMAGED = Text("the file is damaged; stop the program and run `python -m localchat_ui database recover`")
 
 # What the message of a driver contains, and what it means. The first that fits counts.
 _REASONS = {
     "disk is full": FULL,
     "No space left": FULL,
     "Disk quota exceeded": FULL,
-    "database is locked": "another program is writing to it for too long; close that program and try again",
-    "readonly database": "it is read-only; make the file and its folder writable",
-    "unable to open database file": "the file cannot be opened; check that the folder exists and is writable",
-    "file is not a database": "the file is not a SQLite database; move it away or choose another DATABASE_URL",
-    "QueuePool limit": "too much is read and written at the same time; try again",
-    "requires an async driver": "DATABASE_URL needs an asynchronous driver, such as postgresql+asyncpg",
-    "No module named 'asyncpg'": "PostgreSQL needs one more package; pip install asyncpg",
+    "database is locked": N_("another program is writing to it for too long; close that program and try again"),
+    "readonly database": N_("it is read-only; make the file and its folder writable"),
+    "unable to open database file": N_("the file cannot be opened; check that the folder exists and is writable"),
+    "file is not a database": N_("the file is not a SQLite database; move it away or choose another DATABASE_URL"),
+    "QueuePool limit": N_("too much is read and written at the same time; try again"),
+    "requires an async driver": N_("DATABASE_URL needs an asynchronous driver, such as postgresql+asyncpg"),
+    "No module named 'asyncpg'": N_("PostgreSQL needs one more package; pip install asyncpg"),
 }
 
 

@@ -15,6 +15,7 @@ from localchat_ui.history import rows
 from localchat_ui.history.database import Database, rows_changed
 from localchat_ui.history.errors import HistoryError, UnknownMessageError
 from localchat_ui.history.tables import MessageRow
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,9 @@ class Journal:
             if message.conversation_id == conversation_id:
                 await self.finish(message)
                 if message.unsaved:
-                    raise HistoryError(f"A reply in this conversation is not saved yet: {message.unsaved}.")
+                    raise HistoryError(
+                        Text("A reply in this conversation is not saved yet: {unsaved}.", unsaved=message.unsaved)
+                    )
 
     def discard(self, message: Message) -> None:
         """Forget a message that is not to be saved after all."""

@@ -17,6 +17,7 @@ from localchat_ui.conversation import (
 )
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.tables import ConversationRow, MessageRow
+from localchat_ui.text import Text
 
 Model = TypeVar("Model", bound=BaseModel)
 Attachments = TypeAdapter(tuple[Attachment, ...])
@@ -52,7 +53,9 @@ def message_of(row: MessageRow) -> Message:
     try:
         role, state = Role(row.role), MessageState(row.state)
     except ValueError as error:
-        raise HistoryError(f"Message {row.id} needs a newer version of localchat_ui: {error}.") from None
+        raise HistoryError(
+            Text("Message {id} needs a newer version of localchat_ui: {reason}.", id=row.id, reason=error)
+        ) from None
     return Message(
         id=row.id,
         conversation_id=row.conversation_id,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.conversation import PRESET_NAME_LENGTH
 from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
+from localchat_ui.text import Text, counted
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,11 @@ class UserData:
 
     def __str__(self) -> str:
         """In words: `3 conversations and 1 saved prompt`."""
-        numbers = ((self.conversations, "conversation"), (self.presets, "saved prompt"))
-        return " and ".join(f"{n:,} {what}{'s' if n > 1 else ''}" for n, what in numbers if n) or "nothing"
+        conversations = counted("{n} conversation", "{n} conversations", self.conversations)
+        presets = counted("{n} saved prompt", "{n} saved prompts", self.presets)
+        if self.conversations and self.presets:
+            return Text("{conversations} and {presets}", conversations=conversations, presets=presets)
+        return conversations if self.conversations else presets if self.presets else Text("nothing")
 
 
 async def user_data_of(session: AsyncSession, owner_id: str) -> UserData:

@@ -13,6 +13,7 @@ from localchat_ui.inference.metrics import Meter, Metrics, RecordUsage
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.token_stream import TokenStream
 from localchat_ui.library.kind import Kind
+from localchat_ui.text import Text
 
 NO_REMOTES: Mapping[str, Backend] = {}
 
@@ -71,7 +72,7 @@ class Inference:
     async def rank(self, model: ModelRef, query: str, documents: Sequence[str]) -> Ranking:
         """How well each document answers a query; whoever waits no longer, cancels it. Raises EngineError."""
         if model.kind is not Kind.RERANKER:
-            raise EngineError(f"{model.name} is no reranker. Name one in model.")
+            raise EngineError(Text("{name} is no reranker. Name one in model.", name=model.name))
         visitor, request_id = current_visitor(), new_id()
         try:
             ranking = await self.local.rank(model, query, documents, request_id=request_id)
@@ -98,4 +99,10 @@ class Inference:
 
 def _require_local(model: ModelRef) -> None:
     if not model.is_local:
-        raise EngineError(f"{model.name} runs on {model.engine}, and only models in this program show their tokens.")
+        raise EngineError(
+            Text(
+                "{name} runs on {engine}, and only models in this program show their tokens.",
+                name=model.name,
+                engine=model.engine,
+            )
+        )

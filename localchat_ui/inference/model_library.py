@@ -20,6 +20,7 @@ from localchat_ui.library.offers import Offer
 from localchat_ui.library.queue import DownloadQueue, Job, JobFile, job_of
 from localchat_ui.library.source import Source, parse_source
 from localchat_ui.library.watch import watch
+from localchat_ui.text import Text
 
 
 class ModelLibrary:
@@ -69,11 +70,11 @@ class ModelLibrary:
         """Remove a model's files; returns the bytes that are free now."""
         self._require_admin()
         if model.file is None:
-            raise RemovalError(f"{model.name} is not a file on this machine.")
+            raise RemovalError(Text("{name} is not a file on this machine.", name=model.name))
         if model.path in self._models.in_memory:
             await self._models.free_memory()
         if model.path in self._models.in_memory:
-            raise RemovalError(f"{model.name} is writing a reply. Remove it when that is done.")
+            raise RemovalError(Text("{name} is writing a reply. Remove it when that is done.", name=model.name))
         freed = await self._catalog.remove(model.file)
         self._audit("model removed", model=model.name)
         await self._models.forget(model)
@@ -152,7 +153,7 @@ class ModelLibrary:
 
     def _require_admin(self) -> None:
         if not self.may_manage:
-            raise LibraryError("Only administrators manage the models here.")
+            raise LibraryError(Text("Only administrators manage the models here."))
 
     def _audit(self, event: str, **details: object) -> None:
         user = current_user()

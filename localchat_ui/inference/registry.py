@@ -23,6 +23,7 @@ from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Download
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import ModelFile, displayable
+from localchat_ui.text import Text
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 2.0
 LAST_USED = "model.last_used"
 ADMINS_CHOOSE = "model.only_admins_choose"
-HOW_TO_ADD = "Put a GGUF file into the models folder and choose it in the header, or download one."
+HOW_TO_ADD = Text("Put a GGUF file into the models folder and choose it in the header, or download one.")
 
 
 class ModelRegistry:
@@ -187,7 +188,7 @@ class ModelRegistry:
 
     def _require_choice(self) -> None:
         if not self.may_choose:
-            raise ChoiceRefusedError("Only administrators choose the model here.")
+            raise ChoiceRefusedError(Text("Only administrators choose the model here."))
 
     def _cancel_download(self) -> None:
         if self._running_download is not None:
@@ -197,7 +198,7 @@ class ModelRegistry:
         """The model in use, as soon as there is one. Raises NoModelError with the reason when none is on its way."""
         while (model := self.current) is None:
             if self._task is None or self._task.done():
-                raise NoModelError(f"No model is loaded. {self.status.error or HOW_TO_ADD}")
+                raise NoModelError(Text("No model is loaded. {reason}", reason=self.status.error or HOW_TO_ADD))
             await asyncio.wait([self._task])
         return model
 
@@ -225,7 +226,7 @@ class ModelRegistry:
             await self.refresh()
             model = self.find(name)
         if model is None:
-            raise UnknownModelError(f"No installed model is called {displayable(name)[:200]}.")
+            raise UnknownModelError(Text("No installed model is called {name}.", name=displayable(name)[:200]))
         if not model.can_answer:
             raise ModelLoadError(model.refusal) if model.is_local else NoModelError(model.refusal)
         if model.file is not None:

@@ -33,6 +33,7 @@ from localchat_ui.inference.prompt_estimate import TOKENS_PER_TURN, fit, size_of
 from localchat_ui.inference.remote_errors import REFUSALS, kind_of, message_of, reason_of, refuses_unknown
 from localchat_ui.library.model_file import displayable, readable_context
 from localchat_ui.settings import EngineSettings, is_loopback
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +129,18 @@ class RemoteServer:
     def _ref(self, remote_id: str, context_length: int = 0, error: str | None = None) -> ModelRef:
         context_length = context_length or self._settings.context_length
         place = "leaves this machine" if self._leaves_machine else "on this machine"
-        details = [f"on {self.name}", place, f"{readable_context(context_length)} context" if context_length else ""]
+        details = [
+            Text("on {engine}", engine=self.name),
+            place,
+            Text("{n} context", n=readable_context(context_length)) if context_length else "",
+        ]
         return ModelRef(
             id=f"{self.name}/{displayable(remote_id)}",
             name=displayable(remote_id),
             engine=self.name,
             remote_id=remote_id,
             leaves_machine=self._leaves_machine,
-            details=error or " · ".join(filter(None, details)),
+            details=error or Text.joined(" · ", details),
             error=error,
             context_length=context_length,
         )
@@ -214,7 +219,7 @@ class RemoteServer:
             given[limit] = given.pop("max_tokens")
         extras = extra_parameters(request) if self._takes_extras.get(model.remote_id, True) else {}
         if "grammar" not in extras and request.sampling.grammar:
-            raise EngineError(f"{self.name} follows no grammars.")
+            raise EngineError(Text("{name} follows no grammars.", name=self.name))
         api: Any = self._client.completions if request.prompt is not None else self._client.chat.completions
         try:
             stream: openai.AsyncStream[Any] = await api.create(**given, extra_body=extras or None)
@@ -250,7 +255,9 @@ class RemoteServer:
         except Exception as error:
             raise EngineError(self._reason(error)) from None
         if len(unit) != len(texts):
-            raise EngineError(f"{self.name} gave {len(unit)} vectors for {len(texts)} texts.")
+            raise EngineError(
+                Text("{name} gave {n} vectors for {n_texts} texts.", name=self.name, n=len(unit), n_texts=len(texts))
+            )
         n_tokens = sum(size_of(Turn(Role.USER, text)) if isinstance(text, str) else len(text) for text in texts)
         return Embeddings(unit, count_in(answer.usage, "prompt_tokens", n_tokens))
 

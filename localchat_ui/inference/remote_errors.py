@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import openai
 
 from localchat_ui.engine.base import FailureKind
+from localchat_ui.text import Text
 
 MESSAGE_LENGTH = 300
 REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
@@ -19,22 +20,26 @@ UNKNOWN = ("unrecognized", "unknown", "unsupported", "unexpected", "extra", "not
 def reason_of(error: Exception, name: str, url: str, key: str) -> str:  # noqa: PLR0911 - a table
     """Why a request to the server of this name failed; never with the key in it."""
     if isinstance(error, (openai.APITimeoutError, TimeoutError, asyncio.TimeoutError)):
-        return f"{name} does not answer in time. Try again, or choose another model."
+        return Text("{name} does not answer in time. Try again, or choose another model.", name=name)
     if isinstance(error, openai.APIConnectionError):
-        return f"{name} cannot be reached at {url}. Start it, or choose another model."
+        return Text("{name} cannot be reached at {url}. Start it, or choose another model.", name=name, url=url)
     if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
-        return f"{name} refuses the key. Set the right one in ENGINES."
+        return Text("{name} refuses the key. Set the right one in ENGINES.", name=name)
     if isinstance(error, openai.RateLimitError):
-        return f"{name} takes no more requests for now. Try again later, or choose another model."
+        return Text("{name} takes no more requests for now. Try again later, or choose another model.", name=name)
     if isinstance(error, openai.NotFoundError):
-        return f"{name} does not know this model or this kind of request."
+        return Text("{name} does not know this model or this kind of request.", name=name)
     if isinstance(error, openai.APIStatusError):
-        return f"{name} refused: {_without(key, message_of(error))}"
+        return Text("{name} refused: {reason}", name=name, reason=_without(key, message_of(error)))
     if type(error).__module__.startswith("httpx"):  # raised as it is, in mid-reply
-        return f"The connection to {name} broke off. Try again."
+        return Text("The connection to {name} broke off. Try again.", name=name)
     if isinstance(error, openai.APIError):
-        return f"{name} failed: {_without(key, str(error.message))}"
-    return f"{name} answered with something that is no reply. Is {url} the address of an OpenAI-compatible server?"
+        return Text("{name} failed: {reason}", name=name, reason=_without(key, str(error.message)))
+    return Text(
+        "{name} answered with something that is no reply. Is {url} the address of an OpenAI-compatible server?",
+        name=name,
+        url=url,
+    )
 
 
 def kind_of(error: Exception) -> FailureKind:

@@ -18,6 +18,7 @@ from localchat_ui.library.metadata import PROBE, Metadata, read_metadata, try_lo
 from localchat_ui.library.model_file import ModelFile, displayable
 from localchat_ui.library.removal import remove_files
 from localchat_ui.library.scan import FoundFile, find_files
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ class Catalog:
     async def remove(self, model: ModelFile) -> int:
         """Remove a model's files; returns the bytes that are free now. Raises RemovalError."""
         if not self.owns(model):
-            owner = "comes with the program" if model.is_starter else "belongs to another program"
-            raise RemovalError(f"{model.name} {owner}, and is removed with it.")
+            if model.is_starter:
+                raise RemovalError(Text("{name} comes with the program, and is removed with it.", name=model.name))
+            raise RemovalError(Text("{name} belongs to another program, and is removed with it.", name=model.name))
         freed = await asyncio.to_thread(remove_files, model.path)
         await self.refresh()
         return freed

@@ -14,6 +14,7 @@ from typing import Literal
 from localchat_ui.library.child import END_WITH_STDIN, ChildError, running
 from localchat_ui.library.errors import ConnectionLostError, DownloadError
 from localchat_ui.library.model_file import readable_size
+from localchat_ui.text import N_, Text
 
 FETCH = (sys.executable, "-m", "localchat_ui.library.fetch", END_WITH_STDIN)
 # The child's own time-outs are shorter; this is for a resolver or a disk that hangs.
@@ -123,22 +124,23 @@ class Download:
 def progress_text(progress: Progress) -> str:
     """`120 MB of 397 MB · 8.1 MB/s · 34 s left`, as far as it is known."""
     if progress.total is None:
-        return "Connecting…"
+        return Text("Connecting…")
     if progress.stage == "verifying":
-        return "Verifying the download…"
+        return Text("Verifying the download…")
     if progress.stage == "waiting":
-        return f"{readable_size(progress.done)} of {readable_size(progress.total)} · connection lost, trying again…"
-    parts = [f"{readable_size(progress.done)} of {readable_size(progress.total)}"]
+        text = N_("{done} of {total} · connection lost, trying again…")
+        return Text(text, done=readable_size(progress.done), total=readable_size(progress.total))
+    parts = [Text("{done} of {total}", done=readable_size(progress.done), total=readable_size(progress.total))]
     if progress.speed:
-        parts.append(f"{readable_size(progress.speed)}/s")
+        parts.append(Text("{size}/s", size=readable_size(progress.speed)))
     if progress.seconds_left is not None:
-        parts.append(f"{_duration(progress.seconds_left)} left")
-    return " · ".join(parts)
+        parts.append(Text("{time} left", time=_duration(progress.seconds_left)))
+    return Text.joined(" · ", parts)
 
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return Text("{n} s", n=f"{seconds:.0f}")
     if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return Text("{n} min", n=f"{seconds / 60:.0f}")
+    return Text("{n} h", n=f"{seconds / 3600:.1f}")

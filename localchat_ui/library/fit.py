@@ -11,6 +11,7 @@ import psutil
 
 from localchat_ui.library.estimate import UNKNOWN, KvType, Memory, Shape, memory
 from localchat_ui.library.model_file import ModelFile, readable_size
+from localchat_ui.text import N_, Text
 
 SMALLEST_CONTEXT = 512
 # Of the free memory; above it other programs feel it.
@@ -33,8 +34,8 @@ class Verdict:
     @property
     def text(self) -> str:
         """One line: `fits well: about 1.2 GB of memory`."""
-        about = "about" if self.is_known else "at least"
-        return f"{self.words}: {about} {readable_size(self.need)} of memory{f'; {self.advice}' if self.advice else ''}"
+        text = N_("{verdict}: about {size} of memory") if self.is_known else N_("{verdict}: at least {size} of memory")
+        return Text.joined("; ", (Text(text, verdict=self.words, size=readable_size(self.need)), self.advice))
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,17 @@ class MemoryCheck:
         need = self.need(model)
         if need.total <= free:
             return None
-        return (
-            f"{model.name} does not fit into memory: it needs about {readable_size(need.total)}"
-            f" ({readable_size(need.weights)} for the model, {readable_size(need.context)} for"
-            f" {self.parallel} × {self._context_of(model):,} tokens of context), and {readable_size(free)} are free."
-            f" {self._advice(model, others, free)}"
+        return Text(
+            "{name} does not fit into memory: it needs about {total} ({weights} for the model, {context} for"
+            " {parallel} × {n} tokens of context), and {free} are free. {advice}",
+            name=model.name,
+            total=readable_size(need.total),
+            weights=readable_size(need.weights),
+            context=readable_size(need.context),
+            parallel=self.parallel,
+            n=self._context_of(model),
+            free=readable_size(free),
+            advice=self._advice(model, others, free),
         )
 
     def verdict(self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0) -> Verdict:
@@ -71,16 +78,21 @@ class MemoryCheck:
 
         needed = need(n_ctx, self.kv_type)
         if needed <= free * SHARE_AT_EASE:
-            return Verdict("fits well", needed, is_known=shape != UNKNOWN)
+            return Verdict(N_("fits well"), needed, is_known=shape != UNKNOWN)
         if needed <= free:
-            return Verdict("tight", needed, is_known=shape != UNKNOWN)
+            # NOTE: how a model fits into memory
+            return Verdict(N_("tight"), needed, is_known=shape != UNKNOWN)
         if need(n_ctx, "q8_0") <= free:
-            return Verdict("too big", needed, "fits with KV_TYPE=q8_0")
+            return Verdict(N_("too big"), needed, Text("fits with {setting}", setting="KV_TYPE=q8_0"))
         while n_ctx >= 2 * SMALLEST_CONTEXT:
             n_ctx //= 2
             if need(n_ctx, self.kv_type) <= free:
-                return Verdict("too big", needed, f"fits with N_CTX={n_ctx}")
-        return Verdict("too big", needed, f"{readable_size(free)} are free; take a smaller quantisation or model")
+                return Verdict(N_("too big"), needed, Text("fits with {setting}", setting=f"N_CTX={n_ctx}"))
+        return Verdict(
+            N_("too big"),
+            needed,
+            Text("{free} are free; take a smaller quantisation or model", free=readable_size(free)),
+        )
 
     def need(self, model: ModelFile, n_ctx: int | None = None) -> Memory:
         return memory(
@@ -100,12 +112,12 @@ class MemoryCheck:
         while n_ctx >= 2 * SMALLEST_CONTEXT:
             n_ctx = n_ctx // 2 // SMALLEST_CONTEXT * SMALLEST_CONTEXT
             if self.need(model, n_ctx).total <= free:
-                return f"It would fit with N_CTX={n_ctx}."
+                return Text("It would fit with {setting}.", setting=f"N_CTX={n_ctx}")
         fitting = [other for other in others if other.refusal is None and self.need(other).total <= free]
         if fitting:
             largest = max(fitting, key=lambda other: other.size_bytes)
-            return f"{largest.name} ({readable_size(largest.size_bytes)}) would fit."
-        return "Close other programs, or choose a smaller file."
+            return Text("{name} ({size}) would fit.", name=largest.name, size=readable_size(largest.size_bytes))
+        return Text("Close other programs, or choose a smaller file.")
 
 
 def free_memory() -> int:

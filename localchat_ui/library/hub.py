@@ -17,6 +17,7 @@ from localchat_ui.library.gguf_header import GgufError, parse_beginning
 from localchat_ui.library.model_file import readable_count
 from localchat_ui.library.offers import Offer, RemoteFile, offers_of
 from localchat_ui.library.source import Source
+from localchat_ui.text import N_, Text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -46,12 +47,12 @@ class Repository:
     def details(self) -> str:
         """One line: `1M downloads · 340 likes · licence mit · terms to accept first`."""
         parts = [
-            f"{readable_count(self.downloads)} downloads",
-            f"{readable_count(self.likes)} likes",
-            f"licence {self.licence}" if self.licence else "",
-            "terms to accept first" if self.gated else "",
+            Text("{n} downloads", n=readable_count(self.downloads)),
+            Text("{n} likes", n=readable_count(self.likes)),
+            Text("licence {licence}", licence=self.licence) if self.licence else "",
+            N_("terms to accept first") if self.gated else "",
         ]
-        return " · ".join(filter(None, parts))
+        return Text.joined(" · ", parts)
 
 
 class Hub:
@@ -90,7 +91,9 @@ class Hub:
 
         found = await self._ask(look, repo_id)
         if not found.offers:
-            raise DownloadError(f"{repo_id} has no GGUF files. Look for a repository with GGUF in its name.")
+            raise DownloadError(
+                Text("{repo_id} has no GGUF files. Look for a repository with GGUF in its name.", repo_id=repo_id)
+            )
         return found
 
     async def offer(self, source: Source) -> tuple[Repository, Offer]:
@@ -105,8 +108,15 @@ class Hub:
             chosen = [offer for offer in offers if offer.is_recommended]
         if not chosen:
             there = ", ".join(dict.fromkeys(offer.quantisation or offer.name for offer in offers))
-            wanted = source.filename or source.quantisation or "recommended file"
-            raise DownloadError(f"{source.repo} has no {wanted}. Choose one of these: {there}.")
+            wanted = source.filename or source.quantisation or Text("recommended file")
+            raise DownloadError(
+                Text(
+                    "{repo} has no {wanted}. Choose one of these: {there}.",
+                    repo=source.repo,
+                    wanted=wanted,
+                    there=there,
+                )
+            )
         return repository, chosen[0]
 
     async def shape(self, repo_id: str, offer: Offer) -> tuple[Shape, int]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from localchat_ui.library.errors import LibraryError
+from localchat_ui.text import Text
 
 
 class HubToken:
@@ -33,7 +34,7 @@ class HubToken:
         """Keep a token, or forget the one there is when it is empty. Raises LibraryError."""
         token = token.strip()
         if not token.isascii() or any(character.isspace() for character in token):
-            raise LibraryError("That is no token. One looks like hf_…, without spaces.")
+            raise LibraryError(Text("That is no token. One looks like hf_…, without spaces."))
         try:
             if not token:
                 self._file.unlink(missing_ok=True)
@@ -43,4 +44,4 @@ class HubToken:
             with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(token)
         except OSError as error:
-            raise LibraryError(f"The token cannot be kept: {error.strerror or error}.") from error
+            raise LibraryError(Text("The token cannot be kept: {reason}.", reason=error.strerror or error)) from error

@@ -6,6 +6,7 @@ import re
 from enum import Enum
 
 from localchat_ui.library.gguf_header import GgufHeader
+from localchat_ui.text import N_
 
 ENCODERS = {
     "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert",
@@ -14,9 +15,9 @@ ENCODERS = {
 RANK = 4
 # Words of a chat template that tell what its model was trained to do.
 ABILITIES = {
-    "calls tools": re.compile(r"\btools\b"),
-    "thinks before it answers": re.compile(r"</?think>|enable_thinking|reasoning_content|<\|channel\|>|\[THINK\]"),
-    "sees images": re.compile(r"<image>|image_url|'image'|\"image\"|<\|vision_start\|>"),
+    N_("calls tools"): re.compile(r"\btools\b"),
+    N_("thinks before it answers"): re.compile(r"</?think>|enable_thinking|reasoning_content|<\|channel\|>|\[THINK\]"),
+    N_("sees images"): re.compile(r"<image>|image_url|'image'|\"image\"|<\|vision_start\|>"),
 }
 LONGEST_LICENCE = 100
 
@@ -46,14 +47,14 @@ class Kind(str, Enum):
 
 
 _WORDS = {
-    Kind.CHAT: "chat model",
-    Kind.BASE: "base model",
-    Kind.EMBEDDING: "embedding model",
-    Kind.RERANKER: "reranker",
-    Kind.ADAPTER: "adapter for another model (LoRA)",
-    Kind.PROJECTOR: "projector of another model (mmproj)",
-    Kind.VOCABULARY: "vocabulary without a model",
-    Kind.OTHER: "file that is not a language model",
+    Kind.CHAT: N_("chat model"),
+    Kind.BASE: N_("base model"),
+    Kind.EMBEDDING: N_("embedding model"),
+    Kind.RERANKER: N_("reranker"),
+    Kind.ADAPTER: N_("adapter for another model (LoRA)"),
+    Kind.PROJECTOR: N_("projector of another model (mmproj)"),
+    Kind.VOCABULARY: N_("vocabulary without a model"),
+    Kind.OTHER: N_("file that is not a language model"),
 }
 
 

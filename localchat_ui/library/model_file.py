@@ -7,6 +7,7 @@ from pathlib import Path
 
 from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.kind import Kind
+from localchat_ui.text import N_, Text, counted
 
 
 @dataclass(frozen=True)
@@ -42,24 +43,27 @@ class ModelFile:
         """Why it cannot answer in a chat; None when it may."""
         if self.error or self.kind.can_chat:
             return self.error
-        article = "an" if self.kind.words[0] in "aeiou" else "a"
-        return f"{self.path.name} is {article} {self.kind.words}, and cannot chat. Choose another file."
+        if self.kind.words[0] in "aeiou":
+            text = N_("{file} is an {kind}, and cannot chat. Choose another file.")
+        else:
+            text = N_("{file} is a {kind}, and cannot chat. Choose another file.")
+        return Text(text, file=self.path.name, kind=self.kind.words)
 
     @property
     def sheet(self) -> dict[str, str]:
         """All that is known of it, as names and values for people."""
         rows = {
-            "What it is": self.kind.words if not self.error else "",
-            "Why it cannot be used": self.refusal or "",
-            "Abilities": ", ".join(self.abilities),
-            "Architecture": self.architecture,
-            "Parameters": readable_count(self.parameters) if self.parameters else "",
-            "Quantisation": self.quantisation,
-            "Context": f"{self.context_length:,} tokens" if self.context_length else "",
-            "Context in use": f"{self.n_ctx:,} tokens" if self.n_ctx else "",
-            "Licence": self.licence,
-            "Size": readable_size(self.size_bytes),
-            "File": displayable(str(self.path)),
+            N_("What it is"): self.kind.words if not self.error else "",
+            N_("Why it cannot be used"): self.refusal or "",
+            N_("Abilities"): Text.joined(", ", self.abilities),
+            N_("Architecture"): self.architecture,
+            N_("Parameters"): readable_count(self.parameters) if self.parameters else "",
+            N_("Quantisation"): self.quantisation,
+            N_("Context"): counted("{n} token", "{n} tokens", self.context_length) if self.context_length else "",
+            N_("Context in use"): counted("{n} token", "{n} tokens", self.n_ctx) if self.n_ctx else "",
+            N_("Licence"): self.licence,
+            N_("Size"): readable_size(self.size_bytes),
+            N_("File"): displayable(str(self.path)),
         }
         return {name: value for name, value in rows.items() if value}
 
@@ -67,16 +71,17 @@ class ModelFile:
     def details(self) -> str:
         """One line to tell it from others: `135M · Q4_1 · 98 MB · 4k of 8k context`, or its size and what is wrong."""
         if self.error:
-            return f"{readable_size(self.size_bytes)} · {self.error}"
-        context = " of ".join(dict.fromkeys(map(readable_context, filter(None, (self.n_ctx, self.context_length)))))
+            return Text.joined(" · ", (readable_size(self.size_bytes), self.error))
+        contexts = [*dict.fromkeys(map(readable_context, filter(None, (self.n_ctx, self.context_length))))]
+        context = Text("{used} of {all}", used=contexts[0], all=contexts[1]) if len(contexts) > 1 else "".join(contexts)
         parts = [
             self.kind.words if self.kind is not Kind.CHAT else "",
             readable_count(self.parameters) if self.parameters else "",
             self.quantisation,
             readable_size(self.size_bytes),
-            f"{context} context" if context else "",
+            Text("{n} context", n=context) if context else "",
         ]
-        return " · ".join(part for part in parts if part)
+        return Text.joined(" · ", parts)
 
 
 def readable_size(size: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.library.scan import SPLIT
+from localchat_ui.text import N_, Text
 
 QUANTISATION = re.compile(
     r"(?:^|[-._/])((?:UD-)?(?:I?Q\d_[A-Z0-9]+(?:_[A-Z0-9]+)*|I?Q\d|TQ\d_\d|MXFP4(?:_MOE)?|BF16|F16|F32|FP16|FP32))(?=[-._/]|$)",
@@ -18,15 +19,15 @@ QUANTISATION = re.compile(
 RECOMMENDED = ("Q4_K_M", "UD-Q4_K_XL", "MXFP4", "Q4_K_S", "Q4_0", "Q4_1", "IQ4_XS", "Q5_K_M", "Q8_0")
 # Bits of a weight, and what they mean for whoever reads the replies.
 WORDS = {
-    1: "very small, often wrong",
-    2: "very small, much worse",
-    3: "smaller, noticeably worse",
-    4: "smaller, a little worse",
-    5: "a little better, larger",
-    6: "close to the original",
-    8: "as good as the original, large",
-    16: "the original, very large",
-    32: "the original, very large",
+    1: N_("very small, often wrong"),
+    2: N_("very small, much worse"),
+    3: N_("smaller, noticeably worse"),
+    4: N_("smaller, a little worse"),
+    5: N_("a little better, larger"),
+    6: N_("close to the original"),
+    8: N_("as good as the original, large"),
+    16: N_("the original, very large"),
+    32: N_("the original, very large"),
 }
 # Matrices that were used to quantise, and heads for guessing ahead: no models.
 NO_MODEL = re.compile(r"imatrix|(^|[-_.])mtp([-_.]|$)", re.IGNORECASE)
@@ -77,15 +78,15 @@ class Offer:
         parts = [
             readable_size(self.size),
             self.words,
-            f"{n_files} files" if n_files > 1 else "",
-            "with image projector" if self.projector else "",
+            Text("{n} files", n=n_files) if n_files > 1 else "",
+            N_("with image projector") if self.projector else "",
         ]
-        return " · ".join(filter(None, parts))
+        return Text.joined(" · ", parts)
 
     @property
     def words(self) -> str:
         if self.is_recommended:
-            return "recommended"
+            return N_("recommended")
         return WORDS.get(_bits(self.quantisation), "")
 
 

@@ -21,6 +21,7 @@ from localchat_ui.library.download import Download, Progress
 from localchat_ui.library.errors import ConnectionLostError, DownloadError
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.library.offers import Offer
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class DownloadQueue:
         for job in self.jobs:
             if job.id == job_id:
                 return job
-        raise DownloadError("This download is not there any more.")
+        raise DownloadError(Text("This download is not there any more."))
 
     def progress(self, job: Job) -> Progress:
         """Of all its files together."""
@@ -151,7 +152,7 @@ class DownloadQueue:
         for other in list(self.jobs):
             if (other.folder, other.name) == (job.folder, job.name):
                 if other.is_open:
-                    raise DownloadError(f"{job.name} is being downloaded already.")
+                    raise DownloadError(Text("{name} is being downloaded already.", name=job.name))
                 if other.state is not State.DONE:
                     self.resume(other.id)
                     return self.find(other.id)
@@ -244,8 +245,13 @@ class DownloadQueue:
         free = await asyncio.to_thread(_free, self._models_dir)
         if missing > free:
             raise DownloadError(
-                f"The disk is too full: {job.name} needs {readable_size(job.size)}, and {readable_size(free)} are left"
-                " for all downloads. Make room, or set MODELS_DIR to another disk."
+                Text(
+                    "The disk is too full: {name} needs {size}, and {free} are left for all downloads. "
+                    "Make room, or set MODELS_DIR to another disk.",
+                    name=job.name,
+                    size=readable_size(job.size),
+                    free=readable_size(free),
+                )
             )
 
     def _clean_up(self, job: Job) -> None:

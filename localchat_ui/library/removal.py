@@ -7,6 +7,7 @@ from pathlib import Path
 
 from localchat_ui.library.errors import RemovalError
 from localchat_ui.library.scan import parts_of
+from localchat_ui.text import Text
 
 
 def remove_files(path: Path) -> int:
@@ -23,7 +24,9 @@ def remove_files(path: Path) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise RemovalError(f"{part.name} cannot be removed: {error.strerror or error}.") from error
+            raise RemovalError(
+                Text("{name} cannot be removed: {reason}.", name=part.name, reason=error.strerror or error)
+            ) from error
         if not stat.S_ISLNK(status.st_mode) and status.st_nlink == 1:
             freed += status.st_size
     return freed

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from nicegui import ui
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from localchat_ui.access import AccessControl, User, current_user, current_visitor
 from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, OwnAccount
+from localchat_ui.i18n import _, ngettext, number
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.api_keys import ApiKeys
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.page_layout import Outcome, field, link, page_layout, path_to, section
-from localchat_ui.ui.words import counted
 
 
 def register(access: AccessControl) -> None:
@@ -25,30 +27,33 @@ def register(access: AccessControl) -> None:
         if user is None or visitor is None or visitor.auth_method != "session":
             return RedirectResponse(path_to("/"), 303, {"Cache-Control": "no-store"})
         keys = await access.own_account.keys()
-        quota, (used, _) = await access.quotas.of(visitor), await access.quotas.used_today(visitor)
-        with page_layout("Your account"):
-            _Sessions(access, user, f"{used:,} of {quota.tokens_per_day:,}" if quota.tokens_per_day else "")
+        quota, (used, _left) = await access.quotas.of(visitor), await access.quotas.used_today(visitor)
+        with page_layout(_("Your account")):
+            spent = _("You have used {used} of {limit} tokens today.")
+            spent = spent.format(used=number(used), limit=number(quota.tokens_per_day or 0))
+            _Sessions(access, user, spent if quota.tokens_per_day else "")
             _Password(access.own_account, user)
             ApiKeys(access.own_account, keys)
         return None
 
 
 class _Sessions:
-    def __init__(self, access: AccessControl, user: User, tokens: str) -> None:
+    def __init__(self, access: AccessControl, user: User, spent: str) -> None:
         self._access = access
-        with section("Logged in"):
+        with section(_("Logged in")):
             with ui.element("p").classes("page-text"):
-                role = ", an administrator" if user.is_admin else ""
-                ui.html(tag="span", sanitize=False, content="You are ")
+                who = _("You are {name}, an administrator.") if user.is_admin else _("You are {name}.")
+                before, _name, after = who.partition("{name}")
+                ui.html(tag="span", sanitize=False, content=escape(before))
                 ui.label(user.name).classes("strong").props("dir=auto")
-                ui.html(tag="span", sanitize=False, content=f"{role}.")
-            if tokens:
-                ui.label(f"You have used {tokens} tokens today.").classes("page-text")
+                ui.html(tag="span", sanitize=False, content=escape(after))
+            if spent:
+                ui.label(spent).classes("page-text")
             with ui.element("div").classes("page-row"):
-                text_button("Log out", self._log_out, primary=True)
-                text_button("Log out everywhere else", self._log_out_elsewhere)
+                text_button(_("Log out"), self._log_out, primary=True)
+                text_button(_("Log out everywhere else"), self._log_out_elsewhere)
                 if user.is_admin:
-                    link(icons.SETTINGS, "Administration", "/admin").classes("text-button")
+                    link(icons.SETTINGS, _("Administration"), "/admin").classes("text-button")
             self._outcome = Outcome()
 
     async def _log_out(self) -> None:
@@ -59,7 +64,11 @@ class _Sessions:
     async def _log_out_elsewhere(self) -> None:
         ended = 0
         with self._outcome.telling(
-            lambda: f"{counted(ended, 'other session')} ended." if ended else "You are not logged in anywhere else."
+            lambda: (
+                ngettext("{n} other session ended.", "{n} other sessions ended.", ended).format(n=number(ended))
+                if ended
+                else _("You are not logged in anywhere else.")
+            )
         ):
             ended = await self._access.own_account.log_out_elsewhere()
 
@@ -67,28 +76,29 @@ class _Sessions:
 class _Password:
     def __init__(self, account: OwnAccount, user: User) -> None:
         self._account = account
-        with section("Password", "Changing it logs out all other sessions. API keys work until you revoke them."):
+        with section(_("Password"), _("Changing it logs out all other sessions. API keys work until you revoke them.")):
             with ui.element("form").classes("fields") as form:
                 # For password managers, which want to know whose password it is.
                 ui.element("input").props("type=text autocomplete=username hidden").props["value"] = user.name
-                self._present = field("Current password", autocomplete="current-password", secret=True)
+                self._present = field(_("Current password"), autocomplete="current-password", secret=True)
                 self._new = field(
-                    "New password",
+                    _("New password"),
                     autocomplete="new-password",
                     secret=True,
-                    hint=f"At least {MIN_PASSWORD_LENGTH} characters; a sentence is easy to remember and hard to "
-                    "guess.",
+                    hint=_("At least {n} characters; a sentence is easy to remember and hard to guess.").format(
+                        n=MIN_PASSWORD_LENGTH
+                    ),
                 )
-                self._again = field("Confirm new password", autocomplete="new-password", secret=True)
-                text_button("Change password", primary=True).props("type=submit")
+                self._again = field(_("Confirm new password"), autocomplete="new-password", secret=True)
+                text_button(_("Change password"), primary=True).props("type=submit")
             form.on("submit", self._change, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
 
     async def _change(self) -> None:
         if self._new.value != self._again.value:
-            self._outcome.complain("The new passwords do not match.")
+            self._outcome.complain(_("The new passwords do not match."))
             return
-        with self._outcome.telling("Password changed. All other sessions were logged out."):
+        with self._outcome.telling(_("Password changed. All other sessions were logged out.")):
             await self._account.change_password(self._present.value or "", self._new.value or "")
             for box in (self._present, self._new, self._again):
                 box.set_value("")

@@ -8,15 +8,17 @@ from starlette.responses import Response
 
 from localchat_ui.access import AccessControl, AccessError
 from localchat_ui.access.accounts import AccountError
+from localchat_ui.i18n import _
 from localchat_ui.inference import ModelRegistry
+from localchat_ui.text import Text
 from localchat_ui.ui.components.limits_form import LimitsForm
 from localchat_ui.ui.components.model_choice import ModelChoice
 from localchat_ui.ui.components.users_table import UsersTable
 from localchat_ui.ui.page_layout import page_layout
 
-REFUSAL = (
-    "This page is for administrators. To make an account one, run this where the program runs: "
-    "python -m localchat_ui user admin NAME"
+REFUSAL = Text(
+    "This page is for administrators. To make an account one, run this where the program runs: {command}",
+    command="python -m localchat_ui user admin NAME",
 )
 
 
@@ -31,7 +33,7 @@ def register(access: AccessControl, models: ModelRegistry) -> None:
         except AccountError:
             return AccessError(403, "not_admin", REFUSAL).response(request.scope)
         await models.refresh()
-        with page_layout("Administration", back=("/account", "Your account")):
+        with page_layout(_("Administration"), back=("/account", _("Your account"))):
             table = UsersTable(administration, users)
             limits = LimitsForm(administration, users, quotas)
             table.changed.subscribe(limits.refresh)

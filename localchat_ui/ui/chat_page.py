@@ -17,6 +17,7 @@ from localchat_ui.conversation import Attachment, Conversation, Message, Version
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.highlight import terms_of
 from localchat_ui.history.presets import Presets
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.account_button import AccountButton
@@ -96,7 +97,7 @@ class ChatPage:
             skip = ui.element("a").props("href=#message").classes("skip")
             skip.on("click", js_handler="(event) => { event.preventDefault(); localchat.page.box().focus(); }")
             with skip:
-                ui.label("Skip to the message box")
+                ui.label(_("Skip to the message box"))
             self.notices = Notices(models)
             self.conversation_list = ConversationList(
                 chat,
@@ -116,7 +117,7 @@ class ChatPage:
                     Starters()
                 await asyncio.sleep(0)
                 with ui.element("div").classes("dock"):
-                    latest = icon_button(icons.DOWN, "Jump to latest").classes("latest")
+                    latest = icon_button(icons.DOWN, _("Jump to latest")).classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
                     self.composer = Composer(
                         on_send=self._send,
@@ -201,12 +202,12 @@ class ChatPage:
             ui.page_title(shown)
 
     def say_that_it_is_gone(self) -> None:
-        self.notices.show("This conversation was not found. It may have been deleted.")
+        self.notices.show(_("This conversation was not found. It may have been deleted."))
         ui.navigate.history.replace(f"{self._root}/")
 
     def _header(self) -> None:
         with ui.element("header").classes("header"):
-            icon_button(icons.MENU, "Conversation list", controls="conversations")
+            icon_button(icons.MENU, _("Conversation list"), controls="conversations")
             ModelPicker(
                 self.models,
                 on_choose=self._on_choose_model,
@@ -215,10 +216,10 @@ class ChatPage:
             )
             ui.element("div").classes("grow")
             # Only there while the list, which has one too, is not.
-            icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")
+            icon_button(icons.NEW, _("New chat"), partial(self.open, None)).classes("begin")
             HelpDialog()
             AccountButton(self.access)
-            icon_button(icons.SETTINGS, "Settings", controls="settings")
+            icon_button(icons.SETTINGS, _("Settings"), controls="settings")
 
     @contextmanager
     def _complaining(self) -> Iterator[None]:
@@ -226,7 +227,7 @@ class ChatPage:
         try:
             yield
         except HistoryError as error:
-            self.notices.show(str(error))
+            self.notices.show(translated(error))
 
     def _complain(self, error: str) -> None:
         self.notices.show(error)
@@ -234,8 +235,8 @@ class ChatPage:
     def _on_choose_model(self, model: ModelRef) -> None:
         writes = self.models.current
         if writes is not None and self.chat.is_writing(self.conversation.id):
-            text = f"This reply finishes with {writes.name}. {model.name} answers from the next message on."
-            self.notices.show(text, Kind.INFO)
+            text = _("This reply finishes with {writing}. {chosen} answers from the next message on.")
+            self.notices.show(text.format(writing=writes.name, chosen=model.name), Kind.INFO)
 
     async def _send(self, text: str, files: Sequence[Attachment]) -> None:
         await self.panel.save()
@@ -244,7 +245,7 @@ class ChatPage:
         except (ChatError, HistoryError) as error:
             self.composer.restore(text, files)
             self.notices.clear()
-            self.notices.show(str(error))
+            self.notices.show(translated(error))
             return
         self.notices.clear()
         ui.run_javascript("localchat.scrolling.toEnd()")
@@ -269,7 +270,7 @@ class ChatPage:
         await self.context.open()
 
     async def _look_at_context(self) -> tuple[Sequence[Message], PromptView]:
-        messages, _ = await self.chat.messages(self.conversation.id)
+        messages, _reply = await self.chat.messages(self.conversation.id)
         return messages, await self.chat.preview(self.conversation)
 
     async def _on_conversation_changed(self, conversation_id: str) -> None:
@@ -294,7 +295,7 @@ class ChatPage:
             self._is_gone = False
         elif self.is_stored:
             self._is_gone = True
-            self.notices.show("This conversation was deleted elsewhere. You can still read and copy what is here.")
+            self.notices.show(_("This conversation was deleted elsewhere. You can still read and copy what is here."))
             return
         await self.sync()
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from localchat_ui.conversation import utc_now
+from babel.dates import format_date, format_skeleton
 
-PINNED = "Pinned"
+from localchat_ui.conversation import utc_now
+from localchat_ui.i18n import _, current_language, locale_of
+from localchat_ui.text import N_
+
+PINNED = N_("Pinned")
 # By the day, not by the hour, and by the days of the machine the program runs on.
-_SPANS = ((0, "Today"), (1, "Yesterday"), (7, "Previous 7 days"), (30, "Previous 30 days"))
-# Python would say them in the language of the machine, in the middle of an English page.
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
+_SPANS = ((0, N_("Today")), (1, N_("Yesterday")), (7, N_("Previous 7 days")), (30, N_("Previous 30 days")))
 
 
 def age_of(moment: datetime, today: date) -> str:
     """The span of days in which a moment lies, or its month when it is longer ago."""
     day = moment.astimezone().date()
     days = (today - day).days
-    return next((name for span, name in _SPANS if days <= span), f"{_MONTHS[day.month - 1]} {day.year}")
+    span = next((name for span, name in _SPANS if days <= span), None)
+    return _(span) if span else format_skeleton("yMMMM", day, locale=locale_of(current_language()))
 
 
 def local_today() -> date:
@@ -32,5 +32,5 @@ def day_of(moment: datetime) -> str:
     day = moment.astimezone().date()
     days = (local_today() - day).days
     if days in (0, 1):
-        return ("today", "yesterday")[days]
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+        return (_("today"), _("yesterday"))[days]
+    return format_date(day, "long", locale=locale_of(current_language()))

@@ -7,7 +7,7 @@ from pathlib import Path
 from nicegui import ui
 from pygments.formatters import HtmlFormatter
 
-from localchat_ui.ui import icons, install
+from localchat_ui.ui import icons, install, page_language
 from localchat_ui.ui.components.element import root_path
 
 # Every text role keeps a contrast of at least 4.5 : 1 on `page`, `raised` and `sunken` of its theme.
@@ -67,7 +67,8 @@ SCRIPTS = (
 
 
 def apply() -> None:
-    """Put colours, rules and the browser's own few functions on the current page."""
+    """Put colours, rules, the language and the browser's own few functions on the current page."""
+    page_language.apply()
     ui.colors(primary="var(--accent)", dark=DARK["raised"], dark_page=DARK["page"])
     ui.add_css("\n".join((_stylesheet(), (ROOM / "style.css").read_text(encoding="utf-8"))))
     ui.add_head_html(f"<script>{_script()}</script>")

@@ -16,6 +16,8 @@ from localchat_ui.access import AccessControl, AccessError
 from localchat_ui.access.accounts import CSRF, SESSION, cookie_of, safe_redirect_path, set_cookie
 from localchat_ui.access.hardening import address_of
 from localchat_ui.access.visitor import visitor_of_scope
+from localchat_ui.i18n import _, direction_of, language_of_scope, speaking, translated
+from localchat_ui.text import N_
 from localchat_ui.ui.design import DARK, LIGHT, SCALE
 
 FORM_SECONDS = 90 * 86400
@@ -53,14 +55,14 @@ p { margin: 0 0 1.25rem; font-size: 0.9rem; color: var(--muted); }
 """
 # The focus goes to the first empty field.
 PERSON_FIELDS = """
-<label>Name <input name="name" required {name_first} autocomplete="username" autocapitalize="none" spellcheck="false"
-  maxlength="200" value="{name}"></label>
-<label>Password <input name="password" type="password" required {password_first}
+<label>{name_label} <input name="name" required {name_first} autocomplete="username" autocapitalize="none"
+  spellcheck="false" maxlength="200" value="{name}"></label>
+<label>{password_label} <input name="password" type="password" required {password_first}
   autocomplete="current-password"></label>"""
 VISITOR_FIELDS = """
-<label>Access token <input name="token" type="password" required autofocus autocomplete="current-password"></label>"""
-PERSON_INVITATION = "Log in to chat with the models on this machine."
-VISITOR_INVITATION = "Enter the access token. It was printed when the program started."
+<label>{token_label} <input name="token" type="password" required autofocus autocomplete="current-password"></label>"""
+PERSON_INVITATION = N_("Log in to chat with the models on this machine.")
+VISITOR_INVITATION = N_("Enter the access token. It was printed when the program started.")
 
 
 class LoginForm(BaseModel):
@@ -87,7 +89,7 @@ def register(app: App, access: AccessControl) -> None:
         expected = cookie_of(request.scope, CSRF)
         if not expected or not compare_digest(expected.encode(), form.csrf.encode("utf-8", "surrogatepass")):
             return await _page(
-                request, access, form.next, "This form has expired. Try again.", status=403, name=form.name
+                request, access, form.next, N_("This form has expired. Try again."), status=403, name=form.name
             )
         try:
             if await access.accounts.users.exist():
@@ -100,7 +102,7 @@ def register(app: App, access: AccessControl) -> None:
             page.headers.update(error.headers)
             return page
         if cookie is None:
-            wrong = "Wrong name or password." if form.name else "Wrong access token."
+            wrong = N_("Wrong name or password.") if form.name else N_("Wrong access token.")
             return await _page(request, access, form.next, wrong, status=401, name=form.name)
         response = _redirect(request, form.next)
         set_cookie(response, request.scope, SESSION, cookie, authenticator.session_seconds)
@@ -120,17 +122,23 @@ async def _page(
     request: Request, access: AccessControl, target: str, alert: str = "", *, status: int = 200, name: str = ""
 ) -> HTMLResponse:
     csrf = cookie_of(request.scope, CSRF) or secrets.token_urlsafe(16)
-    fields, invitation = VISITOR_FIELDS, VISITOR_INVITATION
-    if await access.accounts.users.exist():
-        first = {"name_first": "" if name else "autofocus", "password_first": "autofocus" if name else ""}
-        fields, invitation = PERSON_FIELDS.format(name=escape(name), **first), PERSON_INVITATION
-    said = f'<p role="alert">{escape(alert)}</p>' if alert else f"<p>{invitation}</p>"
-    body = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Log in · LocalChat</title>
+    is_personal = await access.accounts.users.exist()
+    language = language_of_scope(request.scope)
+    with speaking(language):
+        fields, invitation = VISITOR_FIELDS.format(token_label=escape(_("Access token"))), _(VISITOR_INVITATION)
+        if is_personal:
+            labels = {"name_label": escape(_("Name")), "password_label": escape(_("Password"))}
+            first = {"name_first": "" if name else "autofocus", "password_first": "autofocus" if name else ""}
+            fields, invitation = PERSON_FIELDS.format(name=escape(name), **labels, **first), _(PERSON_INVITATION)
+        said = f'<p role="alert">{escape(translated(alert))}</p>' if alert else f"<p>{escape(invitation)}</p>"
+        log_in = escape(_("Log in"))
+    head = f'lang="{language}" dir="{direction_of(language)}"'
+    body = f"""<!doctype html><html {head}><head><meta charset="utf-8"><title>{log_in} · LocalChat</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <style>{_variables()}{STYLE}</style></head><body><main><h1>LocalChat</h1>{said}
 <form method="post" action="{escape(request.scope.get("root_path", ""))}/login">
 <input type="hidden" name="csrf" value="{escape(csrf)}"><input type="hidden" name="next" value="{escape(target)}">
-{fields}<button type="submit">Log in</button></form></main></body></html>"""
+{fields}<button type="submit">{log_in}</button></form></main></body></html>"""
     response = HTMLResponse(body, status, HEADERS)
     # Long: two tabs that are logged out at once would otherwise each get a form of their own, and the cookie of one.
     set_cookie(response, request.scope, CSRF, csrf, FORM_SECONDS)

@@ -14,6 +14,7 @@ from localchat_ui.chat import ChatError, ChatService, ScoredToken
 from localchat_ui.conversation import Conversation, Role
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import _, translated
 from localchat_ui.ui.components.composer import Composer
 from localchat_ui.ui.components.message import MessageView
 from localchat_ui.ui.components.message_log import MessageLog
@@ -87,7 +88,7 @@ class MessageActions:
         elif action == "delete":
             await chat.delete_message(conversation, message.id)
             undo = partial(self._restore, conversation, message.id)
-            self._notices.offer("Moved to the Trash.", "Undo", undo)
+            self._notices.offer(_("Moved to the Trash."), _("Undo"), undo)
 
     async def _do_with_tokens(self, action: str, view: MessageView, target: str) -> None:
         """Show them, or the words again; tell what could have stood for one; go on from there."""
@@ -114,7 +115,7 @@ class MessageActions:
         message_id, text = str(event.args["id"]), str(event.args["text"])
         view = self._log.view(message_id)
         if view is None:
-            self._notices.show("The message you edited is no longer here. Your text is in the message box.")
+            self._notices.show(_("The message you edited is no longer here. Your text is in the message box."))
             self._composer.restore(text)
             return
         try:
@@ -125,7 +126,7 @@ class MessageActions:
                 await self._chat.edit_answer(self._conversation(), message_id, text)
         except (ChatError, HistoryError) as error:
             self._log.edit(view, text)
-            self._notices.show(str(error))
+            self._notices.show(translated(error))
         else:
             self._notices.clear()
 
@@ -141,4 +142,4 @@ class MessageActions:
             try:
                 yield
             except (ChatError, HistoryError, EngineError) as error:
-                self._notices.show(str(error))
+                self._notices.show(translated(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from localchat_ui.i18n import _
 from localchat_ui.inference import ModelLibrary, ModelRegistry
 from localchat_ui.ui.components.download_list import DownloadList
 from localchat_ui.ui.components.hub_search import HubSearch
@@ -18,7 +19,7 @@ def register(models: ModelRegistry, library: ModelLibrary) -> None:
     @ui.page("/models")
     async def models_page() -> None:
         await models.refresh()
-        with page_layout("Models"):
+        with page_layout(_("Models")):
             DownloadList(library)
             InstalledModels(models, library)
             if library.may_manage:

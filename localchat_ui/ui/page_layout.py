@@ -10,16 +10,18 @@ from nicegui import ui
 from localchat_ui.access.accounts import AccountError, LoggedOutError
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import _, translated
 from localchat_ui.library.errors import LibraryError
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.components.element import hint_of
 
 COPY = """async (event) => {
+  const { _ } = localchat.page;
   const button = event.currentTarget;
   const copied = await localchat.clipboard.copy(TEXT);
   const label = button.querySelector(".block");
-  label.textContent = copied ? "Copied" : "Not copied";
-  setTimeout(() => (label.textContent = "Copy"), 2000);
+  label.textContent = copied ? _("Copied") : _("Not copied");
+  setTimeout(() => (label.textContent = _("Copy")), 2000);
 }"""
 
 FOCUS_IF_LOST = """[50, 300, 1000].forEach((soon) => setTimeout(() => {
@@ -28,14 +30,15 @@ FOCUS_IF_LOST = """[50, 300, 1000].forEach((soon) => setTimeout(() => {
 
 
 @contextmanager
-def page_layout(title: str, *, back: tuple[str, str] = ("/", "Back to the chat")) -> Iterator[None]:
+def page_layout(title: str, *, back: tuple[str, str] | None = None) -> Iterator[None]:
     """Fill the page within this block. `back` is a path below ROOT_PATH, and what the link to it is called."""
     design.apply()
     ui.add_css((design.ROOM / "page_layout.css").read_text(encoding="utf-8"))
     ui.page_title(f"{title} · LocalChat")
     with ui.element("div").classes("page-layout"):
         with ui.element("header").classes("page-header"):
-            link(icons.BACK, back[1], back[0])
+            path, name = back or ("/", _("Back to the chat"))
+            link(icons.BACK, name, path)
         with ui.element("main").classes("page-main"):
             with ui.element("h1"):
                 ui.label(title)
@@ -83,7 +86,7 @@ def field(label: str, *, autocomplete: str, secret: bool = False, hint: str | No
 
 def copy_button(text: ui.element) -> ui.button:
     """Copies what an element of the page says."""
-    button = ui.button("Copy", color=None).props("unelevated no-caps dense").classes("text-button")
+    button = ui.button(_("Copy"), color=None).props("unelevated no-caps dense").classes("text-button")
     return button.on("click", js_handler=COPY.replace("TEXT", f"getHtmlElement({text.id}).textContent"))
 
 
@@ -116,6 +119,6 @@ class Outcome:
         except LoggedOutError:
             ui.navigate.reload()
         except (AccountError, HistoryError, EngineError, LibraryError) as error:
-            self.complain(str(error))
+            self.complain(translated(error))
         else:
             self.say(done if isinstance(done, str) else done())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from localchat_ui.text import N_
+
 
 @dataclass(frozen=True)
 class Shortcut:
@@ -19,17 +21,17 @@ class Shortcut:
 
 
 SHORTCUTS = (
-    Shortcut("Send the message", "Enter"),
-    Shortcut("New line in the message", "Enter", shift=True),
-    Shortcut("Edit the last message, in an empty box", "ArrowUp"),
-    Shortcut("Save or send an edited message", "Enter", mod=True),
-    Shortcut("Close a menu or panel, or stop the reply", "Escape", "escape"),
-    Shortcut("New chat", "O", "newChat", mod=True, shift=True),
-    Shortcut("Search conversations", "K", "search", mod=True),
-    Shortcut("Show or hide conversations", "B", "toggleList", mod=True),
-    Shortcut("Previous version of a message", "ArrowLeft", "previousVersion"),
-    Shortcut("Next version of a message", "ArrowRight", "nextVersion"),
-    Shortcut("Show these shortcuts", "/", "help", mod=True),
+    Shortcut(N_("Send the message"), "Enter"),
+    Shortcut(N_("New line in the message"), "Enter", shift=True),
+    Shortcut(N_("Edit the last message, in an empty box"), "ArrowUp"),
+    Shortcut(N_("Save or send an edited message"), "Enter", mod=True),
+    Shortcut(N_("Close a menu or panel, or stop the reply"), "Escape", "escape"),
+    Shortcut(N_("New chat"), "O", "newChat", mod=True, shift=True),
+    Shortcut(N_("Search conversations"), "K", "search", mod=True),
+    Shortcut(N_("Show or hide conversations"), "B", "toggleList", mod=True),
+    Shortcut(N_("Previous version of a message"), "ArrowLeft", "previousVersion"),
+    Shortcut(N_("Next version of a message"), "ArrowRight", "nextVersion"),
+    Shortcut(N_("Show these shortcuts"), "/", "help", mod=True),
 )
 
 

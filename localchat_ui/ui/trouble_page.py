@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import _, translated
+from localchat_ui.text import N_
 from localchat_ui.ui.page_layout import page_layout
 
-TITLE = "This page cannot be shown"
+TITLE = N_("This page cannot be shown")
 
 
 def register(app: FastAPI) -> None:
@@ -19,7 +21,7 @@ def register(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    with Client(ui.page(""), request=request) as client, page_layout(TITLE, back=("/", "Try again")):
+    with Client(ui.page(""), request=request) as client, page_layout(_(TITLE), back=("/", _("Try again"))):
         # The error says what to do.
-        ui.label(str(error)).classes("page-text trouble").props("role=alert")
+        ui.label(translated(error)).classes("page-text trouble").props("role=alert")
     return client.build_response(request, 503)

@@ -12,6 +12,8 @@ from localchat_ui.chat import ChatError, ChatService
 from localchat_ui.engine.base import EngineError
 from localchat_ui.exchange import ImportRefusedError
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import language_of_scope, speaking, translated
+from localchat_ui.ui.words import note_of
 
 
 def register(app: FastAPI, chat: ChatService) -> None:
@@ -26,18 +28,21 @@ def register(app: FastAPI, chat: ChatService) -> None:
         try:
             attachment = await chat.read_file(name, await request.body())
         except (ChatError, EngineError) as error:
-            return _refused(error)
-        return JSONResponse(attachment.model_dump(mode="json"))
+            return _refused(request, error)
+        with speaking(language_of_scope(request.scope)):
+            return JSONResponse(attachment.model_dump(mode="json") | {"note": note_of(attachment)})
 
     @app.post("/upload/conversations", include_in_schema=False)
     async def conversations(request: Request) -> Response:
         try:
             report = await chat.import_file(await request.body())
         except (ImportRefusedError, HistoryError) as error:
-            return _refused(error)
-        return JSONResponse({"text": str(report), "complete": not report.skipped})
+            return _refused(request, error)
+        with speaking(language_of_scope(request.scope)):
+            return JSONResponse({"text": translated(report), "complete": not report.skipped})
 
 
-def _refused(error: Exception) -> Response:
+def _refused(request: Request, error: Exception) -> Response:
     """An answer like any other: the request was fine, and browsers would write everything else into their console."""
-    return JSONResponse({"refusal": str(error)})
+    with speaking(language_of_scope(request.scope)):
+        return JSONResponse({"refusal": translated(error)})

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from localchat_ui.conversation import Attachment
+from localchat_ui.i18n import _, ngettext, number
 
 
-def counted(count: int, noun: str) -> str:
+def tokens(count: int) -> str:
     """`1 token`, `1,234 tokens`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return ngettext("{n} token", "{n} tokens", count).format(n=number(count))
+
+
+def speed(tokens_per_second: float, digits: int = 0) -> str:
+    """`12 tokens/s`."""
+    return _("{n} tokens/s").format(n=number(tokens_per_second, digits))
+
+
+def messages(count: int) -> str:
+    """`1 message`, `1,234 messages`."""
+    return ngettext("{n} message", "{n} messages", count).format(n=number(count))
+
+
+def used_tokens(used: int, limit: int, *, is_estimate: bool = False) -> str:
+    """`12 of 4,096 tokens`; without a limit `12 tokens`, and `about 12 tokens` where nobody counted."""
+    text = tokens(used)
+    if limit:
+        text = ngettext("{used} of {n} token", "{used} of {n} tokens", limit)
+        text = text.format(used=number(used), n=number(limit))
+    return _("about {tokens}").format(tokens=text) if is_estimate else text
 
 
 def note_of(file: Attachment) -> str:
     """How large a file is, and what it costs: `12 kB · 345 tokens`."""
-    size = f"{max(1, round(file.size / 1000)):,} kB"
-    return size if file.n_tokens is None else f"{size} · {counted(file.n_tokens, 'token')}"
+    size = _("{n} kB").format(n=number(max(1, round(file.size / 1000))))
+    return size if file.n_tokens is None else f"{size} · {tokens(file.n_tokens)}"

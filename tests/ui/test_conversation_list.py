@@ -150,8 +150,8 @@ async def test_search_finds_titles_and_texts_and_marks_what_matched(running: Pro
     await say_in_new_chats(me, "Tea")
     search(me, "bake degr")
     await until(lambda: answers(me))
-    [(ticket, [hit], more)] = answers(me)
-    assert (ticket, more) == (1, False)
+    [(ticket, [hit], outcome)] = answers(me)
+    assert (ticket, outcome) == (1, "1 conversation found")
     assert hit["title"] == [["Bread", False]]
     assert hit["text"] == [["Bake", True], [" it at 230 ", False], ["degr", True], ["ees.", False]]
     open_hit(me, hit)

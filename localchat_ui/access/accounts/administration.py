@@ -13,6 +13,7 @@ from localchat_ui.access.audit import audit
 from localchat_ui.access.quotas import EVERYBODY, Quota, Quotas
 from localchat_ui.access.visitor import User
 from localchat_ui.history.user_data import UserData
+from localchat_ui.text import Text
 
 
 class Administration:
@@ -31,7 +32,7 @@ class Administration:
         visitor, user = await session_of_page(self._accounts)
         if not user.is_admin:
             audit("administration refused", user=user.name, address=visitor.address)
-            raise NotAdminError("Only administrators may do this.")
+            raise NotAdminError(Text("Only administrators may do this."))
         return user
 
     @asynccontextmanager

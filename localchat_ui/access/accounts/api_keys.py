@@ -14,6 +14,7 @@ from localchat_ui.access.database import AccessDatabase, rows_changed
 from localchat_ui.access.tables import ApiKeyRow, UserRow, fingerprint
 from localchat_ui.access.visitor import User
 from localchat_ui.conversation import new_id, utc_now
+from localchat_ui.text import Text
 
 KEY_PREFIX = "lc-"
 MAX_LABEL_LENGTH = 80
@@ -47,7 +48,12 @@ class ApiKeys:
             await session.flush()
             count = select(func.count()).where(ApiKeyRow.user_id == row.user_id)
             if (await session.scalar(count) or 0) > MAX_KEYS_PER_USER:
-                raise AccountError(f"{MAX_KEYS_PER_USER} keys are the most. Revoke one that is no longer needed.")
+                raise AccountError(
+                    Text(
+                        "{n} keys are the most. Revoke one that is no longer needed.",
+                        n=MAX_KEYS_PER_USER,
+                    )
+                )
         return key
 
     async def of(self, user_name: str) -> list[ApiKey]:
@@ -64,7 +70,7 @@ class ApiKeys:
         statement = delete(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.user_id == user_id)
         async with self._database.begin(clear_cache=True) as session:
             if not await rows_changed(session, statement):
-                raise AccountError(f"{user_name} has no key {key_id}.")
+                raise AccountError(Text("{user_name} has no key {key_id}.", user_name=user_name, key_id=key_id))
 
     async def exists(self, key_id: str) -> bool:
         """False once it is revoked."""

@@ -11,6 +11,7 @@ from localchat_ui.access.audit import audit
 from localchat_ui.access.errors import AccessError
 from localchat_ui.access.quotas import LoginAttempts
 from localchat_ui.access.visitor import User, Visitor, current_visitor
+from localchat_ui.text import Text
 
 
 class OwnAccount:
@@ -41,7 +42,7 @@ class OwnAccount:
             raise AccountError(error.message) from None
         if not changed:
             audit("password not changed", user=user.name, address=visitor.address)
-            raise AccountError("That is not your current password.")
+            raise AccountError(Text("That is not your current password."))
         audit("password changed", user=user.name, address=visitor.address)
         await self._end_expired()
 
@@ -79,4 +80,4 @@ async def session_of_page(accounts: Accounts) -> tuple[Visitor, User]:
         user = await accounts.sessions.user(visitor.session_id)
         if user is not None:
             return visitor, user
-    raise LoggedOutError("You are logged out. Load the page again to log in.")
+    raise LoggedOutError(Text("You are logged out. Load the page again to log in."))

@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from localchat_ui.access.accounts.errors import AccountError
+from localchat_ui.text import Text
 
 T = TypeVar("T")
 
@@ -63,4 +64,10 @@ class Passwords:
 def check_password(password: str) -> None:
     """Raises AccountError for a password that is not allowed."""
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
-        raise AccountError(f"A password must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters.")
+        raise AccountError(
+            Text(
+                "A password must have {least} to {most} characters.",
+                least=MIN_PASSWORD_LENGTH,
+                most=MAX_PASSWORD_LENGTH,
+            )
+        )

@@ -16,6 +16,7 @@ from localchat_ui.access.visitor import User
 from localchat_ui.conversation import new_id, utc_now
 from localchat_ui.history import user_data
 from localchat_ui.history.user_data import UserData
+from localchat_ui.text import Text
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
 
@@ -39,7 +40,9 @@ class Users:
     async def add(self, name: str, password: str, *, is_admin: bool = False) -> User:
         name = normalized(name)
         if not NAME.fullmatch(name):
-            raise AccountError("A name has up to 64 letters, digits or . _ @ -, and starts with a letter or digit.")
+            raise AccountError(
+                Text("A name has up to 64 letters, digits or . _ @ -, and starts with a letter or digit.")
+            )
         row = UserRow(id=new_id(), name=name, is_admin=is_admin, created_at=utc_now())
         row.password_hash = await self._passwords.hash(password)
         async with self._database.begin(clear_cache=True) as session:
@@ -47,7 +50,7 @@ class Users:
             try:
                 await session.flush()
             except IntegrityError:
-                raise AccountError(f"There is already a user {name}.") from None
+                raise AccountError(Text("There is already a user {name}.", name=name)) from None
             return user_of_row(row)
 
     async def data(self, name: str) -> UserData:
@@ -78,7 +81,9 @@ class Users:
             elif erase or not data:
                 await user_data.erase(session, user_id)
             else:
-                raise UserDataError(f"{name} has {data}. Erase them, or give them to somebody.")
+                raise UserDataError(
+                    Text("{name} has {data}. Erase them, or give them to somebody.", name=name, data=data)
+                )
             return data
 
     async def set_admin(self, name: str, is_admin: bool) -> None:
@@ -135,10 +140,10 @@ async def user_id_of(session: AsyncSession, name: str) -> str:
 
 
 def _unknown(name: str) -> AccountError:
-    return AccountError(f"There is no user {normalized(name)}.")
+    return AccountError(Text("There is no user {name}.", name=normalized(name)))
 
 
 async def _require_an_admin(session: AsyncSession) -> None:
     """Called after the change, which its transaction undoes. Two administrators cannot demote each other at once."""
     if not (await session.scalars(select(UserRow.id).where(UserRow.is_admin).with_for_update())).first():
-        raise AccountError("At least one administrator must remain.")
+        raise AccountError(Text("At least one administrator must remain."))

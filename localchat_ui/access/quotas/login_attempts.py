@@ -16,6 +16,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from localchat_ui.access.audit import audit
 from localchat_ui.access.errors import AccessError
 from localchat_ui.access.hardening import is_loopback, network_of
+from localchat_ui.text import Text
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class LoginAttempts:
             if self._trusts_loopback and is_loopback(address):
                 await asyncio.sleep(LOOPBACK_DELAY)
                 return
-            raise await too_many(self._limiter, item, name, "Too many attempts")
+            raise await too_many(self._limiter, item, name, Text("Too many attempts"))
 
     async def _count(self, counters: list[tuple[RateLimitItem, str]]) -> None:
         for item, name in counters:
@@ -76,7 +77,12 @@ async def too_many(limiter: SlidingWindowCounterRateLimiter, item: RateLimitItem
     """429, with the time after which there is room again."""
     stats = await limiter.get_window_stats(item, name)
     seconds = max(1, math.ceil(stats.reset_time - time.time()))
-    return AccessError(429, "rate_limit_exceeded", f"{what}. Try again in {seconds} s.", {"Retry-After": str(seconds)})
+    return AccessError(
+        429,
+        "rate_limit_exceeded",
+        Text("{what}. Try again in {seconds} s.", what=what, seconds=seconds),
+        {"Retry-After": str(seconds)},
+    )
 
 
 def _counters(address: str, account: str = "") -> list[tuple[RateLimitItem, str]]:

@@ -13,6 +13,7 @@ from localchat_ui.access.quotas.usage import UsageCounter
 from localchat_ui.access.tables import QuotaRow
 from localchat_ui.access.visitor import Visitor
 from localchat_ui.settings import Settings
+from localchat_ui.text import Text, counted
 
 REQUESTS_PER_MINUTE = 300
 GENERATIONS_PER_USER = 2
@@ -70,7 +71,11 @@ class Quotas:
         quota = await self.of(visitor)
         used, seconds = await self.used_today(visitor) if quota.tokens_per_day else (0, 0)
         if quota.tokens_per_day and used >= quota.tokens_per_day:
-            message = f"The {quota.tokens_per_day:,} tokens of a day are used up. Try again in {_in_words(seconds)}."
+            message = Text(
+                "The {n} tokens of a day are used up. Try again in {time}.",
+                n=quota.tokens_per_day,
+                time=_in_words(seconds),
+            )
             raise AccessError(429, "tokens_used_up", message, {"Retry-After": str(seconds)})
         return Claim(self._running, visitor.usage_key, quota.generations_per_user or 0)
 
@@ -114,12 +119,18 @@ class Claim:
 
         Raises AccessError: 429 when the user would have more than allowed now, 400 when waiting would not help.
         """
-        allowed = "1 reply" if self._limit == 1 else f"{self._limit} replies"
+        allowed = counted("{n} reply", "{n} replies", self._limit)
         if self._limit and self._taken + number > self._limit:
-            message = f"One request may ask for at most {allowed}, and this one asks for {self._taken + number}."
+            message = Text(
+                "One request may ask for at most {allowed}, and this one asks for {wanted}.",
+                allowed=allowed,
+                wanted=self._taken + number,
+            )
             raise AccessError(400, "too_many_choices", message)
         if self._limit and self._running[self._usage_key] + number > self._limit:
-            message = f"Each person may have {allowed} written at a time. Wait until one is finished."
+            message = Text(
+                "Each person may have {allowed} written at a time. Wait until one is finished.", allowed=allowed
+            )
             raise AccessError(429, "too_many_generations", message, {"Retry-After": "5"})
         self._running[self._usage_key] += number
         self._taken += number
@@ -138,5 +149,5 @@ class Claim:
 
 def _in_words(seconds: int) -> str:
     if seconds < 90:
-        return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 5400 else f"{seconds // 3600} h"
+        return Text("{n} s", n=seconds)
+    return Text("{n} min", n=seconds // 60) if seconds < 5400 else Text("{n} h", n=seconds // 3600)

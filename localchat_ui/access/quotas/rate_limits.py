@@ -13,6 +13,7 @@ from localchat_ui.access.quotas.login_attempts import too_many
 from localchat_ui.access.quotas.quotas import Claim, Quotas
 from localchat_ui.access.visitor import Visitor, visitor_of_scope
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.text import Text
 
 UNCOUNTED_PATHS = ("/_nicegui", "/favicon.ico", "/healthz")  # files and sockets of pages, and health checks
 GENERATING_PATH = "/v1/"
@@ -62,7 +63,9 @@ class RateLimitMiddleware:
             return
         item = RateLimitItemPerMinute(limit)
         if not await self._limiter.hit(item, visitor.rate_limit_key):
-            raise await too_many(self._limiter, item, visitor.rate_limit_key, f"More than {limit} requests a minute")
+            raise await too_many(
+                self._limiter, item, visitor.rate_limit_key, Text("More than {n} requests a minute", n=limit)
+            )
 
 
 def claim_more(scope: Scope, number: int) -> None:

@@ -34,6 +34,7 @@ from localchat_ui.exchange.trees import (
     parents_first,
     whole,
 )
+from localchat_ui.text import Text
 
 # Marks in the private use area around what ChatGPT renders as a chip, and the style before them.
 CHIP = re.compile("\ue200([a-z_]*)\ue202?([^\ue200\ue201]*)\ue201")
@@ -112,7 +113,7 @@ def _tree_of(exported: Exported, left_out: Counter[str]) -> Tree:
             above = _Place(above.message, (*above.thoughts, node_id))
         places[node_id] = above
     if not messages:
-        raise SkippedError("there is no text in it")
+        raise SkippedError(Text("there is no text in it"))
     head = places.get(exported.current_node, _Place()).message or _latest(messages)
     first_question = next((message.text for message in messages if message.role is Role.USER), messages[0].text)
     conversation.title = title_of(exported.title or "") or title_of(first_question)

@@ -39,6 +39,7 @@ from localchat_ui.exchange.trees import (
     parents_first,
     whole,
 )
+from localchat_ui.text import Text
 
 NAME = "localchat_ui"
 VERSION = 2  # 1 has no attachments
@@ -109,7 +110,9 @@ def read(content: Any) -> Reading | None:
         return None
     version, conversations = content.get("version"), content.get("conversations")
     if not isinstance(version, int) or version > VERSION:
-        raise ImportRefusedError("The file was made by a newer version of localchat_ui. Update it, and try again.")
+        raise ImportRefusedError(
+            Text("The file was made by a newer version of localchat_ui. Update it, and try again.")
+        )
     if not isinstance(conversations, list):
         return None
     reading = Reading()
@@ -154,9 +157,9 @@ def _archived(tree: Tree) -> ArchivedConversation:
 def _tree_of(archived: ArchivedConversation) -> Tree:
     by_id = {message.id: message for message in archived.messages}
     if len(by_id) < len(archived.messages):
-        raise SkippedError("two messages have the same id")
+        raise SkippedError(Text("two messages have the same id"))
     if archived.head is not None and archived.head not in by_id:
-        raise SkippedError("the message it ends with is not in the file")
+        raise SkippedError(Text("the message it ends with is not in the file"))
     ids: dict[str | None, str] = {old: new_id() for old in by_id}
     conversation = Conversation(
         archived.title,

@@ -1,6 +1,6 @@
 // Files that go with the next message. The server reads their text; until they are sent they are kept here.
 localchat.attachments = (() => {
-  const { box, place, complain, kilobytes } = localchat.page;
+  const { _, box, place, complain, kilobytes } = localchat.page;
 
   // Those of the conversation that is open: [{ id, name, size, text, n_tokens, share }]. They stay with its draft. One
   // without a text is on its way, and so much of it is there.
@@ -53,17 +53,17 @@ localchat.attachments = (() => {
     changed();
   }
 
-  function note({ size, n_tokens, text, share }) {
-    if (text === undefined) return share < 1 ? `${Math.round(100 * share)} %` : "Reading…";
-    const tokens = n_tokens && `${n_tokens.toLocaleString("en-US")} token${n_tokens === 1 ? "" : "s"}`;
-    return [kilobytes(size), tokens].filter(Boolean).join(" · ");
+  // The server says what a file costs when it has read it.
+  function note({ size, text, share, note }) {
+    if (text === undefined) return share < 1 ? `${Math.round(100 * share)} %` : _("Reading…");
+    return note ?? kilobytes(size);
   }
 
   function draw() {
     document.querySelector(".attachments")?.replaceChildren(...attached.map((file) => {
       const item = document.createElement("li");
       const remover = make("button", "remove", "×");
-      remover.setAttribute("aria-label", `Remove ${file.name}`);
+      remover.setAttribute("aria-label", _("Remove {name}", file));
       remover.onclick = () => { remove(file); box().focus(); };
       const chip = make("button", "file", make("span", "", file.name), make("small", "", note(file)));
       chip.disabled = file.text === undefined;

@@ -1,5 +1,6 @@
 // A reply that ends while nobody looks at this tab: the title tells, and a notification where it is wanted.
 localchat.away = (() => {
+  const { _ } = localchat.page;
   const MARK = "● ";
   const NOTIFIES_AFTER = 5000;
 
@@ -14,7 +15,7 @@ localchat.away = (() => {
     const title = document.title;
     document.title = MARK + title;
     if (!tookLong || !localStorage.getItem("localchat.notify") || window.Notification?.permission !== "granted") return;
-    const notification = new Notification("The reply is ready", { body: title, tag: location.pathname });
+    const notification = new Notification(_("The reply is ready"), { body: title, tag: location.pathname });
     notification.onclick = () => { window.focus(); notification.close(); };
   }
 

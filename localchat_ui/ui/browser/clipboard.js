@@ -1,6 +1,6 @@
 // Copying, with and without the browser's permission.
 localchat.clipboard = (() => {
-  const { complain, say } = localchat.page;
+  const { _, complain, say } = localchat.page;
 
   // Some browsers copy only what was begun in the click itself, so the clipboard gets a promise of the server's answer.
   let deliver = () => {};
@@ -15,8 +15,8 @@ localchat.clipboard = (() => {
     } catch {
       copied = await copy(await text);
     }
-    say(copied ? "Copied" : "Not copied");
-    if (!copied) return complain("The browser does not allow copying here. Select the text instead.");
+    say(copied ? _("Copied") : _("Not copied"));
+    if (!copied) return complain(_("The browser does not allow copying here. Select the text instead."));
     const button = article.querySelector('[data-action="copy"]');
     if (!button) return;
     button.dataset.action = "copied";
@@ -59,11 +59,11 @@ localchat.clipboard = (() => {
 
   async function copyCode(button) {
     const text = pieces(button).map((piece) => piece.querySelector("code").textContent).join("");
-    const outcome = (await copy(text)) ? "Copied" : "Not copied";
+    const outcome = (await copy(text)) ? _("Copied") : _("Not copied");
     button.textContent = outcome;
     say(outcome);
     clearTimeout(button.timer);
-    button.timer = setTimeout(() => (button.textContent = "Copy"), 2000);
+    button.timer = setTimeout(() => (button.textContent = _("Copy")), 2000);
   }
 
   function listen() {

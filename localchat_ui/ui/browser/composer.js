@@ -1,6 +1,6 @@
 // The box to write in: it hands over, empties and grows its text here.
 localchat.composer = (() => {
-  const { box, touch, named, complain, say, kilobytes, lost } = localchat.page;
+  const { _, box, touch, named, complain, say, kilobytes, lost } = localchat.page;
 
   // The socket refuses messages of a million bytes.
   const MOST_BYTES = 900000;
@@ -14,11 +14,11 @@ localchat.composer = (() => {
     if ((!text && !files.length) || lost()) return;  // while the connection is lost the text stays in the box
     if (attachments.isReading()) {
       attachments.whenRead(() => submit(emit));
-      return say("It is sent when the files are read.");
+      return say(_("It is sent when the files are read."));
     }
     const size = new Blob([JSON.stringify([text, files])]).size;
     const most = kilobytes(MOST_BYTES);
-    if (size > MOST_BYTES) return complain(`This message is too long: ${kilobytes(size)}, and ${most} are the most.`);
+    if (size > MOST_BYTES) return complain(_("This message is too long: {size}, and {most} are the most.", { size: kilobytes(size), most }));
     write("");
     localchat.notices.clear();
     attachments.clear();
@@ -85,7 +85,7 @@ localchat.composer = (() => {
   function suggest(text, whole) {
     box().focus();
     write(text);
-    if (whole) named("Send").click();
+    if (whole) named(_("Send")).click();
   }
 
   function openEditor(field) {

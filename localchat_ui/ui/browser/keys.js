@@ -1,14 +1,14 @@
 // Keyboard shortcuts. Which they are says the table in shortcuts.py, which arrives here as `localchat.shortcuts`.
 localchat.keys = (() => {
-  const { box, named } = localchat.page;
+  const { _, box, named } = localchat.page;
 
   const mac = /mac|iphone|ipad/i.test(navigator.userAgentData?.platform ?? navigator.platform);
 
   // Each returns whether it did anything; otherwise the key stays the browser's.
   const actions = {
-    newChat: () => press(named("New chat")),
+    newChat: () => press(named(_("New chat"))),
     search() {
-      const field = document.querySelector('[aria-label="Search conversations"]');
+      const field = document.querySelector(".search input");
       if (!field) return false;
       if (!field.checkVisibility()) localchat.panels.toggle("conversations", true);
       // At once: whoever goes on typing means this field.
@@ -26,14 +26,14 @@ localchat.keys = (() => {
       if (localchat.panels.close(target)) return true;
       // In another field Escape belongs to that field.
       if (target !== box() && target.matches("textarea, input:not([readonly], [type=number])")) return false;
-      const stop = named("Stop");
+      const stop = named(_("Stop"));
       if (stop?.checkVisibility()) return press(stop);
       if (!localchat.panels.isOpen("settings")) return false;
       localchat.panels.toggle("settings", false);
       return true;
     },
-    previousVersion: (event) => turn(event.target, "Previous version"),
-    nextVersion: (event) => turn(event.target, "Next version"),
+    previousVersion: (event) => turn(event.target, _("Previous version")),
+    nextVersion: (event) => turn(event.target, _("Next version")),
     help() {
       localchat.focus.showDialog(document.getElementById("shortcuts"));
       return true;
@@ -83,5 +83,5 @@ localchat.keys = (() => {
     document.addEventListener("keydown", onKey);
   }
 
-  return { listen, mod: mac ? "⌘" : "Ctrl" };
+  return { listen, mod: mac ? "⌘" : _("Ctrl") };
 })();

@@ -12,7 +12,16 @@ localchat.page = (() => {
   // There was a connection and there is none now; before the first one, what is handed over waits for it.
   const lost = () => shookHands && !window.socket.connected;
 
-  const box = () => document.querySelector('textarea[aria-label="Message"]');
+  // A text in the visitor's language, with values in it. The page brings those of other languages than English.
+  const _ = (text, values = {}) =>
+    (window.localchatTexts?.[text] ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  // How dates and numbers are written: as the browser's people do, if they speak the language of the page.
+  const locales = () => {
+    const { lang } = document.documentElement;
+    return [...navigator.languages.filter((each) => each.split("-")[0] === lang.split("-")[0]), lang];
+  };
+
+  const box = () => document.getElementById("message");
   const wide = () => matchMedia("(min-width: 900px)").matches;
   const touch = () => matchMedia("(pointer: coarse)").matches;
   const named = (name, within = document) =>
@@ -23,7 +32,7 @@ localchat.page = (() => {
   const place = (kind, path = location.pathname) =>
     `localchat.${kind}:${document.documentElement.dataset.owner ?? ""}${path}`;
 
-  const kilobytes = (bytes) => `${Math.max(1, Math.round(bytes / 1000)).toLocaleString("en-US")} kB`;
+  const kilobytes = (bytes) => _("{n} kB", { n: Math.max(1, Math.round(bytes / 1000)).toLocaleString(locales()) });
 
   const complain = (text) => localchat.notices.show({ text });
 
@@ -41,5 +50,5 @@ localchat.page = (() => {
     setTimeout(() => (status.textContent = text), 100);
   }
 
-  return { lost, box, wide, touch, named, place, kilobytes, complain, say };
+  return { _, locales, lost, box, wide, touch, named, place, kilobytes, complain, say };
 })();

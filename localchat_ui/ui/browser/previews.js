@@ -1,7 +1,7 @@
 // Code as the picture, page or table that it describes, in the place of the code and back again. Nothing in it reaches
 // this page: pictures are images, in which no script runs and nothing is loaded; pages stand in frames of their own.
 localchat.previews = (() => {
-  const { complain } = localchat.page;
+  const { _, complain } = localchat.page;
 
   // The first thing in a page that is shown: no address can be loaded.
   const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; media-src data:";
@@ -18,15 +18,16 @@ localchat.previews = (() => {
     if (shown) return close(pieces, button, shown);
     const language = figure.querySelector("figcaption span").textContent.toLowerCase();
     const text = pieces.map((piece) => piece.querySelector("code").textContent).join("");
-    const preview = make("div", { class: "preview", tabindex: 0, role: "group", "aria-label": `Preview: ${language}` });
+    const preview = make("div", { class: "preview", tabindex: 0, role: "group", "aria-label": _("Preview: {language}", { language }) });
     button.disabled = true;
     try {
       preview.append(await (kinds[language] ?? picture)(text, language));
       figure.querySelector("pre").before(preview);
       pieces.forEach((piece) => piece.classList.add("previewed"));
-      name(button, "Code", "Show code");
+      name(button, _("Code"), _("Show code"));
     } catch (error) {
-      complain(`This ${language} code cannot be shown. ${error?.message?.split("\n")[0] ?? ""}`);
+      const reason = error?.message?.split("\n")[0] ?? "";
+      complain(_("This {language} code cannot be shown. {reason}", { language, reason }));
     } finally {
       button.disabled = false;
       button.focus({ preventScroll: true });
@@ -36,7 +37,7 @@ localchat.previews = (() => {
   function close(pieces, button, shown) {
     shown.remove();
     pieces.forEach((piece) => piece.classList.remove("previewed"));
-    name(button, "Preview", "Show preview");
+    name(button, _("Preview"), _("Show preview"));
   }
 
   function name(button, text, label) {
@@ -54,10 +55,10 @@ localchat.previews = (() => {
   function frame(text) {
     const html = still(text);
     const srcdoc = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${POLICY}">${html}`;
-    const page = make("iframe", { sandbox: "", title: "Page", referrerpolicy: "no-referrer", srcdoc });
+    const page = make("iframe", { sandbox: "", title: _("Page"), referrerpolicy: "no-referrer", srcdoc });
     if (!/<script|\son\w+\s*=/i.test(text)) return page;
     const note = make("p", {});
-    note.textContent = "Scripts do not run here.";
+    note.textContent = _("Scripts do not run here.");
     const whole = make("div", {});
     whole.append(page, note);
     return whole;
@@ -75,19 +76,19 @@ localchat.previews = (() => {
     }
     const html = page.documentElement.outerHTML;
     // Some HTML reads otherwise when it is written and read again.
-    if (parser.parseFromString(html, "text/html").querySelector(NEVER)) throw new Error("It is not well-formed.");
+    if (parser.parseFromString(html, "text/html").querySelector(NEVER)) throw new Error(_("It is not well-formed."));
     return html;
   }
 
   async function picture(text) {
     const start = text.indexOf("<svg");
-    if (start < 0) throw new Error("It has no <svg> element.");
+    if (start < 0) throw new Error(_("It has no {tag} element.", { tag: "<svg>" }));
     const head = text.slice(start, text.indexOf(">", start));
     const space = /\sxmlns\s*=/.test(head) ? "" : ' xmlns="http://www.w3.org/2000/svg"';
     const whole = `<svg${space}${text.slice(start + "<svg".length)}`;
-    const image = make("img", { alt: "Picture", src: `data:image/svg+xml,${encodeURIComponent(whole)}` });
+    const image = make("img", { alt: _("Picture"), src: `data:image/svg+xml,${encodeURIComponent(whole)}` });
     await image.decode().catch(() => {
-      throw new Error("It is not well-formed.");
+      throw new Error(_("It is not well-formed."));
     });
     return image;
   }

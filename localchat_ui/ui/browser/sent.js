@@ -1,7 +1,7 @@
 // Messages that were handed over and not confirmed yet. One that is lost on its way, because the program ended or the
 // connection broke before either of them noticed, comes back into the box.
 localchat.sent = (() => {
-  const { box, place, complain } = localchat.page;
+  const { _, box, place, complain } = localchat.page;
 
   const SHOWN_AFTER = 500;
   const LOST_AFTER = 5000;
@@ -36,7 +36,8 @@ localchat.sent = (() => {
   // Says what is still on its way when that takes a moment.
   function show() {
     const first = all()[0];
-    document.querySelector(".sending").textContent = first ? `Sending “${(first.text || first.files[0].name).slice(0, 80)}”…` : "";
+    const text = first && (first.text || first.files[0].name).slice(0, 80);
+    document.querySelector(".sending").textContent = first ? _("Sending “{text}”…", { text }) : "";
   }
 
   // The page has its first connection: what was handed over before a reload does not arrive any more.
@@ -61,7 +62,7 @@ localchat.sent = (() => {
     if (!back.length) return;
     const texts = back.map(({ text }) => text).filter(Boolean);
     localchat.composer.restore(texts.join("\n\n"), back.flatMap(({ files }) => files));
-    complain("The connection was lost before this message was sent. It is back in the box.");
+    complain(_("The connection was lost before this message was sent. It is back in the box."));
     box().focus();
   }
 

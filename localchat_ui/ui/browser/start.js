@@ -1,6 +1,6 @@
 // What happens when a page opens, and when another conversation is opened in it.
 localchat.start = (() => {
-  const { box, touch, say } = localchat.page;
+  const { _, box, touch, say } = localchat.page;
 
   addEventListener("DOMContentLoaded", () => {
     localchat.panels.begin();
@@ -38,8 +38,8 @@ localchat.start = (() => {
     localchat.panels.tell();
     localchat.sent.begin();
     // NiceGUI shows it, and tells no screen reader.
-    window.socket.on("disconnect", () => say("Connection lost. Trying to reconnect."));
-    window.socket.on("connect", () => say("Reconnected."));
+    window.socket.on("disconnect", () => say(_("Connection lost. Trying to reconnect.")));
+    window.socket.on("connect", () => say(_("Reconnected.")));
   }
 
   return { arrive, connected };

@@ -1,5 +1,6 @@
 // Sends a file to the server, and says how far it is.
 localchat.upload = (() => {
+  const { _ } = localchat.page;
   const root = () => document.documentElement.dataset.root ?? "";
 
   const megabytes = (bytes) => bytes / 1e6;
@@ -9,8 +10,9 @@ localchat.upload = (() => {
   function send(path, file, onProgress = () => {}) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
+      const { name } = file;
       const fail = (words) => reject(new Error(words));
-      const tooLarge = () => fail(`${file.name} is too large: ${most()} MB are the most (MAX_BODY_MB).`);
+      const tooLarge = () => fail(_("{name} is too large: {most} MB are the most (MAX_BODY_MB).", { name, most: most() }));
       // Asked here first: a server that refuses does not read to the end, which looks like a broken connection.
       if (megabytes(file.size) > most()) return tooLarge();
       request.open("POST", root() + path);
@@ -18,7 +20,7 @@ localchat.upload = (() => {
       // Not in the address, which proxies write into their logs.
       request.setRequestHeader("X-File-Name", encodeURIComponent(file.name));
       request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
-      request.onerror = request.onabort = () => fail(`${file.name} did not arrive: the connection broke. Try again.`);
+      request.onerror = request.onabort = () => fail(_("{name} did not arrive: the connection broke. Try again.", { name }));
       request.onload = () => {
         let answer = {};
         try {
@@ -29,7 +31,8 @@ localchat.upload = (() => {
         if (answer.refusal) fail(answer.refusal);
         else if (request.status === 200) resolve(answer);
         else if (request.status === 413) tooLarge();
-        else fail(`${file.name} did not arrive: ${answer.error?.message ?? `the server answers ${request.status}.`}`);
+        else if (answer.error) fail(_("{name} did not arrive: {reason}", { name, reason: answer.error.message }));
+        else fail(_("{name} did not arrive: the server answers {status}.", { name, status: request.status }));
       };
       request.send(file);
     });
@@ -39,10 +42,10 @@ localchat.upload = (() => {
   async function conversations(file) {
     if (!file) return;
     const tell = (text, share) => localchat.notices.show({ id: "import", kind: "info", text, share });
-    tell(`Uploading ${file.name}…`, 0);
+    tell(_("Uploading {name}…", file), 0);
     try {
       const { text, complete } = await send("/upload/conversations", file, (share) =>
-        tell(share < 1 ? `Uploading ${file.name}…` : `Importing ${file.name}…`, share));
+        tell(share < 1 ? _("Uploading {name}…", file) : _("Importing {name}…", file), share));
       localchat.notices.show({ id: "import", kind: complete ? "success" : "warning", text });
     } catch (error) {
       localchat.notices.show({ id: "import", kind: "error", text: error.message });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from localchat_ui.access import AccessControl, current_visitor
+from localchat_ui.i18n import _
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button
 from localchat_ui.ui.page_layout import path_to
@@ -15,9 +16,9 @@ class AccountButton:
         self._access = access
         visitor = current_visitor()
         if visitor is not None and visitor.auth_method == "session":
-            icon_button(icons.ACCOUNT, "Account").props["href"] = path_to("/account")
+            icon_button(icons.ACCOUNT, _("Account")).props["href"] = path_to("/account")
         elif visitor is not None and visitor.auth_method == "token":
-            icon_button(icons.LOG_OUT, "Log out", self._log_out)
+            icon_button(icons.LOG_OUT, _("Log out"), self._log_out)
 
     async def _log_out(self) -> None:
         visitor = current_visitor()

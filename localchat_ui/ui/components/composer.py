@@ -9,6 +9,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from localchat_ui.conversation import Attachment
+from localchat_ui.i18n import _
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import icon_button
@@ -32,29 +33,29 @@ class Composer:
             await on_send(str(event.args["text"]), files)
             ui.run_javascript(f"localchat.sent.confirm({json.dumps(str(event.args['ticket']))})")
 
-        ui.element("div").classes("sending").props("role=status aria-label=Sending")
+        ui.element("div").classes("sending").props("role=status").props["aria-label"] = _("Sending")
         with ui.element("div").classes("composer"):
-            ui.element("ul").classes("attachments").props('aria-label="Attached files"')
+            ui.element("ul").classes("attachments").props["aria-label"] = _("Attached files")
             with ui.element("div").classes("composer-row"):
                 picker = ui.element("input").props("type=file multiple hidden")
                 picker.on(
                     "change",
                     js_handler="({ target }) => { localchat.attachments.add(target.files); target.value = ''; }",
                 )
-                attach = icon_button(icons.ATTACH, "Attach files").classes("attach")
+                attach = icon_button(icons.ATTACH, _("Attach files")).classes("attach")
                 attach.on("click", js_handler=f"() => getHtmlElement({picker.id}).click()")
                 self.box = ui.element("textarea").props("id=message rows=1 autofocus dir=auto enterkeyhint=enter")
-                self.box.props["aria-label"] = self.box.props["placeholder"] = "Message"
+                self.box.props["aria-label"] = self.box.props["placeholder"] = _("Message")
                 self.box.on("keydown", send, js_handler="(event) => localchat.composer.keydown(event, emit)")
-                dictate = icon_button(icons.MICROPHONE, "Dictate").classes("dictate")
+                dictate = icon_button(icons.MICROPHONE, _("Dictate")).classes("dictate")
                 dictate.on("click", js_handler="({ currentTarget }) => localchat.speech.dictate(currentTarget)")
-                self.queue_button = icon_button(icons.SEND, "Send when finished").classes("queue")
+                self.queue_button = icon_button(icons.SEND, _("Send when finished")).classes("queue")
                 self.queue_button.on("click", send, js_handler="() => localchat.composer.send(emit)")
-                self.send_button = icon_button(icons.SEND, "Send").classes("send")
+                self.send_button = icon_button(icons.SEND, _("Send")).classes("send")
                 self.send_button.on("click", send, js_handler="() => localchat.composer.send(emit)")
-                self.stop_button = icon_button(icons.STOP, "Stop").classes("send")
+                self.stop_button = icon_button(icons.STOP, _("Stop")).classes("send stop")
                 self.stop_button.on("click", on_stop, js_handler="(event) => localchat.composer.stop(event, emit)")
-        with Dialog("Attached file", close="Close", html_id="file-sheet").body:
+        with Dialog(_("Attached file"), close=_("Close"), html_id="file-sheet").body:
             ui.element("p").classes("file-note")
             ui.element("pre").props("tabindex=0 dir=auto")
         ui.run_javascript("localchat.attachments.listen()")
@@ -68,7 +69,7 @@ class Composer:
     def restore(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
         """Give back a message that could not be sent."""
         # JSON is a JavaScript literal that nothing in the text can break out of.
-        told = json.dumps([text, [file.model_dump(mode="json") for file in attachments]])
+        told = json.dumps([text, [file.model_dump(mode="json") | {"note": note_of(file)} for file in attachments]])
         ui.run_javascript(f"localchat.composer.restore(...{told})")
 
     def open_file(self, file: Attachment) -> None:

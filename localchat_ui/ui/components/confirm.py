@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
+from localchat_ui.i18n import _
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
 
@@ -26,10 +27,10 @@ class Confirm:
 
         self._place.clear()
         with self._place:
-            dialog = Dialog(title, close="Close")
+            dialog = Dialog(title, close=_("Close"))
             with dialog.body:
                 ui.label(text).classes("dialog-text")
                 with ui.element("div").classes("dialog-actions"):
-                    text_button("Cancel", dialog.close)
+                    text_button(_("Cancel"), dialog.close)
                     text_button(yes, go_on).classes("danger")
         dialog.open()

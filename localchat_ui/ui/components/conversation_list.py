@@ -12,6 +12,7 @@ from nicegui.events import GenericEventArguments
 from localchat_ui.chat import ChatError, ChatService
 from localchat_ui.conversation import Conversation
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import _, translated
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.conversation_rows import ConversationRows
 from localchat_ui.ui.components.element import icon_button, text_button
@@ -44,20 +45,21 @@ class ConversationList:
         self._shown = PAGE_SIZE
         self._is_stale = self._is_reading = False
         with ui.element("div").classes("sidebar").props("id=conversations"):
-            self._nav = ui.element("nav").classes("sidebar-nav").props("aria-label=Conversations")
+            self._nav = ui.element("nav").classes("sidebar-nav")
+            self._nav.props["aria-label"] = _("Conversations")
             with ui.element("div").classes("sidebar-bottom"):
-                link(icons.MODELS, "Models", "/models")
+                link(icons.MODELS, _("Models"), "/models")
         with self._nav:
             with ui.element("div").classes("sidebar-top"):
-                self._new = ui.button("New chat", icon=icons.NEW, on_click=lambda: on_open(None), color=None)
+                self._new = ui.button(_("New chat"), icon=icons.NEW, on_click=lambda: on_open(None), color=None)
                 self._new.props("flat no-caps align=left").classes("new-chat")
-                icon_button(icons.CLOSE, "Close conversations", controls="conversations").classes("only-phone")
+                icon_button(icons.CLOSE, _("Close conversations"), controls="conversations").classes("only-phone")
             SearchBox(chat.search, on_open=self._open_hit)
             with ui.element("div").classes("conversations"):
                 has_more = len(recent) > PAGE_SIZE
                 self._rows = ConversationRows(recent[:PAGE_SIZE], more=has_more, is_writing=chat.is_writing)
                 self._rows.on("open", self._on_row_open).on("act", self._on_act).on("more", self._show_more, args=[])
-                self._more = text_button("Show more", self._show_more).classes("show-more")
+                self._more = text_button(_("Show more"), self._show_more).classes("show-more")
                 self._more.set_visibility(has_more)
             with ui.element("div").classes("sidebar-bottom"):
                 self._exchange = ExchangeMenu(chat, notices)
@@ -116,8 +118,8 @@ class ConversationList:
             try:
                 await self._chat.select_version(conversation, message_id)
             except (ChatError, HistoryError) as error:
-                messages, _ = await self._chat.messages(conversation_id)
-                problem = "" if any(message.id == message_id for message in messages) else str(error)
+                messages, _reply = await self._chat.messages(conversation_id)
+                problem = "" if any(message.id == message_id for message in messages) else translated(error)
         await self._open(conversation_id)
         if problem:
             self._notices.show(problem)
@@ -140,9 +142,9 @@ class ConversationList:
     async def _delete(self, conversation_id: str) -> None:
         conversation = await self._chat.open(conversation_id)
         await self._chat.delete(conversation_id)
-        title = (conversation.title if conversation else "") or "New chat"
+        title = (conversation.title if conversation else "") or _("New chat")
         undo = partial(self._restore, conversation_id)
-        self._notices.offer(f"Moved to the Trash: “{title}”", "Undo", undo, focus=True)
+        self._notices.offer(_("Moved to the Trash: “{title}”").format(title=title), _("Undo"), undo, focus=True)
         await self._on_delete(conversation_id)
 
     async def _restore(self, conversation_id: str) -> None:
@@ -157,4 +159,4 @@ class ConversationList:
             try:
                 yield
             except HistoryError as error:
-                self._notices.show(str(error))
+                self._notices.show(translated(error))

@@ -1,5 +1,9 @@
 // The rows of the conversation list with their one menu. All texts are put in as text: titles are written by anybody.
 
+const { _ } = localchat.page;
+const WRITING = _("A reply is being written");
+const EMPTY = _("Your conversations appear here. They stay on this machine.");
+
 // A row is drawn again only when something in its memo changed.
 const Group = {
   props: ["name", "rows", "selected", "renaming", "draft", "root"],
@@ -7,28 +11,35 @@ const Group = {
   template: `
     <section class="group" :aria-label="name">
       <h2 class="group-name">
-        <svg v-if="name === 'Pinned'" viewBox="0 0 24 24" aria-hidden="true"><path d="M9 4h6l-.7 6 3.2 3.5h-11l3.2-3.5zM12 13.5V20"/></svg>{{ name }}
+        <svg v-if="rows[0].pinned" viewBox="0 0 24 24" aria-hidden="true"><path d="M9 4h6l-.7 6 3.2 3.5h-11l3.2-3.5zM12 13.5V20"/></svg>{{ name }}
       </h2>
       <ul>
         <li v-for="row in rows" :key="row.id" v-memo="[row, selected === row.id, renaming === row.id && draft]"
             class="conversation" :class="{ selected: selected === row.id }" :data-id="row.id">
-          <input v-if="renaming === row.id" class="rename" type="text" maxlength="80" :aria-label="'Title of ' + row.title"
+          <input v-if="renaming === row.id" class="rename" type="text" maxlength="80" :aria-label="rename(row)"
                  :value="draft" @input="$emit('draft', $event.target.value)" />
           <template v-else>
             <a class="conversation-link" :href="root + '/c/' + row.id" :title="row.title"
                :aria-current="selected === row.id ? 'page' : null">
               <span class="title" dir="auto">{{ row.title }}</span>
-              <span v-if="row.writing" class="writing" role="img" aria-label="A reply is being written"></span>
+              <span v-if="row.writing" class="writing" role="img" aria-label="${WRITING}"></span>
             </a>
-            <button class="conversation-more" type="button" aria-haspopup="menu" :title="'Actions for ' + row.title"
-                    :aria-label="'Actions for ' + row.title">
+            <button class="conversation-more" type="button" aria-haspopup="menu" :title="actions(row)" :aria-label="actions(row)">
               <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M5.5 12h.01M12 12h.01M18.5 12h.01"/></svg>
             </button>
           </template>
         </li>
       </ul>
     </section>`,
+  methods: {
+    rename: (row) => _("Title of {title}", row),
+    actions: actionsName,
+  },
 };
+
+function actionsName(row) {
+  return _("Actions for {title}", row);
+}
 
 export default {
   components: { Group },
@@ -47,12 +58,12 @@ export default {
   },
   template: `
     <div @click="click" @keydown="keydown" @focusout="focusout">
-      <p v-if="!shown.length" class="list-empty">Your conversations appear here. They stay on this machine.</p>
+      <p v-if="!shown.length" class="list-empty">${EMPTY}</p>
       <Group v-for="group in groups" :key="group.name" v-bind="group" :selected="current" :renaming="renaming"
              :draft="draft" :root="root" @draft="draft = $event" />
       <div ref="end"></div>
       <q-menu v-model="menu.open" :target="menu.target" no-parent-event no-refocus anchor="bottom end" self="top end"
-              :aria-label="menu.row && 'Actions for ' + menu.row.title" @keydown="menuKey" @escape-key="refocus">
+              :aria-label="menu.row && actionsName(menu.row)" @keydown="menuKey" @escape-key="refocus">
         <div v-if="menu.row" class="menu" ref="menu" role="none">
           <button v-for="[name, label] in actions" :key="name" type="button" role="menuitem" class="menu-item"
                   :class="{ danger: name === 'delete' }" @click.stop="act(name)">{{ label }}</button>
@@ -70,11 +81,11 @@ export default {
     },
     actions() {
       return [
-        this.menu.row.pinned ? ["unpin", "Unpin"] : ["pin", "Pin"],
-        ["rename", "Rename"],
-        ["markdown", "Export as Markdown"],
-        ["json", "Export as JSON"],
-        ["delete", "Delete"],
+        this.menu.row.pinned ? ["unpin", _("Unpin")] : ["pin", _("Pin")],
+        ["rename", _("Rename")],
+        ["markdown", _("Export as Markdown")],
+        ["json", _("Export as JSON")],
+        ["delete", _("Delete")],
       ];
     },
   },
@@ -95,6 +106,7 @@ export default {
     this.observer.disconnect();
   },
   methods: {
+    actionsName,
     // The server's side: rows to put in their place, ids to drop, and whether there are more.
     async apply(puts, drops, more) {
       const taken = new Set([...drops, ...puts.map(([, row]) => row.id)]);

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from localchat_ui.conversation import Conversation
+from localchat_ui.i18n import _
 from localchat_ui.ui import dates
 from localchat_ui.ui.components.element import SelfDrawn, root_path
 
@@ -53,8 +54,8 @@ class ConversationRows(SelfDrawn, component="conversation_rows.js"):
         return [
             {
                 "id": conversation.id,
-                "title": conversation.title or "New chat",
-                "group": dates.PINNED if conversation.pinned else dates.age_of(conversation.updated_at, today),
+                "title": conversation.title or _("New chat"),
+                "group": _(dates.PINNED) if conversation.pinned else dates.age_of(conversation.updated_at, today),
                 "pinned": conversation.pinned,
                 "writing": self._is_writing(conversation.id),
             }

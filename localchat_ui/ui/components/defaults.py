@@ -9,10 +9,12 @@ from nicegui import ui
 from localchat_ui.chat import ChatDefaults
 from localchat_ui.conversation import ChatOptions
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import _, translated
+from localchat_ui.text import N_
 from localchat_ui.ui.components.element import text_button
 
-OWN = "New chats start with your defaults."
-PROGRAM = "New chats start with the original defaults."
+OWN = N_("New chats start with your defaults.")
+PROGRAM = N_("New chats start with the original defaults.")
 
 CONFIRM_SECONDS = 8
 
@@ -34,14 +36,15 @@ class Defaults:
         self._options = options
         self._on_change = on_change
         self._on_error = on_error
-        self.section = ui.element("section").classes("setting-group defaults").props("aria-label=Defaults")
+        self.section = ui.element("section").classes("setting-group defaults")
+        self.section.props["aria-label"] = _("Defaults")
         with self.section:
             with ui.element("h3"):
-                ui.label("Defaults")
+                ui.label(_("Defaults"))
             self._state = ui.label().classes("hint").props("role=status")
-            keep = text_button("Make these my defaults", self._keep).classes("wide")
-            text_button("Reset to defaults", on_reset).classes("wide")
-            self._forget_button = text_button("Restore the original defaults", self._forget).classes("wide quiet")
+            keep = text_button(_("Make these my defaults"), self._keep).classes("wide")
+            text_button(_("Reset to defaults"), on_reset).classes("wide")
+            self._forget_button = text_button(_("Restore the original defaults"), self._forget).classes("wide quiet")
             # It goes away with what it undoes; the focus stays nearby.
             self._forget_button.on("click", js_handler=f"() => getHtmlElement({keep.id}).focus()")
         self._own: bool | None = None
@@ -56,15 +59,15 @@ class Defaults:
             self._tell()
 
     def _tell(self) -> None:
-        self._state.set_text(OWN if self._own else PROGRAM)
+        self._state.set_text(_(OWN if self._own else PROGRAM))
 
     async def _keep(self) -> None:
         options = self._options()
         if options is None:
-            self._state.set_text("A value above is out of range, so nothing was saved.")
+            self._state.set_text(_("A value above is out of range, so nothing was saved."))
             return
         if await self._set(options):
-            self._state.set_text(f"Saved. {OWN if self._own else PROGRAM}")
+            self._state.set_text(_("Saved. {state}").format(state=_(OWN if self._own else PROGRAM)))
             ui.timer(CONFIRM_SECONDS, self._tell, once=True)
 
     async def _forget(self) -> None:
@@ -74,7 +77,7 @@ class Defaults:
         try:
             await self._defaults.set(options)
         except HistoryError as error:
-            self._on_error(f"The defaults could not be saved: {error}")
+            self._on_error(_("The defaults could not be saved: {error}").format(error=translated(error)))
             return False
         self.show()
         self._on_change()

@@ -11,6 +11,8 @@ from nicegui.events import ValueChangeEventArguments
 from pydantic import ValidationError
 
 from localchat_ui.conversation import ChatOptions
+from localchat_ui.i18n import _, number, translated
+from localchat_ui.text import N_
 from localchat_ui.ui.components.element import hint_of
 from localchat_ui.ui.components.setting import Setting
 
@@ -36,15 +38,16 @@ class Dial:
         return min(max(value, self.low), self.high)
 
 
-MAX_TOKENS = Dial("max_tokens", "Max tokens", 16, 4096, 16)
-SEED = Dial("seed", "Seed", empty="Random")
-THINKING_BUDGET = Dial("thinking_budget", "Thinking budget", step=64, empty="No limit")
+MAX_TOKENS = Dial("max_tokens", N_("Max tokens"), 16, 4096, 16)
+# NOTE: in an empty box for the seed
+SEED = Dial("seed", N_("Seed"), empty=N_("Random"))
+THINKING_BUDGET = Dial("thinking_budget", N_("Thinking budget"), step=64, empty=N_("No limit"))
 SAMPLING = (
-    Dial("temperature", "Temperature", 0, 2, 0.05),
-    Dial("top_p", "Top p", 0.05, 1, 0.01),
-    Dial("top_k", "Top k", 0, 200, 1),
-    Dial("min_p", "Min p", 0, 1, 0.01),
-    Dial("repeat_penalty", "Repeat penalty", 0.5, 2, 0.05),
+    Dial("temperature", N_("Temperature"), 0, 2, 0.05),
+    Dial("top_p", N_("Top p"), 0.05, 1, 0.01),
+    Dial("top_k", N_("Top k"), 0, 200, 1),
+    Dial("min_p", N_("Min p"), 0, 1, 0.01),
+    Dial("repeat_penalty", N_("Repeat penalty"), 0.5, 2, 0.05),
     SEED,
 )
 
@@ -60,8 +63,8 @@ class DialSetting:
         on_change: Callable[[ValueChangeEventArguments[Any]], None],
         on_reset: Callable[[], None],
     ) -> None:
-        hint = ChatOptions.model_fields[dial.field].description
-        self.setting = Setting(dial.name, on_reset=on_reset, words=hint or "")
+        hint, name = translated(ChatOptions.model_fields[dial.field].description or ""), _(dial.name)
+        self.setting = Setting(name, on_reset=on_reset, words=hint)
         self._dial = dial
         with self.setting.row:
             # Without `min` and `max`, to which NiceGUI would move a value without a word.
@@ -69,12 +72,12 @@ class DialSetting:
                 value=value, step=dial.step, format="%.10g", validation=self._problem, on_change=on_change
             )
             self._box.props("outlined dense hide-bottom-space no-error-icon").classes("number")
-            self._box.props["aria-label"] = f"{dial.name} value" if dial.has_slider else dial.name
+            self._box.props["aria-label"] = _("{name} value").format(name=name) if dial.has_slider else name
         with self.setting.body:
             if dial.has_slider:
                 self._draw_slider(value or 0, on_change)
             else:
-                self._box.props["placeholder"] = dial.empty
+                self._box.props["placeholder"] = _(dial.empty)
                 self._box.classes("seed")
             hint_of(self._box, hint)
         self.setting.focus_after_reset(self._box)
@@ -83,7 +86,7 @@ class DialSetting:
         dial, box = self._dial, self._box
         at = dial.within(value)
         slider = ui.slider(min=dial.low, max=dial.high, step=dial.step, value=at, on_change=on_change)
-        slider.props["aria-label"] = dial.name
+        slider.props["aria-label"] = _(dial.name)
         slider.on("update:model-value", lambda event: box.set_value(event.args), throttle=0.05)
         box.on_value_change(lambda event: event.value is None or slider.set_value(dial.within(event.value)))
 
@@ -106,14 +109,17 @@ class DialSetting:
         try:
             ChatOptions.model_validate({self._dial.field: value})
         except ValidationError:
-            return f"Must be {allowed(self._dial.field)}."
+            return allowed(self._dial.field)
         return None
 
 
 def allowed(field: str) -> str:
-    """The values that a field of the options takes, in words: `from 0 to 2`."""
+    """The values that a field of the options takes, in words: `Must be from 0 to 2.`"""
     info = ChatOptions.model_fields[field]
     rules = {name: value for rule in info.metadata for name, value in asdict(rule).items()}
-    whole = "a whole number " if info.annotation is not float else ""
-    low, high = rules.get("ge"), rules["le"]
-    return f"{whole}from {low:,} to {high:,}" if low is not None else f"{whole}above {rules['gt']:,}, up to {high:,}"
+    is_whole = info.annotation is not float
+    if "ge" in rules:
+        text = _("Must be a whole number from {low} to {high}.") if is_whole else _("Must be from {low} to {high}.")
+    else:
+        text = _("Must be above {low}, up to {high}.")
+    return text.format(low=number(rules["ge" if "ge" in rules else "gt"]), high=number(rules["le"]))

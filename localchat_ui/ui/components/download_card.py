@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import HOW_TO_ADD, ModelRegistry, Phase
 from localchat_ui.library.download import progress_text
 from localchat_ui.ui.components.element import text_button
@@ -13,13 +14,14 @@ from localchat_ui.ui.components.progress_bar import ProgressBar
 class DownloadCard:
     def __init__(self, models: ModelRegistry) -> None:
         self._models = models
-        with ui.element("section").classes("card").props('aria-label="Model download"') as self._card:
+        with ui.element("section").classes("card") as self._card:
+            self._card.props["aria-label"] = _("Model download")
             self._title = ui.label().classes("card-title")
-            self._bar = ProgressBar("Download")
+            self._bar = ProgressBar(_("Download"))
             self._text = ui.label().classes("card-text")
             with ui.element("div").classes("card-actions"):
-                self._cancel = text_button("Cancel", models.cancel_download)
-                self._download = text_button("Download", models.download, primary=True)
+                self._cancel = text_button(_("Cancel"), models.cancel_download)
+                self._download = text_button(_("Download"), models.download, primary=True)
         models.changed.subscribe(self._draw)
         self._draw()
 
@@ -32,13 +34,15 @@ class DownloadCard:
         self._bar.set_visibility(downloading)
         self._cancel.set_visibility(downloading and self._models.may_choose)
         self._download.set_visibility(not downloading and self._models.may_choose)
-        self._title.set_text(f"Downloading {self._models.download_name}" if downloading else "No model yet")
+        title = _("Downloading {name}") if downloading else _("No model yet")
+        self._title.set_text(title.format(name=self._models.download_name))
         if downloading and status.download is not None:
             self._bar.show(status.download)
-            self._text.set_text(progress_text(status.download))
+            self._text.set_text(translated(progress_text(status.download)))
         else:
-            self._text.set_text(f"{HOW_TO_ADD} The suggestion is {self._models.download_name}.")
-            self._download.set_text("Retry" if status.error else "Download")
+            suggestion = _("The suggestion is {name}.").format(name=self._models.download_name)
+            self._text.set_text(f"{_(HOW_TO_ADD)} {suggestion}")
+            self._download.set_text(_("Retry") if status.error else _("Download"))
 
     def _has_usable(self) -> bool:
         return any(model.refusal is None for model in self._models.models)

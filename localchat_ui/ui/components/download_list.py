@@ -7,6 +7,7 @@ from functools import partial
 
 from nicegui import ui
 
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelLibrary
 from localchat_ui.library.download import progress_text
 from localchat_ui.library.model_file import readable_size
@@ -24,7 +25,7 @@ class DownloadList:
     def __init__(self, library: ModelLibrary) -> None:
         self._library = library
         self._rows: dict[str, _Row] = {}
-        with section("Downloads") as self._card:
+        with section(_("Downloads")) as self._card:
             self._list = ui.element("ul").classes("downloads")
             self._outcome = Outcome()
         library.queue.changed.subscribe(self._draw)
@@ -53,15 +54,15 @@ class _Row:
                 ui.label(job.name).classes("strong").props("dir=auto")
                 self._text = ui.label().classes("hint")
             with ui.element("div").classes("page-row") as buttons:
-                self._pause = self._button("Pause", library.pause)
-                self._resume = self._button("Resume", library.resume)
-                self._cancel = text_button("Cancel", self._give_up)
+                self._pause = self._button(_("Pause"), _("Pause {name}"), library.pause)
+                self._resume = self._button(_("Resume"), _("Resume {name}"), library.resume)
+                self._cancel = text_button(_("Cancel"), self._give_up)
             buttons.set_visibility(library.may_manage)
             self._bar = ProgressBar(job.name)
 
-    def _button(self, label: str, act: Callable[[Job], None]) -> ui.button:
+    def _button(self, label: str, name: str, act: Callable[[Job], None]) -> ui.button:
         button = text_button(label, partial(self._act, act))
-        button.props["aria-label"] = f"{label} {self._job.name}"
+        button.props["aria-label"] = name.format(name=self._job.name)
         return button
 
     def remove(self) -> None:
@@ -74,21 +75,27 @@ class _Row:
         self._bar.set_visibility(job.state is not State.DONE)
         self._pause.set_visibility(job.is_open)
         self._resume.set_visibility(job.state in (State.PAUSED, State.FAILED))
-        self._resume.set_text("Retry" if job.state is State.FAILED else "Resume")
-        verb = "Dismiss" if job.state is State.DONE else "Cancel"
-        self._cancel.set_text(verb)
-        if self._cancel.props.get("aria-label") != f"{verb} {job.name}":
-            self._cancel.props["aria-label"] = f"{verb} {job.name}"
+        self._resume.set_text(_("Retry") if job.state is State.FAILED else _("Resume"))
+        is_done = job.state is State.DONE
+        self._cancel.set_text(_("Dismiss") if is_done else _("Cancel"))
+        name = (_("Dismiss {name}") if is_done else _("Cancel {name}")).format(name=job.name)
+        if self._cancel.props.get("aria-label") != name:
+            self._cancel.props["aria-label"] = name
             self._cancel.update()
         failed = job.state is State.FAILED
         self._item.classes(add="failed" if failed else "", remove="" if failed else "failed")
-        size = f"{readable_size(progress.done)} of {readable_size(progress.total)}" if progress.total else ""
+        done, total = readable_size(progress.done), readable_size(progress.total or 0)
+        error = translated(job.error or "")
         texts = {
-            State.QUEUED: "Waiting for its turn",
-            State.RUNNING: (job.error and f"{job.error} It goes on by itself.") or progress_text(progress),
-            State.PAUSED: f"Paused · {size}" if size else "Paused",
-            State.FAILED: job.error,
-            State.DONE: f"{readable_size(progress.total or 0)} · complete",
+            State.QUEUED: _("Waiting for its turn"),
+            State.RUNNING: _("{error} It goes on by itself.").format(error=error)
+            if error
+            else translated(progress_text(progress)),
+            State.PAUSED: _("Paused · {done} of {total}").format(done=done, total=total)
+            if progress.total
+            else _("Paused"),
+            State.FAILED: error,
+            State.DONE: _("{size} · complete").format(size=total),
         }
         self._text.set_text(texts[job.state])
 

@@ -7,27 +7,31 @@ from functools import partial
 
 from nicegui import ui
 
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelLibrary
 from localchat_ui.library.curated import Suggestion, suggestions
 from localchat_ui.library.hub import Repository
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.library.offers import Offer
 from localchat_ui.library.source import Source
+from localchat_ui.text import N_
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.page_layout import Outcome, field, section
 
-HINT = "Search Hugging Face by name, or paste the name of a repository, a link to it, or the address of a GGUF file."
+HINT = N_(
+    "Search Hugging Face by name, or paste the name of a repository, a link to it, or the address of a GGUF file."
+)
 
 
 class HubSearch:
     def __init__(self, library: ModelLibrary) -> None:
         self._library = library
         self._ticket = 0
-        with section("Get a model", HINT):
+        with section(_("Get a model"), _(HINT)):
             with ui.element("form").classes("fields inline search-form").props("role=search") as form:
-                self._words = field("Find a model", autocomplete="off")
+                self._words = field(_("Find a model"), autocomplete="off")
                 self._words.props["type"], self._words.props["placeholder"] = "search", "qwen3 4b"
-                text_button("Search", primary=True).props("type=submit")
+                text_button(_("Search"), primary=True).props("type=submit")
             form.on("submit", self._search, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
             self._results = ui.element("div")
@@ -35,18 +39,18 @@ class HubSearch:
             self._suggest()
 
     def _suggest(self) -> None:
-        _heading("Good to begin with")
+        _heading(_("Good to begin with"))
         with ui.element("ul").classes("offers"):
             for each in suggestions():
                 verdict = self._library.verdict(each.size)
-                details = " · ".join(filter(None, (each.use, readable_size(each.size), verdict)))
-                _row(each.name, details, "Download", partial(self._take, each))
+                details = " · ".join(filter(None, (_(each.use), readable_size(each.size), translated(verdict))))
+                _row(each.name, details, _("Download"), partial(self._take, each))
 
     async def _search(self) -> None:
         words = (self._words.value or "").strip()
         self._ticket += 1
         ticket = self._ticket
-        self._outcome.say("Looking at the hub…")
+        self._outcome.say(_("Looking at the hub…"))
         with self._outcome.telling():
             source = self._library.source(words)
             if source is None:
@@ -61,14 +65,14 @@ class HubSearch:
     def _show(self, found: Sequence[Repository]) -> None:
         self._results.clear()
         with self._results:
-            _heading("On the hub" if found else "Nothing was found. Try fewer words.")
+            _heading(_("On the hub") if found else _("Nothing was found. Try fewer words."))
             with ui.element("ul").classes("offers"):
                 for each in found:
-                    _row(each.id, each.details, "Choose a file", partial(self._choose, each.id))
+                    _row(each.id, translated(each.details), _("Choose a file"), partial(self._choose, each.id))
 
     async def _choose(self, repo_id: str) -> None:
         self._ticket += 1
-        self._outcome.say("Looking at the hub…")
+        self._outcome.say(_("Looking at the hub…"))
         with self._outcome.telling():
             await self._open(repo_id, self._ticket)
 
@@ -80,20 +84,20 @@ class HubSearch:
         self._results.clear()
         with self._results:
             _heading(repository.id)
-            ui.label(repository.details).classes("page-text")
+            ui.label(translated(repository.details)).classes("page-text")
             with ui.element("ul").classes("offers"):
                 for offer, verdict in zip(repository.offers, verdicts, strict=True):
                     name = offer.quantisation or offer.name
                     download = partial(self._download, repository.id, offer)
-                    details = " · ".join(filter(None, (offer.details, verdict)))
-                    _row(name, details, "Download", download, primary=offer.is_recommended)
+                    details = " · ".join(filter(None, (translated(offer.details), translated(verdict))))
+                    _row(name, details, _("Download"), download, primary=offer.is_recommended)
 
     async def _download(self, repo_id: str, offer: Offer) -> None:
-        with self._outcome.telling(f"{offer.name} is on its way."):
+        with self._outcome.telling(_("{name} is on its way.").format(name=offer.name)):
             await self._library.download(repo_id, offer)
 
     async def _take(self, suggestion: Suggestion) -> None:
-        with self._outcome.telling(f"{suggestion.name} is on its way."):
+        with self._outcome.telling(_("{name} is on its way.").format(name=suggestion.name)):
             await self._library.pull(Source(suggestion.repo))
 
 
@@ -108,4 +112,4 @@ def _row(name: str, details: str, verb: str, act: Callable[[], Awaitable[None]],
             ui.label(name).classes("strong").props("dir=auto")
             ui.label(details).classes("hint")
         button = text_button(verb, act, primary=primary)
-        button.props["aria-label"] = f"{verb}: {name}"
+        button.props["aria-label"] = _("{verb}: {name}").format(verb=verb, name=name)

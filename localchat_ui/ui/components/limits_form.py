@@ -10,18 +10,20 @@ from nicegui import ui
 from localchat_ui.access import User
 from localchat_ui.access.accounts import Administration
 from localchat_ui.access.quotas import EVERYBODY, Quota
+from localchat_ui.i18n import _, number
+from localchat_ui.text import N_
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_button
 from localchat_ui.ui.page_layout import Outcome, section
 
-HINT = (
+HINT = N_(
     "These limits override the settings file and apply at once. An empty box falls back to the wider rule: "
     "for one person the limit for everybody, for everybody the settings file. 0 means no limit."
 )
 NAMES = {
-    "generations_per_user": ("Replies at a time", "On the page and through the API together."),
-    "requests_per_minute": ("Requests a minute", "Per person, and per API key."),
-    "tokens_per_day": ("Tokens a day", "Prompts and replies. The day starts with the first reply."),
+    "generations_per_user": (N_("Replies at a time"), N_("On the page and through the API together.")),
+    "requests_per_minute": (N_("Requests a minute"), N_("Per person, and per API key.")),
+    "tokens_per_day": (N_("Tokens a day"), N_("Prompts and replies. The day starts with the first reply.")),
 }
 MOST = 10**12
 
@@ -29,17 +31,18 @@ MOST = 10**12
 class LimitsForm:
     def __init__(self, administration: Administration, users: Sequence[User], quotas: Mapping[str, Quota]) -> None:
         self._administration = administration
-        with section("Limits", HINT):
+        with section(_("Limits"), _(HINT)):
             with ui.element("form").classes("fields") as form:
                 with ui.element("div").classes("field"):
-                    ui.label("For").classes("field-name").props("aria-hidden=true")
+                    # NOTE: before a list of people
+                    ui.label(_("For")).classes("field-name").props("aria-hidden=true")
                     self._who = ui.select({}, on_change=self._show).props("outlined dense options-dense behavior=menu")
-                    self._who.props["aria-label"] = "For whom"
+                    self._who.props["aria-label"] = _("For whom")
                     self._who.props["dropdown-icon"] = icons.CHEVRON
                     self._who.on("popup-show", js_handler=OPTIONS_ALONE)
                 with ui.element("div").classes("numbers"):
-                    self._boxes = {name: _number(label, hint) for name, (label, hint) in NAMES.items()}
-                text_button("Save limits", primary=True).props("type=submit")
+                    self._boxes = {name: _number(_(label), _(hint)) for name, (label, hint) in NAMES.items()}
+                text_button(_("Save limits"), primary=True).props("type=submit")
             form.on("submit", self._save, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
         self._take(users, quotas)
@@ -50,10 +53,14 @@ class LimitsForm:
 
     def _take(self, users: Sequence[User], quotas: Mapping[str, Quota]) -> None:
         self._users, self._quotas = {user.id: user for user in users}, quotas
-        own = {user.id: f"{user.name} (own limits)" for user in users if quotas.get(user.id, Quota()) != Quota()}
+        own = {
+            user.id: _("{name} (own limits)").format(name=user.name)
+            for user in users
+            if quotas.get(user.id, Quota()) != Quota()
+        }
         names = {user.id: own.get(user.id, user.name) for user in users}
         chosen = self._who.value if self._who.value in names else EVERYBODY
-        self._who.set_options({EVERYBODY: "Everybody", **names}, value=chosen)
+        self._who.set_options({EVERYBODY: _("Everybody"), **names}, value=chosen)
         self._show()
 
     def _show(self) -> None:
@@ -65,7 +72,7 @@ class LimitsForm:
         for name, value in asdict(self._quotas.get(chosen, Quota())).items():
             box, otherwise = self._boxes[name], asdict(wider)[name]
             box.set_value(value)
-            box.props["placeholder"] = f"{otherwise:,}" if otherwise else "any number"
+            box.props["placeholder"] = number(otherwise) if otherwise else _("any number")
             box.update()
 
     async def _save(self) -> None:
@@ -73,9 +80,11 @@ class LimitsForm:
         user = self._users.get(chosen)
         values = {name: None if box.value is None else int(box.value) for name, box in self._boxes.items()}
         if any(value is not None and not 0 <= value <= MOST for value in values.values()):
-            self._outcome.complain("A limit is a whole number from 0 on.")
+            self._outcome.complain(_("A limit is a whole number from 0 on."))
             return
-        with self._outcome.telling(f"Saved for {user.name if user else 'everybody'}."):
+        with self._outcome.telling(
+            _("Saved for {name}.").format(name=user.name) if user else _("Saved for everybody.")
+        ):
             await self._administration.set_quota(Quota(**values), user)
             await self.refresh()
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
+from localchat_ui.i18n import _, number
 from localchat_ui.ui.components import message_footer
-from localchat_ui.ui.components.token_view import WAITING, render_alternatives, render_tokens
+from localchat_ui.ui.components.token_view import render_alternatives, render_tokens, render_waiting
 from localchat_ui.ui.language import language_of
 from localchat_ui.ui.markdown import MarkdownStream
 from localchat_ui.ui.markdown.directions import with_technical_apart
@@ -88,7 +89,7 @@ class MessageView:
         yield ("tokens", self.message.id, render_tokens(tokens) if tokens else "")
 
     def await_tokens(self) -> Iterator[Operation]:
-        yield ("tokens", self.message.id, WAITING)
+        yield ("tokens", self.message.id, render_waiting())
 
     def show_alternatives(self, number: int) -> Iterator[Operation]:
         yield ("alternatives", self.message.id, number, render_alternatives(self.tokens, number))
@@ -194,6 +195,6 @@ def _summary(message: Message, *, is_growing: bool) -> str:
     if not message.thinking:
         return ""
     if is_growing:
-        return "Thoughts" if message.text else "Thinking…"
+        return _("Thoughts") if message.text else _("Thinking…")
     seconds = message.stats.thinking_seconds if message.stats else 0.0
-    return f"Thought for {seconds:.0f} s" if seconds >= 1 else "Thoughts"
+    return _("Thought for {n} s").format(n=number(seconds, 0)) if seconds >= 1 else _("Thoughts")

@@ -9,15 +9,17 @@ from __future__ import annotations
 from html import escape
 
 from localchat_ui.conversation import GenerationStats, Message, MessageState, Role, Version
-from localchat_ui.ui.words import counted
+from localchat_ui.i18n import _, number, translated
+from localchat_ui.text import N_
+from localchat_ui.ui.words import speed, tokens
 
 # What the menu of a message offers; `message_log.js` draws it.
 MENU = {
-    "copy-text": "Copy as plain text",
-    "speak": "Read aloud",
-    "fork": "Fork from here",
-    "about": "About this reply",
-    "delete": "Delete",
+    "copy-text": N_("Copy as plain text"),
+    "speak": N_("Read aloud"),
+    "fork": N_("Fork from here"),
+    "about": N_("About this reply"),
+    "delete": N_("Delete"),
 }
 
 
@@ -38,33 +40,36 @@ def _unsaved(message: Message) -> str:
     """That it is only in memory so far, and why."""
     if not message.unsaved:
         return ""
-    text = f"Not saved yet: {message.unsaved}. The reply stays in memory until it can be saved."
+    text = _("Not saved yet: {reason}. The reply stays in memory until it can be saved.").format(
+        reason=translated(message.unsaved)
+    )
     return f'<div class="outcome unsaved" role="status"><div>{escape(text)}</div></div>'
 
 
 def _outcome(message: Message, *, is_last: bool) -> str:
     """How it ended, if not well, and what to do about it."""
     if message.role is Role.USER and message.state is not MessageState.QUEUED:
-        return _line("There is no reply.", _button("regenerate", "Regenerate")) if is_last else ""
+        return _line(_("There is no reply."), _button("regenerate", _("Regenerate"))) if is_last else ""
     return _ending(message, is_last=is_last)
 
 
 def _ending(message: Message, *, is_last: bool) -> str:
     if message.error:
-        return _line(message.error, _button("retry", "Retry") if is_last else "", alert=True)
+        return _line(translated(message.error), _button("retry", _("Retry")) if is_last else "", alert=True)
     if message.state is MessageState.QUEUED:
         # Shown when no reply is being written: it waits for nothing then, as after a restart.
-        send = _button("retry", "Send now") if is_last else ""
-        return _line("Waits for the reply above.", send + _button("take-back", "Take back", changes=False))
+        send = _button("retry", _("Send now")) if is_last else ""
+        return _line(_("Waits for the reply above."), send + _button("take-back", _("Take back"), changes=False))
     begun = bool(message.text or message.thinking)
-    go_on = _button("continue", "Continue") if is_last and begun else ""
+    go_on = _button("continue", _("Continue")) if is_last and begun else ""
     if message.state is MessageState.STOPPED:
-        return _line("Stopped.", go_on)
+        return _line(_("Stopped."), go_on)
     if message.state is MessageState.INTERRUPTED:
-        again = _button("retry", "Try again") if is_last else ""
-        return _line("Interrupted: the program ended while this was written.", go_on + again)
+        again = _button("retry", _("Try again")) if is_last else ""
+        return _line(_("Interrupted: the program ended while this was written."), go_on + again)
     if message.stats is not None and message.stats.finish_reason == "length":
-        return _line(f"Ended at the limit of {counted(message.stats.reply_tokens, 'token')}.", go_on)
+        limit = tokens(message.stats.reply_tokens)
+        return _line(_("Ended at the limit of {tokens}.").format(tokens=limit), go_on)
     return ""
 
 
@@ -72,11 +77,11 @@ def _actions(message: Message, version: Version | None) -> str:
     """What people do all the time has a button, the rest stands in a menu in words."""
     buttons = _versions(version) if version is not None and version.count > 1 else ""
     if message.text:
-        buttons += _icon("copy", "Copy")
+        buttons += _icon("copy", _("Copy"))
     if message.state is not MessageState.QUEUED:
-        buttons += _icon("edit", "Edit", changes=True)
+        buttons += _icon("edit", _("Edit"), changes=True)
         if message.role is Role.ASSISTANT:
-            buttons += _icon("regenerate", "Regenerate", changes=True)
+            buttons += _icon("regenerate", _("Regenerate"), changes=True)
         buttons += _more(message)
     return f'<div class="actions">{buttons}</div>'
 
@@ -87,7 +92,7 @@ def _more(message: Message) -> str:
     offers = [*(("copy-text", "speak") if is_reply else ()), "fork", *(("about",) if message.stats else ()), "delete"]
     return (
         f'<button type="button" class="act more" popovertarget="message-menu" data-offers="{" ".join(offers)}"'
-        ' aria-haspopup="menu" aria-label="More actions" title="More actions"></button>'
+        f' aria-haspopup="menu" aria-label="{escape(_("More actions"))}" title="{escape(_("More actions"))}"></button>'
     )
 
 
@@ -99,53 +104,56 @@ def _byline(message: Message) -> str:
         if message.model:
             parts.insert(0, f"<span>{escape(message.model)}</span>")
         if message.stats and message.stats.tokens_per_second:
-            parts.append(f"<span>{message.stats.tokens_per_second:.0f} tokens/s</span>")
+            parts.append(f"<span>{escape(speed(message.stats.tokens_per_second))}</span>")
     return f'<div class="byline">{"".join(parts)}</div>'
 
 
 def _versions(version: Version) -> str:
     return (
         '<span class="versions">'
-        + _icon("previous", "Previous version", target=version.previous_id, disabled=version.previous_id is None)
+        + _icon("previous", _("Previous version"), target=version.previous_id, disabled=version.previous_id is None)
         + f"<span>{version.number} / {version.count}</span>"
-        + _icon("next", "Next version", target=version.next_id, disabled=version.next_id is None)
+        + _icon("next", _("Next version"), target=version.next_id, disabled=version.next_id is None)
         + "</span>"
     )
 
 
 def _receipt(message: Message, stats: GenerationStats) -> str:
     rows = [
-        ("Model", message.model or ""),
-        ("Prompt", counted(stats.prompt_tokens, "token")),
-        ("Of these reused", counted(stats.reused_tokens, "token") if stats.reused_tokens else ""),
-        ("Reply", counted(stats.reply_tokens, "token")),
-        ("First token", f"after {stats.seconds_to_first_token:.2f} s"),
-        ("Speed", f"{stats.tokens_per_second:.1f} tokens/s"),
-        ("Thinking", _thinking(stats)),
-        ("Context used", counted(stats.context_tokens, "token")),
-        ("Seed", "" if stats.seed is None else str(stats.seed)),
+        (_("Model"), message.model or ""),
+        # NOTE: how many tokens the model read
+        (_("Prompt"), tokens(stats.prompt_tokens)),
+        # NOTE: so many tokens of the prompt were known from before
+        (_("Of these reused"), tokens(stats.reused_tokens) if stats.reused_tokens else ""),
+        (_("Reply"), tokens(stats.reply_tokens)),
+        (_("First token"), _("after {n} s").format(n=number(stats.seconds_to_first_token, 2))),
+        (_("Speed"), speed(stats.tokens_per_second, 1)),
+        (_("Thinking"), _thinking(stats)),
+        (_("Context used"), tokens(stats.context_tokens)),
+        (_("Seed"), "" if stats.seed is None else str(stats.seed)),
     ]
     if stats.sampling is not None:
         values = stats.sampling.model_dump(exclude={"seed", "max_tokens", "thinking_budget"})
-        rows += [(name.replace("_", " ").capitalize(), f"{value:g}") for name, value in values.items()]
-        rows.append(("Max tokens", f"{stats.sampling.max_tokens:,}"))
+        rows += [(_(name.replace("_", " ").capitalize()), number(value)) for name, value in values.items()]
+        rows.append((_("Max tokens"), number(stats.sampling.max_tokens)))
         if stats.sampling.thinking_budget is not None:
-            rows.append(("Thinking budget", counted(stats.sampling.thinking_budget, "token")))
+            rows.append((_("Thinking budget"), tokens(stats.sampling.thinking_budget)))
     shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
-    switch = _button("tokens", "Token probabilities", changes=False) if message.text and not message.thinking else ""
-    receipt = f'<dl class="receipt" aria-label="About this reply">{shown}</dl>'
+    switch = _button("tokens", _("Token probabilities"), changes=False) if message.text and not message.thinking else ""
+    receipt = f'<dl class="receipt" aria-label="{escape(_("About this reply"))}">{shown}</dl>'
     return f'{receipt}{_notes(stats)}<div class="receipt-actions">{switch}</div>'
 
 
 def _thinking(stats: GenerationStats) -> str:
-    seconds = f"{stats.thinking_seconds:.1f} s" if stats.thinking_seconds else ""
-    return ", ".join(filter(None, (seconds, counted(stats.thinking_tokens, "token") if stats.thinking_tokens else "")))
+    seconds = _("{n} s").format(n=number(stats.thinking_seconds, 1)) if stats.thinking_seconds else ""
+    return ", ".join(filter(None, (seconds, tokens(stats.thinking_tokens) if stats.thinking_tokens else "")))
 
 
 def _notes(stats: GenerationStats) -> str:
     """What the model did not read as it stands here."""
-    notes = "".join(f"<li>{escape(note)}</li>" for note in stats.notes)
-    return f'<ul class="notes" aria-label="What the model read differently">{notes}</ul>' if notes else ""
+    notes = "".join(f"<li>{escape(translated(note))}</li>" for note in stats.notes)
+    name = escape(_("What the model read differently"))
+    return f'<ul class="notes" aria-label="{name}">{notes}</ul>' if notes else ""
 
 
 def _line(text: str, buttons: str, *, alert: bool = False) -> str:
@@ -155,13 +163,13 @@ def _line(text: str, buttons: str, *, alert: bool = False) -> str:
 
 def _button(action: str, label: str, *, changes: bool = True) -> str:
     kind = "text-button changes" if changes else "text-button"
-    return f'<button type="button" class="{kind}" data-action="{action}">{label}</button>'
+    return f'<button type="button" class="{kind}" data-action="{action}">{escape(label)}</button>'
 
 
 def _icon(action: str, name: str, *, target: str | None = None, changes: bool = False, disabled: bool = False) -> str:
     extra = f' data-target="{escape(target)}"' if target else ""
     kind = "act changes" if changes or action in ("previous", "next") else "act"
-    off = " disabled" if disabled else ""
+    off, name = " disabled" if disabled else "", escape(name)
     return (
         f'<button type="button" class="{kind}" data-action="{action}"{extra} aria-label="{name}" title="{name}"{off}>'
         "</button>"

@@ -1,7 +1,10 @@
 // The messages of a conversation. The server says what changed, and nothing else in the document is touched: neither
 // Vue nor the browser pays for messages that stand above a growing one. All HTML in here was made safe by the server.
 
-const NAMES = { user: "You", assistant: "Assistant" };
+const { _ } = localchat.page;
+const CONVERSATION = _("Conversation");
+const MORE = _("More actions");
+const NAMES = { user: _("You"), assistant: _("Assistant") };
 
 export default {
   props: { first: Array, menu: Array },
@@ -9,8 +12,8 @@ export default {
   // The browser's own popover: it closes by itself, and gives the focus back.
   template: `
     <div>
-      <div ref="log" role="log" aria-label="Conversation" aria-busy="false" @click="click"></div>
-      <div ref="menu" id="message-menu" class="menu" popover role="menu" aria-label="More actions"
+      <div ref="log" role="log" aria-label="${CONVERSATION}" aria-busy="false" @click="click"></div>
+      <div ref="menu" id="message-menu" class="menu" popover role="menu" aria-label="${MORE}"
            @click="choose" @keydown="walk" @toggle="opened">
         <button v-for="[action, label] in menu" :key="action" type="button" role="menuitem" class="menu-item"
                 :class="action" :data-action="action" popovertarget="message-menu">{{ label }}</button>
@@ -41,7 +44,7 @@ export default {
       const isSpeaking = article.matches(".speaking");
       for (const item of this.$refs.menu.children) {
         item.hidden = !offers.includes(item.dataset.action);
-        if (item.dataset.action === "speak") item.textContent = isSpeaking ? "Stop reading" : "Read aloud";
+        if (item.dataset.action === "speak") item.textContent = isSpeaking ? _("Stop reading") : _("Read aloud");
       }
     },
     opened(event) {
@@ -64,12 +67,12 @@ export default {
       else this.$emit("act", told);
     },
     // Puts a box in place of the words until they are saved, or not.
-    edit(id, text, label) {
+    edit(id, text, isQuestion) {
       const article = find(this.$refs.log, id);
       if (!article || article.querySelector(".editor")) return;
       // One at a time; what was written in the other one is kept for when it is edited again.
       this.$refs.log.querySelector(".editor")?.putAway();
-      const box = make("textarea", { "aria-label": "Edit message", dir: "auto" });
+      const box = make("textarea", { "aria-label": _("Edit message"), dir: "auto" });
       const fromBox = document.activeElement === localchat.page.box();
       const kept = localchat.page.place("edit", id);
       box.value = localStorage.getItem(kept) ?? text;
@@ -89,7 +92,7 @@ export default {
         if (box.value === text) return close();
         putAway();
         const discard = () => localStorage.removeItem(kept);
-        localchat.notices.show({ kind: "info", text: "Your edit is kept as a draft.", action: "Discard", then: discard });
+        localchat.notices.show({ kind: "info", text: _("Your edit is kept as a draft."), action: _("Discard"), then: discard });
       };
       const drop = () => {
         const draft = box.value;
@@ -97,9 +100,9 @@ export default {
         if (draft === text) return;
         const undo = () => {
           localStorage.setItem(kept, draft);
-          this.edit(id, text, label);
+          this.edit(id, text, isQuestion);
         };
-        localchat.notices.show({ kind: "info", text: "The edit was discarded.", action: "Undo", then: undo });
+        localchat.notices.show({ kind: "info", text: _("The edit was discarded."), action: _("Undo"), then: undo });
       };
       const save = () => {
         // While the connection is lost the text stays where it is.
@@ -107,11 +110,12 @@ export default {
         close();
         this.$emit("save", { id, text: box.value });
       };
-      const cancel = make("button", { class: "text-button", type: "button" }, "Cancel");
-      const done = make("button", { class: "text-button primary", type: "button" }, label);
+      const cancel = make("button", { class: "text-button", type: "button" }, _("Cancel"));
+      const done = make("button", { class: "text-button primary", type: "button" }, isQuestion ? _("Send") : _("Save"));
       cancel.addEventListener("click", drop);
       done.addEventListener("click", save);
-      const keys = make("span", { class: "hint only-keyboard" }, `Esc to cancel, ${localchat.keys.mod}+Enter to ${label.toLowerCase()}`);
+      const hint = isQuestion ? _("Esc to cancel, {mod}+Enter to send", localchat.keys) : _("Esc to cancel, {mod}+Enter to save", localchat.keys);
+      const keys = make("span", { class: "hint only-keyboard" }, hint);
       const actions = make("div", { class: "editor-actions" }, keys, cancel, done);
       const editor = Object.assign(make("div", { class: "editor" }, box, actions), { putAway });
       editor.addEventListener("keydown", (event) => {
@@ -156,7 +160,7 @@ const changes = {
     const article = find(log, id);
     article?.remove();
     if (!article?.querySelector(".editor") || !localStorage.getItem(localchat.page.place("edit", id))) return;
-    localchat.page.complain("Your unfinished edit is saved. Edit the message again to continue.");
+    localchat.page.complain(_("Your unfinished edit is saved. Edit the message again to continue."));
   },
   footer(log, id, html) {
     const footer = find(log, id).querySelector(":scope > .footer");
@@ -206,7 +210,7 @@ const changes = {
     log.querySelector(":scope > .unseen-line")?.remove();
     const article = id && find(log, id);
     if (!article) return;
-    article.before(make("div", { class: "unseen-line", role: "note" }, "The model no longer sees anything above this line."));
+    article.before(make("div", { class: "unseen-line", role: "note" }, _("The model no longer sees anything above this line.")));
   },
 };
 
@@ -228,8 +232,8 @@ function tell(time) {
   const clock = { hour: "numeric", minute: "2-digit" };
   const isToday = moment.toDateString() === new Date().toDateString();
   const day = isToday ? {} : { day: "numeric", month: "short", year: "numeric" };
-  time.textContent = moment.toLocaleString([], { ...day, ...clock });
-  time.title = moment.toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
+  time.textContent = moment.toLocaleString(localchat.page.locales(), { ...day, ...clock });
+  time.title = moment.toLocaleString(localchat.page.locales(), { dateStyle: "full", timeStyle: "medium" });
 }
 
 const articles = (log) => log.querySelectorAll(":scope > article");
@@ -261,7 +265,7 @@ function attachments(files) {
   const chips = files.map(([name, note], index) => make("li", {},
     make("button", { class: "file", type: "button", "data-action": "file", "data-target": index },
       make("span", {}, name), make("small", {}, note))));
-  return make("ul", { class: "files", "aria-label": "Files" }, ...chips);
+  return make("ul", { class: "files", "aria-label": _("Files") }, ...chips);
 }
 
 // Where what a model thinks before it answers is written: folded, above the answer.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
+from localchat_ui.i18n import _
 from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.components.message import MessageView, Operation
@@ -23,7 +24,7 @@ class MessageLog(SelfDrawn, component="message_log.js"):
         self.views: list[MessageView] = []
         self.is_busy = False
         self._first_seen: str | None = None
-        self.keep(first=[], menu=list(message_footer.MENU.items()))
+        self.keep(first=[], menu=[(action, _(label)) for action, label in message_footer.MENU.items()])
         self._is_first = True
 
     def view(self, message_id: str) -> MessageView | None:
@@ -58,8 +59,7 @@ class MessageLog(SelfDrawn, component="message_log.js"):
 
     def edit(self, view: MessageView, text: str) -> None:
         """Put a box with this text in place of a message's words."""
-        label = "Send" if view.message.role is Role.USER else "Save"
-        self.run_method("edit", view.message.id, text, label)
+        self.run_method("edit", view.message.id, text, view.message.role is Role.USER)
 
     def _change(self, operations: Sequence[Operation]) -> None:
         """Draw what changed. What comes first is part of the page itself, and the browser's copy goes on from there."""

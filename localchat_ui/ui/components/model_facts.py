@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui.components.setting import Setting
 
@@ -13,7 +14,8 @@ class ModelFacts:
 
     def __init__(self, models: ModelRegistry) -> None:
         self._models = models
-        self.setting = Setting("In use", words="model context parameters quantisation")
+        # NOTE: the heading is: which model is in use; the words are for a search of the settings
+        self.setting = Setting(_("In use"), words=_("model context parameters quantisation"))
         with self.setting.body:
             self._name = ui.label().classes("model-name")
             self._details = ui.label().classes("hint")
@@ -22,5 +24,5 @@ class ModelFacts:
 
     def _draw(self) -> None:
         model = self._models.current
-        self._name.set_text(model.name if model else "No model is loaded")
-        self._details.set_text(model.details if model else "Choose one at the top of the page.")
+        self._name.set_text(model.name if model else _("No model is loaded"))
+        self._details.set_text(translated(model.details) if model else _("Choose one at the top of the page."))

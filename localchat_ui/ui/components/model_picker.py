@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ChoiceRefusedError, ModelRef, ModelRegistry, Phase
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE
@@ -24,7 +26,7 @@ OPTION = """
   </q-item-section>
 </q-item>
 """
-NOTHING = """<q-item class="model-option"><q-item-section>No models found yet.</q-item-section></q-item>"""
+NOTHING = """<q-item class="model-option"><q-item-section>{nothing}</q-item-section></q-item>"""
 SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}</span>"""
 
 
@@ -46,10 +48,10 @@ class ModelPicker:
         self._select = ui.select(options={}, on_change=self._on_change).classes("model-picker")
         self._select.props('dense borderless options-dense popup-content-class="model-popup" behavior=menu')
         self._select.props["dropdown-icon"] = icons.CHEVRON
-        self._select.props["aria-label"] = "Model"
+        self._select.props["aria-label"] = _("Model")
         self._select.add_slot("option", OPTION)
         # Without it an empty list would not open, and new files would never be looked for.
-        self._select.add_slot("no-option", NOTHING)
+        self._select.add_slot("no-option", NOTHING.format(nothing=escape(_("No models found yet."))))
         self._select.on("popup-show", models.refresh)
         self._select.on("popup-show", js_handler=OPTIONS_ALONE)
         models.changed.subscribe(self._draw)
@@ -62,7 +64,8 @@ class ModelPicker:
         chosen = self._find(event.value)
         if chosen is None or (chosen.path is not None and not await asyncio.to_thread(chosen.path.exists)):
             self._draw()  # as it was
-            self._on_error(f"{Path(event.value).name} is no longer there. It may have been moved, renamed or deleted.")
+            text = _("{name} is no longer there. It may have been moved, renamed or deleted.")
+            self._on_error(text.format(name=Path(event.value).name))
             await self._models.refresh()
             return
         self._is_choosing = True
@@ -79,7 +82,7 @@ class ModelPicker:
         """What was chosen elsewhere and failed concerns nobody here."""
         if self._is_choosing:
             self._is_choosing = False
-            self._on_failed(error)
+            self._on_failed(translated(error))
 
     def _find(self, key: str) -> ModelRef | None:
         return next((model for model in self._models.models if _key(model) == key), None)
@@ -90,7 +93,7 @@ class ModelPicker:
         options = {_key(model): _label(model) for model in self._listed()}
         if self._shown() is None:
             # The slot would hide these words.
-            self._select.props["display-value"] = "Choose a model"
+            self._select.props["display-value"] = _("Choose a model")
             self._select.slots.pop("selected-item", None)
         elif "selected-item" not in self._select.slots:
             self._select.props.pop("display-value", None)
@@ -105,7 +108,7 @@ class ModelPicker:
         if fixed != bool(self._select.props.get("readonly")):
             self._select.props["readonly"] = self._select.props["hide-dropdown-icon"] = fixed
             self._select.props["role"] = "group" if fixed else None
-            self._select.props["title"] = "Administrators choose the model here." if fixed else None
+            self._select.props["title"] = _("Administrators choose the model here.") if fixed else None
             self._select.update()
 
     def _listed(self) -> list[ModelRef]:
@@ -121,7 +124,7 @@ class ModelPicker:
 
 
 def _label(model: ModelRef) -> str:
-    return f"{model.name}\n{model.details}" + ("\nunusable" if model.error else "")
+    return f"{model.name}\n{translated(model.details)}" + ("\nunusable" if model.error else "")
 
 
 def _key(model: ModelRef) -> str:
@@ -136,7 +139,7 @@ class ModelProgress:
         with ui.element("div").classes("model-progress") as self._bar:
             self._fill = ui.element("div")
         self._bar.props["role"] = "progressbar"
-        self._bar.props["aria-label"] = "Loading the model"
+        self._bar.props["aria-label"] = _("Loading the model")
         models.changed.subscribe(self._draw)
         self._draw()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from html import escape
 
 from nicegui import ui
 
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRef, ModelRegistry, Phase
 from localchat_ui.ui.components.element import text_button
 
@@ -38,12 +40,12 @@ class ModelsTable:
         self._table.clear()
         with self._table:
             if not shown:
-                ui.label("There are none yet.").classes("page-text")
+                ui.label(_("There are none yet.")).classes("page-text")
                 return
             with ui.element("table").classes("page-table"):
                 with ui.element("thead"), ui.element("tr"):
-                    for name in ("Model", "State"):
-                        ui.html(name, sanitize=False, tag="th")
+                    for name in (_("Model"), _("State")):
+                        ui.html(escape(name), sanitize=False, tag="th")
                     ui.html("", sanitize=False, tag="td")
                 with ui.element("tbody"):
                     for model, state in shown:
@@ -53,14 +55,15 @@ class ModelsTable:
         with ui.element("tr"):
             with ui.element("td").classes("name"):
                 ui.label(model.name).props("dir=auto")
-                ui.label(model.details).classes("hint")
+                ui.label(translated(model.details)).classes("hint")
             with ui.element("td").classes("state"):
                 ui.label(state)
             with ui.element("td").classes("actions-cell"):
                 in_use = self._in_use
                 if self._choose and model.refusal is None and model.id != (in_use.id if in_use else None):
-                    button = text_button("Use", partial(self._choose, model))
-                    button.props["aria-label"] = f"Use {model.name}"
+                    # NOTE: a button: chat with this model
+                    button = text_button(_("Use"), partial(self._choose, model))
+                    button.props["aria-label"] = _("Use {name}").format(name=model.name)
                 self._buttons(model)
 
     @property
@@ -69,15 +72,17 @@ class ModelsTable:
 
     def _state(self, model: ModelRef) -> str:
         if model.error:
-            return "Cannot be loaded" if model.is_local else "Not responding"
+            return _("Cannot be loaded") if model.is_local else _("Not responding")
         if not model.kind.can_chat:
-            return "For programs" if model.kind.is_model else "Cannot chat"
+            # NOTE: what a model is good for: it cannot chat
+            return _("For programs") if model.kind.is_model else _("Cannot chat")
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:
-            return "Loading"
+            return _("Loading")
         if not model.is_local:
-            return "In use" if status.model and model.id == status.model.id else f"On {model.engine}"
+            answers = status.model and model.id == status.model.id
+            return _("In use") if answers else _("On {engine}").format(engine=model.engine)
         in_memory = model.path in self._models.in_memory
         if model == status.model:
-            return "In use" if in_memory else "In use, loads with the next message"
-        return "In memory" if in_memory else "On disk"
+            return _("In use") if in_memory else _("In use, loads with the next message")
+        return _("In memory") if in_memory else _("On disk")

@@ -1,5 +1,8 @@
 // What the page tells a person: a stack of notices over the conversation, each kind with its own colour and voice.
 // The server shows some, the browser's own functions others, by `localchat.notices`. Texts are put in as text.
+const { _ } = localchat.page;
+const NOTICES = _("Notices");
+const DISMISS = _("Dismiss");
 const SHORT = 6000;
 const WITH_ACTION = 15000;
 const MOST = 4;
@@ -17,14 +20,14 @@ export default {
     return { items: [], icons: ICONS };
   },
   template: `
-    <div class="notices" role="status" aria-label="Notices" aria-atomic="false">
+    <div class="notices" role="status" aria-label="${NOTICES}" aria-atomic="false">
       <div v-for="item in items" :key="item.id" class="notice" :class="item.kind" :role="isUrgent(item) ? 'alert' : null"
            @mouseenter="hold(item)" @mouseleave="release(item)" @focusin="held($event, item)" @focusout="release(item)">
         <svg viewBox="0 0 24 24" aria-hidden="true"><path :d="icons[item.kind]" /></svg>
         <div class="notice-text" dir="auto">{{ item.text }}</div>
         <div v-if="item.share === undefined" class="notice-actions">
           <button v-if="item.action" class="text-button" type="button" @click="act(item)">{{ item.action }}</button>
-          <button class="dismiss" type="button" aria-label="Dismiss" title="Dismiss" @click="dismiss(item)">
+          <button class="dismiss" type="button" aria-label="${DISMISS}" title="${DISMISS}" @click="dismiss(item)">
             <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 6l12 12M18 6L6 18" /></svg>
           </button>
         </div>

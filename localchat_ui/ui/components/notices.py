@@ -8,6 +8,7 @@ from enum import Enum
 
 from nicegui.events import GenericEventArguments
 
+from localchat_ui.i18n import translated
 from localchat_ui.inference import ModelRegistry, Phase
 from localchat_ui.ui.components.element import SelfDrawn
 
@@ -100,7 +101,7 @@ class Notices:
         """That no model can answer concerns everybody; a choice that failed beside one that can, only who made it."""
         status = self._models.status
         if status.phase is Phase.FAILED and status.error:
-            self.show_model_error(status.error)
+            self.show_model_error(translated(status.error))
         elif self._about_model and not status.error:
             self._drop([notice.id for notice in self.shown if notice.text == self._about_model])
             self._about_model = ""

@@ -8,6 +8,7 @@ from nicegui import ui
 from nicegui.elements import mermaid  # noqa: F401 - the browser can import its library by name from now on
 from nicegui.events import GenericEventArguments
 
+from localchat_ui.i18n import translated
 from localchat_ui.ui.markdown.data_table import DataError, data_table
 
 
@@ -19,7 +20,7 @@ def answer_previews() -> None:
         try:
             html, refusal = data_table(text, language), ""
         except DataError as error:
-            html, refusal = "", str(error)
+            html, refusal = "", translated(error)
         told = json.dumps([ticket, html, refusal])[1:-1]
         # JSON is a JavaScript literal that nothing in the text can break out of.
         ui.run_javascript(f"localchat.previews.answer({told})")

@@ -9,14 +9,16 @@ from nicegui.events import GenericEventArguments
 
 from localchat_ui.access import User
 from localchat_ui.access.accounts import Administration
+from localchat_ui.i18n import _, translated
+from localchat_ui.text import N_
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.page_layout import Outcome
 
 ERASE = "erase"
 CHOSEN = "(event) => emit(event.target.value)"
-GONE = "{name} can no longer log in, and their API keys stop working."
-CHOICE = "They have {user_data}. Choose what happens to them. Erasing cannot be undone."
+GONE = N_("{name} can no longer log in, and their API keys stop working.")
+CHOICE = N_("They have {user_data}. Choose what happens to them. Erasing cannot be undone.")
 
 
 class Removal:
@@ -43,27 +45,33 @@ class Removal:
                 heir = choice.removeprefix("to ") if choice.startswith("to ") else None
                 went = await self._administration.remove_user(user.name, give_to=heir, erase=choice == ERASE)
                 dialog.close()
-                became = (f"erased: {went}" if heir is None else f"{heir} has {went} more") if went else ""
-                await self._removed(f"{user.name} is gone; {became}." if became else f"{user.name} is gone.")
+                gone = _("{name} is gone.")
+                if went:
+                    gone = (
+                        _("{name} is gone; erased: {went}.")
+                        if heir is None
+                        else _("{name} is gone; {heir} has {went} more.")
+                    )
+                await self._removed(gone.format(name=user.name, heir=heir, went=translated(went)))
 
         self._place.clear()
         with self._place:
-            dialog = Dialog(f"Remove {user.name}?", close="Close")
+            dialog = Dialog(_("Remove {name}?").format(name=user.name), close=_("Close"))
             with dialog.body:
-                ui.label(GONE.format(name=user.name)).classes("dialog-text")
+                ui.label(_(GONE).format(name=user.name)).classes("dialog-text")
                 if user_data:
-                    ui.label(CHOICE.format(user_data=user_data)).classes("dialog-text")
+                    ui.label(_(CHOICE).format(user_data=translated(user_data))).classes("dialog-text")
                     with ui.element("select").classes("plain-select") as select:
-                        select.props["aria-label"] = "What happens to them"
-                        _option("", "Choose…")
-                        _option(ERASE, "Erase permanently")
+                        select.props["aria-label"] = _("What happens to them")
+                        _option("", _("Choose…"))
+                        _option(ERASE, _("Erase permanently"))
                         for name in others:
-                            _option(f"to {name}", f"Give them to {name}")
+                            _option(f"to {name}", _("Give them to {name}").format(name=name))
                     select.on("change", choose, js_handler=CHOSEN)
                 outcome = Outcome()
                 with ui.element("div").classes("dialog-actions"):
-                    text_button("Cancel", dialog.close)
-                    text_button("Remove", remove).classes("danger")
+                    text_button(_("Cancel"), dialog.close)
+                    text_button(_("Remove"), remove).classes("danger")
         dialog.open()
 
 

@@ -1,4 +1,9 @@
 // Search as one types. Matches come as parts of text and are put in as text; nothing here is ever HTML.
+const { _ } = localchat.page;
+const SEARCH_CONVERSATIONS = _("Search conversations");
+const SEARCH = _("Search");
+const CLEAR = _("Clear search");
+const FOUND = _("Found conversations");
 const PAUSE = 150;
 
 const Parts = {
@@ -18,15 +23,15 @@ export default {
     <div class="search" :class="{ searching: query.trim() }" @keydown="keydown">
       <div class="search-box">
         <svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="11" cy="11" r="6"/><path d="M15.5 15.5 20 20"/></svg>
-        <input ref="box" v-model="query" type="search" aria-label="Search conversations" placeholder="Search"
+        <input ref="box" v-model="query" type="search" aria-label="${SEARCH_CONVERSATIONS}" placeholder="${SEARCH}"
                maxlength="300" autocomplete="off" spellcheck="false" enterkeyhint="search" @input="input" />
-        <button v-if="query" type="button" aria-label="Clear search" title="Clear search" @click="clear">
+        <button v-if="query" type="button" aria-label="${CLEAR}" title="${CLEAR}" @click="clear">
           <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 6l12 12M18 6L6 18"/></svg>
         </button>
       </div>
       <p class="search-outcome" role="status">{{ outcome }}</p>
       <p v-if="error" class="search-error" role="alert">{{ error }}</p>
-      <ul v-if="hits && hits.length" class="hits" aria-label="Found conversations">
+      <ul v-if="hits && hits.length" class="hits" aria-label="${FOUND}">
         <li v-for="hit in hits" :key="hit.id">
           <a class="hit" :href="root + '/c/' + hit.id" @click="open($event, hit)">
             <span class="hit-title" dir="auto"><Parts :parts="hit.title" /></span>
@@ -37,12 +42,11 @@ export default {
     </div>`,
   methods: {
     // The server's side
-    show(ticket, hits, more) {
+    show(ticket, hits, outcome) {
       if (ticket !== this.ticket) return;
       this.hits = Object.freeze(hits);
       this.error = "";
-      const count = `${hits.length} conversation${hits.length === 1 ? "" : "s"} found`;
-      this.outcome = more ? `The first ${hits.length} conversations found` : hits.length ? count : "Nothing found";
+      this.outcome = outcome;
     },
     fail(ticket, error) {
       if (ticket !== this.ticket) return;

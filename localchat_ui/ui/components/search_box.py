@@ -10,6 +10,7 @@ from nicegui.events import GenericEventArguments
 
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.search import SearchHit
+from localchat_ui.i18n import _, ngettext, number, translated
 from localchat_ui.ui.components.element import root_path
 
 LIMIT = 50
@@ -36,19 +37,26 @@ class SearchBox(ui.element, component="search_box.js"):
         try:
             hits = await self._search(str(event.args["query"]), LIMIT + 1)
         except HistoryError as error:
-            self.run_method("fail", ticket, str(error))
+            self.run_method("fail", ticket, translated(error))
             return
         if ticket == self._newest:
-            self.run_method("show", ticket, [_parts(hit) for hit in hits[:LIMIT]], len(hits) > LIMIT)
+            self.run_method("show", ticket, [_parts(hit) for hit in hits[:LIMIT]], _outcome(len(hits)))
 
     async def _on_hit(self, event: GenericEventArguments) -> None:
         await self._on_open(str(event.args["id"]), event.args["message"], str(event.args["query"]))
+
+
+def _outcome(count: int) -> str:
+    if count > LIMIT:
+        return _("The first {n} conversations found").format(n=number(LIMIT))
+    found = ngettext("{n} conversation found", "{n} conversations found", count).format(n=number(count))
+    return found if count else _("Nothing found")
 
 
 def _parts(hit: SearchHit) -> dict[str, Any]:
     return {
         "id": hit.conversation.id,
         "message": hit.message_id,
-        "title": hit.title or [("New chat", False)],
+        "title": hit.title or [(_("New chat"), False)],
         "text": hit.snippet,
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from nicegui import ui
 from typing_extensions import Self
 
+from localchat_ui.i18n import _, ngettext, number
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import icon_button
 
@@ -25,7 +26,7 @@ class Setting:
         with ui.element("div").classes("setting") as self.body, ui.element("div").classes("setting-row") as self.row:
             ui.label(name).classes("caption")
             if on_reset:
-                self._reset = icon_button(icons.UNDO, f"Reset {name}", on_reset).classes("reset")
+                self._reset = icon_button(icons.UNDO, _("Reset {name}").format(name=name), on_reset).classes("reset")
                 self._reset.set_visibility(False)
 
     @property
@@ -81,7 +82,10 @@ class Group:
     def count(self) -> None:
         """Tell anew how many settings differ."""
         differing = sum(setting.differs for setting in self._settings)
-        self._note.set_text(f"{differing} changed" if differing else "")
+        self._note.set_text(
+            # NOTE: so many settings differ from their defaults
+            ngettext("{n} changed", "{n} changed", differing).format(n=number(differing)) if differing else ""
+        )
 
     def find(self, query: str) -> bool:
         """Show what a search finds, all of it if the group itself is called that; whether there is anything."""

@@ -13,6 +13,7 @@ from localchat_ui.chat import ChatService
 from localchat_ui.conversation import ChatOptions, Conversation
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.presets import Presets
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.defaults import Defaults
@@ -52,11 +53,12 @@ class SettingsPanel:
         self._filling = False
         self._saving: asyncio.TimerHandle | None = None
         self._n_storing = 0
-        with ui.element("aside").classes("panel").props("id=settings aria-label=Settings") as panel:
+        with ui.element("aside").classes("panel").props("id=settings") as panel:
+            panel.props["aria-label"] = _("Settings")
             with ui.element("div").classes("panel-title"):
                 with ui.element("h2"):
-                    ui.label("Settings")
-                icon_button(icons.CLOSE, "Close settings", controls="settings")
+                    ui.label(_("Settings"))
+                icon_button(icons.CLOSE, _("Close settings"), controls="settings")
             self._body = ui.element("div")
         panel.on("open", self._open, args=[])
 
@@ -86,17 +88,18 @@ class SettingsPanel:
             await self._prompt.refresh()
 
     def _draw(self) -> None:
-        search = ui.input(placeholder="Search settings", on_change=lambda event: self._find(event.value or ""))
+        search = ui.input(placeholder=_("Search settings"), on_change=lambda event: self._find(event.value or ""))
         search.props("outlined dense type=search clearable debounce=100").classes("settings-search")
-        search.props["aria-label"] = "Search settings"
-        with self._group("Model") as group:
+        search.props["aria-label"] = _("Search settings")
+        with self._group(_("Model")) as group:
             group.add(ModelFacts(self._models).setting)
             self._dial(group, MAX_TOKENS)
             self._draw_thinking(group)
-        with self._group("Sampling") as group:
+        with self._group(_("Sampling")) as group:
             for dial in SAMPLING:
                 self._dial(group, dial)
-        with self._group("Prompt") as group:
+        # NOTE: a group of settings, about the system prompt
+        with self._group(_("Prompt")) as group:
             self._prompt = SystemPrompt(
                 self._presets,
                 self._conversation.options.system_prompt,
@@ -106,10 +109,11 @@ class SettingsPanel:
             )
             self._settings["system_prompt"] = self._prompt
             group.add(self._prompt.setting)
-        with self._group("Look") as group:
+        # NOTE: a group of settings, about how the page looks
+        with self._group(_("Look")) as group:
             for setting in LookSettings().settings:
                 group.add(setting)
-        self._nothing = ui.label("No setting matches.").classes("hint").props("role=status")
+        self._nothing = ui.label(_("No setting matches.")).classes("hint").props("role=status")
         self._nothing.set_visibility(False)
         self._defaults = Defaults(
             self._chat.defaults,
@@ -177,7 +181,7 @@ class SettingsPanel:
         self._fill(self._chat.defaults.current)
         self._on_change()
 
-    def _on_change(self, _: ValueChangeEventArguments[Any] | None = None) -> None:
+    def _on_change(self, _event: ValueChangeEventArguments[Any] | None = None) -> None:
         if self._filling:
             return
         self._mark()
@@ -216,6 +220,8 @@ class SettingsPanel:
         try:
             await self._chat.set_options(conversation, options)
         except HistoryError as error:
-            self._notices.show(f"The settings could not be saved: {error}")
+            with self._body:
+                text = _("The settings could not be saved: {error}").format(error=translated(error))
+            self._notices.show(text)
         finally:
             self._n_storing -= 1

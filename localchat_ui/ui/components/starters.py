@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from nicegui import ui
 
+from localchat_ui.i18n import _
+from localchat_ui.text import N_
+
 
 @dataclass(frozen=True)
 class Starter:
@@ -20,18 +23,18 @@ class Starter:
 
 # Within reach of a small model: it explains, writes, rewords and sketches code; it does not know the news.
 STARTERS = (
-    Starter("Explain something", "why the sky is blue", "Explain in a few sentences why the sky is blue."),
+    Starter(N_("Explain something"), N_("why the sky is blue"), N_("Explain in a few sentences why the sky is blue.")),
     Starter(
-        "Write a note",
-        "to thank a neighbour",
-        "Write a short, warm note that thanks a neighbour for watering my plants.",
+        N_("Write a note"),
+        N_("to thank a neighbour"),
+        N_("Write a short, warm note that thanks a neighbour for watering my plants."),
     ),
     Starter(
-        "Write some code",
-        "count words in Python",
-        "Write a Python function that counts the words of a text, with an example.",
+        N_("Write some code"),
+        N_("count words in Python"),
+        N_("Write a Python function that counts the words of a text, with an example."),
     ),
-    Starter("Improve a text", "paste your own", "Make this clearer and friendlier:\n\n", whole=False),
+    Starter(N_("Improve a text"), N_("paste your own"), N_("Make this clearer and friendlier:\n\n"), whole=False),
 )
 
 
@@ -39,11 +42,12 @@ class Starters:
     """Buttons that are gone while a draft is written; all happens in the browser."""
 
     def __init__(self) -> None:
-        with ui.element("div").classes("starters").props('role=group aria-label="Suggestions"'):
+        with ui.element("div").classes("starters").props("role=group") as group:
+            group.props["aria-label"] = _("Suggestions")
             for starter in STARTERS:
                 # JSON is a JavaScript literal.
-                call = f"() => localchat.composer.suggest({json.dumps(starter.text)}, {json.dumps(starter.whole)})"
+                call = f"() => localchat.composer.suggest({json.dumps(_(starter.text))}, {json.dumps(starter.whole)})"
                 button = ui.button(color=None).props("unelevated no-caps align=left").classes("starter")
                 with button.on("click", js_handler=call):
-                    ui.label(starter.title).classes("starter-title")
-                    ui.label(starter.hint).classes("starter-hint")
+                    ui.label(_(starter.title)).classes("starter-title")
+                    ui.label(_(starter.hint)).classes("starter-hint")

@@ -1,4 +1,7 @@
 // What the model does, and how full the context is. The server tells it twice a second while a reply is written.
+const { _ } = localchat.page;
+const STATUS = _("Status");
+
 export default {
   props: { state: Object },
   emits: ["context"],
@@ -7,7 +10,7 @@ export default {
   },
   template: `
     <div class="status-row">
-      <div class="status" role="status" aria-label="Status" :aria-live="now.quiet ? 'off' : 'polite'">{{ now.text }}</div>
+      <div class="status" role="status" aria-label="${STATUS}" :aria-live="now.quiet ? 'off' : 'polite'">{{ now.text }}</div>
       <button v-if="now.context" class="gauge" type="button" :aria-label="now.context" :title="now.context"
               @click="$emit('context')">
         <span class="gauge-fill" :style="{ '--used': now.used }"></span>

@@ -8,9 +8,10 @@ from typing import TypedDict
 
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import GenerationStats, Message
+from localchat_ui.i18n import _, number
 from localchat_ui.inference import ModelRegistry, ModelStatus, Phase
 from localchat_ui.ui.components.element import SelfDrawn
-from localchat_ui.ui.words import counted
+from localchat_ui.ui.words import speed, tokens, used_tokens
 
 REDRAW_SECONDS = 0.5
 
@@ -64,8 +65,8 @@ class StatusLine(SelfDrawn, component="status_line.js"):
             used = self._stats.context_tokens if self._stats else 0
         if not length or not used:
             return "", 0.0
-        about = "about " if reply is not None and reply.is_estimate else ""
-        return f"Context: {about}{used:,} of {counted(length, 'token')} used", round(min(1.0, used / length), 3)
+        shown = used_tokens(used, length, is_estimate=reply is not None and reply.is_estimate)
+        return _("Context: {used} used").format(used=shown), round(min(1.0, used / length), 3)
 
 
 class State(TypedDict):
@@ -81,29 +82,30 @@ def _reply_text(reply: Reply | None) -> str:
     if reply is None or reply.stream is None:
         return ""
     if reply.place:
-        return f"Waiting for others to finish · place {reply.place} in the queue"
+        return _("Waiting for others to finish · place {n} in the queue").format(n=number(reply.place))
     if reply.n_tokens:
-        speed = f"{reply.tokens_per_second:.0f} tokens/s · " if reply.tokens_per_second else ""
-        return f"Writing · {speed}{counted(reply.n_tokens, 'token')}"
+        pace = speed(reply.tokens_per_second) if reply.tokens_per_second else ""
+        return " · ".join(filter(None, (_("Writing"), pace, tokens(reply.n_tokens))))
     if reply.prompt_read is not None and reply.prompt_read.total:
-        return f"Reading the prompt · {100 * reply.prompt_read.read // reply.prompt_read.total} %"
-    return "Reading the prompt"
+        percent = 100 * reply.prompt_read.read // reply.prompt_read.total
+        return _("Reading the prompt · {percent} %").format(percent=percent)
+    return _("Reading the prompt")
 
 
 def _model_text(status: ModelStatus) -> str:
     if status.phase is Phase.LOADING and status.target:
-        return f"Loading {status.target.name} · {status.share:.0%}"
+        return _("Loading {name} · {percent}%").format(name=status.target.name, percent=f"{100 * status.share:.0f}")
     if status.phase is Phase.STARTING:
-        return "Looking for models"
+        return _("Looking for models")
     if status.phase is Phase.DOWNLOADING:
-        return "Downloading a model"
+        return _("Downloading a model")
     if status.phase in (Phase.NONE, Phase.FAILED):
-        return "No model loaded"
+        return _("No model loaded")
     return ""
 
 
 def _stats_text(stats: GenerationStats | None) -> str:
     if stats is None:
-        return "Ready"
-    speed = f" · {stats.tokens_per_second:.0f} tokens/s" if stats.tokens_per_second else ""
-    return f"{counted(stats.reply_tokens, 'token')}{speed}"
+        return _("Ready")
+    pace = speed(stats.tokens_per_second) if stats.tokens_per_second else ""
+    return " · ".join(filter(None, (tokens(stats.reply_tokens), pace)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from html import escape
 from typing import Any
 
 from nicegui import ui
@@ -12,15 +13,14 @@ from nicegui.events import ValueChangeEventArguments
 from localchat_ui.conversation import PRESET_NAME_LENGTH, SYSTEM_PROMPT_LENGTH, ChatOptions, Preset
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.presets import Presets
+from localchat_ui.i18n import _, translated
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of, text_button
 from localchat_ui.ui.components.setting import Setting
 
 UNDO_SECONDS = 10
-NONE_CHOSEN = "Choose a preset"
-
-NOTHING = """<q-item><q-item-section>No presets yet. Save the prompt below as one.</q-item-section></q-item>"""
+NOTHING = """<q-item><q-item-section>{nothing}</q-item-section></q-item>"""
 
 # Hands over the name; Enter that ends a composition is not meant.
 ENTER = """(event) => {
@@ -48,26 +48,26 @@ class SystemPrompt:
         self._before: Preset | None = None
         self._reading = asyncio.Lock()
         self._undo_timer: ui.timer | None = None
-        hint = ChatOptions.model_fields["system_prompt"].description
-        self.setting = Setting("System prompt", on_reset=on_reset, words=f"{hint} presets")
+        hint = translated(ChatOptions.model_fields["system_prompt"].description or "")
+        self.setting = Setting(_("System prompt"), on_reset=on_reset, words=f"{hint} {_('presets')}")
         with self.setting.body:
             self._select = self._draw_select()
             self.box = ui.textarea(value=text, on_change=on_change)
             self.box.props("outlined dense rows=5").classes("system-prompt")
-            self.box.props["aria-label"] = "System prompt"
+            self.box.props["aria-label"] = _("System prompt")
             self.box.on_value_change(self._draw)
             hint_of(self.box, hint)
             with ui.element("div").classes("preset-actions"):
-                save = text_button("Save as preset…")
-                self._delete_button = text_button("Delete preset", self._delete)
+                save = text_button(_("Save as preset…"))
+                self._delete_button = text_button(_("Delete preset"), self._delete)
             # It stands there from the start, or what appears in it is not read out.
             with ui.element("div").props("role=status"), ui.element("div").classes("undo") as self._outcome:
                 self._outcome_text = ui.label()
-                self._undo_button = text_button("Undo", self._undo)
+                self._undo_button = text_button(_("Undo"), self._undo)
             for button in (self._delete_button, self._undo_button):
                 # They go away when they are pressed; the focus stays nearby.
                 button.on("click", js_handler=f"() => getHtmlElement({save.id}).focus()")
-            self._dialog = Dialog("Save as preset", close="Close without saving")
+            self._dialog = Dialog(_("Save as preset"), close=_("Close without saving"))
             self._dialog.open_with(save)
             with self._dialog.body:
                 self._draw_form()
@@ -92,7 +92,7 @@ class SystemPrompt:
             try:
                 presets = await self._store.all()
             except HistoryError as error:
-                self._on_error(str(error))
+                self._on_error(translated(error))
                 return
             self._presets = {preset.name: preset.text for preset in presets}
         if not self._select.is_deleted:
@@ -102,21 +102,21 @@ class SystemPrompt:
         select = ui.select(options=[], on_change=self._choose).classes("preset")
         select.props('outlined dense options-dense behavior=menu popup-content-class="preset-popup"')
         select.props["dropdown-icon"] = icons.CHEVRON
-        select.props["aria-label"] = "Preset"
-        select.add_slot("no-option", NOTHING)
+        select.props["aria-label"] = _("Preset")
+        select.add_slot("no-option", NOTHING.format(nothing=escape(_("No presets yet. Save the prompt below as one."))))
         select.on("popup-show", self.refresh)
         select.on("popup-show", js_handler=OPTIONS_ALONE)
         return select
 
     def _draw_form(self) -> None:
-        ui.label("Name").classes("caption")
+        ui.label(_("Name")).classes("caption")
         self._name = ui.input().props(f"outlined dense autofocus maxlength={PRESET_NAME_LENGTH}")
-        self._name.props["aria-label"] = "Preset name"
+        self._name.props["aria-label"] = _("Preset name")
         self._name.on("keydown", lambda event: self._save(str(event.args)), js_handler=ENTER)
         self._name.on_value_change(lambda: setattr(self._name, "error", None))
-        hint_of(self._name, "Replaces a preset that has the same name.")
+        hint_of(self._name, _("Replaces a preset that has the same name."))
         with ui.element("div").classes("dialog-actions"):
-            text_button("Save preset", lambda: self._save(self._name.value or ""), primary=True)
+            text_button(_("Save preset"), lambda: self._save(self._name.value or ""), primary=True)
 
     def _draw(self) -> None:
         """Show the presets, and which of them the box holds."""
@@ -128,7 +128,7 @@ class SystemPrompt:
             return
         self._drawn = drawn
         if self._chosen is None:
-            self._select.props["display-value"] = NONE_CHOSEN
+            self._select.props["display-value"] = _("Choose a preset")
         else:
             self._select.props.pop("display-value", None)
             self._name.set_value(self._chosen)  # whoever changes the text can save it under the same name
@@ -148,32 +148,32 @@ class SystemPrompt:
         try:
             await self._store.save(name, text)
         except HistoryError as error:
-            self._name.error = str(error)
+            self._name.error = translated(error)
             return
         self._dialog.close()
         self._chosen = name
         await self.refresh()
         if before is None or before == text:
-            self._tell(f"“{name}” was saved.")
+            self._tell(_("“{name}” was saved.").format(name=name))
         else:
-            self._tell(f"“{name}” was replaced.", Preset(name=name, text=before))
+            self._tell(_("“{name}” was replaced.").format(name=name), Preset(name=name, text=before))
 
     async def _delete(self) -> None:
         if self._chosen is None:
             return
         preset = Preset(name=self._chosen, text=self._presets[self._chosen])
         if await self._done(self._store.delete(preset.name)):
-            self._tell(f"“{preset.name}” was deleted.", preset)
+            self._tell(_("“{name}” was deleted.").format(name=preset.name), preset)
 
     async def _undo(self) -> None:
         if self._before is not None and await self._done(self._store.save(self._before.name, self._before.text)):
-            self._tell(f"“{self._before.name}” was restored.")
+            self._tell(_("“{name}” was restored.").format(name=self._before.name))
 
     async def _done(self, change: Awaitable[None]) -> bool:
         try:
             await change
         except HistoryError as error:
-            self._on_error(str(error))
+            self._on_error(translated(error))
             return False
         await self.refresh()
         return True

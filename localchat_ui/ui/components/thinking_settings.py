@@ -9,12 +9,24 @@ from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from localchat_ui.conversation import ChatOptions
+from localchat_ui.i18n import _
 from localchat_ui.inference import ModelRegistry
+from localchat_ui.text import N_
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE, hint_of
 from localchat_ui.ui.components.setting import Setting
 
 DEFAULT = "default"
+EFFORTS = {
+    # NOTE: how much effort a model takes to think
+    "none": N_("None"),
+    "minimal": N_("Minimal"),
+    "low": N_("Low"),
+    "medium": N_("Medium"),
+    "high": N_("High"),
+    "xhigh": N_("Xhigh"),
+    "max": N_("Max"),
+}
 
 
 class ThinkingSettings:
@@ -61,23 +73,23 @@ class ThinkingSettings:
         self._effort_setting.mark(self._effort != defaults.reasoning_effort)
 
     def _draw_switch(self) -> Setting:
-        text = "The model thinks before it answers: slower, and better at what is hard."
-        setting = Setting("Thinking", on_reset=self._reset_thinking, words=f"{text} reasoning")
+        text = _("The model thinks before it answers: slower, and better at what is hard.")
+        setting = Setting(_("Thinking"), on_reset=self._reset_thinking, words=f"{text} {_('reasoning')}")
         with setting.row:
             self._switch = ui.switch(on_change=self._toggle).props("dense")
-            self._switch.props["aria-label"] = "Thinking"
+            self._switch.props["aria-label"] = _("Thinking")
         with setting.body:
             hint_of(self._switch, text)
         setting.focus_after_reset(self._switch)
         return setting
 
     def _draw_effort(self) -> Setting:
-        setting = Setting("Reasoning effort", on_reset=self._reset_effort, words="thinking")
+        setting = Setting(_("Reasoning effort"), on_reset=self._reset_effort, words=_("thinking"))
         with setting.body:
             self._select = ui.select(options=[], on_change=self._choose).classes("preset effort")
             self._select.props('outlined dense options-dense behavior=menu popup-content-class="preset-popup"')
             self._select.props["dropdown-icon"] = icons.CHEVRON
-            self._select.props["aria-label"] = "Reasoning effort"
+            self._select.props["aria-label"] = _("Reasoning effort")
             self._select.on("popup-show", js_handler=OPTIONS_ALONE)
         setting.focus_after_reset(self._select)
         return setting
@@ -96,7 +108,7 @@ class ThinkingSettings:
         self._budget_setting.offer(support.thinks and on)
         self._filling = True
         self._switch.set_value(on)
-        efforts = {DEFAULT: "Default", **{effort: effort.capitalize() for effort in support.efforts}}
+        efforts = {DEFAULT: _("Default"), **{effort: _(EFFORTS[effort]) for effort in support.efforts}}
         # One that this model does not know is sent as the nearest one it knows.
         shown = support.nearest(self._effort) if self._effort and support.efforts else DEFAULT
         self._select.set_options(efforts, value=shown if shown in efforts else DEFAULT)

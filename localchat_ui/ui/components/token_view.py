@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from html import escape
 
 from localchat_ui.chat import ScoredToken
+from localchat_ui.i18n import _
 
 # Tints, from a token that was nearly certain, which has none, to one that few would have guessed.
 STEPS = (0.9, 0.6, 0.3, 0.1, 0.02)
 
-WAITING = '<p class="token-legend" role="status">Reading the reply again…</p>'
+
+def render_waiting() -> str:
+    return f'<p class="token-legend" role="status">{escape(_("Reading the reply again…"))}</p>'
 
 
 def render_tokens(tokens: Sequence[ScoredToken]) -> str:
@@ -21,11 +24,12 @@ def render_tokens(tokens: Sequence[ScoredToken]) -> str:
         * token.text.count("\n")
         for number, token in enumerate(tokens)
     )
+    invitation = _("Choose a token to see what could have stood there.")
     legend = "".join(f'<span class="token p{step}">{_legend(step)}</span>' for step in range(len(STEPS) + 1))
     return (
         f'<p class="token-legend" aria-hidden="true">{legend}</p>'
-        f'<div class="token-text" dir="auto" role="group" aria-label="Tokens">{shown}</div>'
-        '<div class="alternatives" role="status"><p>Choose a token to see what could have stood there.</p></div>'
+        f'<div class="token-text" dir="auto" role="group" aria-label="{escape(_("Tokens"))}">{shown}</div>'
+        f'<div class="alternatives" role="status"><p>{escape(invitation)}</p></div>'
     )
 
 
@@ -35,13 +39,13 @@ def render_alternatives(tokens: Sequence[ScoredToken], number: int) -> str:
     buttons = "".join(
         f'<button type="button" class="text-button" data-action="branch" data-target="{number}:{place}"'
         f"{'' if each.opening is not None and each.text != token.text else ' disabled'}>"
-        f"<span>{_visible(each.text.strip(' ') or each.text) or '(end)'}</span> {_percent(each.probability)}</button>"
+        f"<span>{_visible(each.text.strip(' ') or each.text) or escape(_('(end)'))}</span>"
+        f" {_percent(each.probability)}</button>"
         for place, each in enumerate(token.alternatives)
     )
-    return (
-        f"<p><strong>{_visible(token.text.strip(' ') or token.text)}</strong> had {_percent(token.probability)}."
-        f" Choose another to go on from there.</p><div>{buttons}</div>"
-    )
+    text = escape(_("{token} had {percent}. Choose another to go on from there."))
+    shown = f"<strong>{_visible(token.text.strip(' ') or token.text)}</strong>"
+    return f"<p>{text.format(token=shown, percent=_percent(token.probability))}</p><div>{buttons}</div>"
 
 
 def _step(probability: float) -> int:
@@ -49,7 +53,8 @@ def _step(probability: float) -> int:
 
 
 def _legend(step: int) -> str:
-    return f"{STEPS[step] * 100:g} %+" if step < len(STEPS) else "less"
+    # NOTE: less than the percentages before it
+    return f"{STEPS[step] * 100:g} %+" if step < len(STEPS) else escape(_("less"))
 
 
 def _percent(probability: float) -> str:

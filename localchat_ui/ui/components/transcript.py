@@ -8,14 +8,16 @@ from nicegui import ui
 
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import Message, Version
+from localchat_ui.i18n import _
 from localchat_ui.inference import ModelRegistry
+from localchat_ui.text import N_
 from localchat_ui.ui.components.download_card import DownloadCard
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.message_log import MessageLog
 
 # A long conversation opens with its end; more is read as the reader goes up.
 PAGE_SIZE = 40
-STAYS = "Everything stays on this machine."
+STAYS = N_("Everything stays on this machine.")
 
 
 class Transcript:
@@ -33,11 +35,11 @@ class Transcript:
                 self._title = ui.label()
             with ui.element("div").classes("welcome") as self.welcome:
                 with ui.element("h1"):
-                    ui.label("What is on your mind?")
+                    ui.label(_("What is on your mind?"))
                 with ui.element("p"):
                     self._promise = ui.label()
                 DownloadCard(models)
-            self._earlier = text_button("Show earlier messages", on_earlier).classes("earlier")
+            self._earlier = text_button(_("Show earlier messages"), on_earlier).classes("earlier")
             self.log = MessageLog()
         self._models = models
         models.changed.subscribe(self._draw_promise)
@@ -49,7 +51,9 @@ class Transcript:
         leaves_to = next(
             (model.engine for model in (status.model, status.target) if model and model.leaves_machine), ""
         )
-        self._promise.set_text(f"What you write is sent to {leaves_to}." if leaves_to else STAYS)
+        self._promise.set_text(
+            _("What you write is sent to {engine}.").format(engine=leaves_to) if leaves_to else _(STAYS)
+        )
 
     def name(self, title: str) -> None:
         """Head the conversation with its title."""

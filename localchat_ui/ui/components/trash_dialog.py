@@ -12,14 +12,16 @@ from localchat_ui.conversation import Conversation
 from localchat_ui.history import trash
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.trash import Deleted
+from localchat_ui.i18n import _, number, translated
+from localchat_ui.text import N_
 from localchat_ui.ui import dates, icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
-from localchat_ui.ui.words import counted
+from localchat_ui.ui.words import messages
 
-KEPT = f"What you delete is kept here for {trash.RETENTION.days} days."
-FOR_GOOD = "All conversations and messages in it are erased and cannot be restored."
+KEPT = N_("What you delete is kept here for {n} days.")
+FOR_GOOD = N_("All conversations and messages in it are erased and cannot be restored.")
 
 
 class TrashDialog:
@@ -29,15 +31,15 @@ class TrashDialog:
         """`on_restore` gets the ids of what is back: a conversation, and a message if it was one."""
         self._chat = chat
         self._on_restore = on_restore
-        button = text_button("Trash", self._draw).classes("quiet").props(f'icon="{icons.DELETE}"')
-        self._dialog = Dialog("Trash", close="Close", html_id="trash")
+        button = text_button(_("Trash"), self._draw).classes("quiet").props(f'icon="{icons.DELETE}"')
+        self._dialog = Dialog(_("Trash"), close=_("Close"), html_id="trash")
         self._dialog.open_with(button)
         with self._dialog.body:
-            ui.label(KEPT).classes("dialog-text")
+            ui.label(_(KEPT).format(n=number(trash.RETENTION.days))).classes("dialog-text")
             self._trouble = ui.label().classes("outcome failed").props("role=alert")
             self._list = ui.element("ul").classes("trash-list")
             with ui.element("div").classes("dialog-actions"):
-                self._empty = text_button("Empty Trash", self._ask).classes("danger")
+                self._empty = text_button(_("Empty Trash"), self._ask).classes("danger")
         self._confirm = Confirm()
         self._trouble.set_visibility(False)
 
@@ -46,7 +48,7 @@ class TrashDialog:
         try:
             deleted = await self._chat.deleted()
         except HistoryError as error:
-            self._complain(str(error))
+            self._complain(translated(error))
             return
         self._list.clear()
         self._empty.set_visibility(bool(deleted))
@@ -55,19 +57,21 @@ class TrashDialog:
                 self._row(each)
             if not deleted:
                 with ui.element("li"):
-                    ui.label("The Trash is empty.").classes("hint")
+                    ui.label(_("The Trash is empty.")).classes("hint")
 
     def _row(self, each: Deleted) -> None:
-        title = each.title or "New chat"
-        name = " ".join(each.excerpt.split()) or ("Message" if each.message_id else title)
-        size = counted(each.n_messages, "message")
-        where = f"From “{title}”" if each.message_id else "Conversation"
+        title = each.title or _("New chat")
+        name = " ".join(each.excerpt.split()) or (_("Message") if each.message_id else title)
+        size = messages(each.n_messages)
+        where = _("From “{title}”").format(title=title) if each.message_id else _("Conversation")
         with ui.element("li"):
             with ui.element("div").classes("trash-item"):
                 ui.label(name).classes("trash-name").props("dir=auto")
-                ui.label(f"{where} · {size} · deleted {dates.day_of(each.deleted_at)}").classes("hint")
-            restore = text_button("Restore", partial(self._restore, each))
-            restore.props["aria-label"] = f"Restore {name}"
+                ui.label(
+                    " · ".join((where, size, _("deleted {day}").format(day=dates.day_of(each.deleted_at))))
+                ).classes("hint")
+            restore = text_button(_("Restore"), partial(self._restore, each))
+            restore.props["aria-label"] = _("Restore {name}").format(name=name)
 
     async def _restore(self, each: Deleted) -> None:
         try:
@@ -76,19 +80,19 @@ class TrashDialog:
             else:
                 await self._chat.restore_message(Conversation(id=each.conversation_id), each.message_id)
         except (ChatError, HistoryError) as error:
-            self._complain(str(error))
+            self._complain(translated(error))
             return
         self._dialog.close()
         await self._on_restore(each.conversation_id, each.message_id)
 
     def _ask(self) -> None:
-        self._confirm.ask("Empty the Trash?", FOR_GOOD, "Erase all", self._erase)
+        self._confirm.ask(_("Empty the Trash?"), _(FOR_GOOD), _("Erase all"), self._erase)
 
     async def _erase(self) -> None:
         try:
             await self._chat.empty_trash()
         except HistoryError as error:
-            self._complain(str(error))
+            self._complain(translated(error))
         else:
             await self._draw()
 

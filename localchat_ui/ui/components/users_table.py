@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 
 from nicegui import Event, ui
 
 from localchat_ui.access import User, current_user
 from localchat_ui.access.accounts import MIN_PASSWORD_LENGTH, Administration
+from localchat_ui.i18n import _
+from localchat_ui.text import N_
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.removal import Removal
 from localchat_ui.ui.page_layout import Outcome, field, section
 
-HINT = "Conversations are private. Administrators cannot see them either, unless they are handed over."
+HINT = N_("Conversations are private. Administrators cannot see them either, unless they are handed over.")
 
 
 class UsersTable:
@@ -23,14 +26,14 @@ class UsersTable:
     def __init__(self, administration: Administration, users: Sequence[User]) -> None:
         self._administration = administration
         self.changed: Event[[]] = Event()
-        with section("People", HINT):
+        with section(_("People"), _(HINT)):
             self._table = ui.element("div")
             with ui.element("form").classes("fields inline") as form:
-                self._name = field("Name", autocomplete="off")
-                least = f"At least {MIN_PASSWORD_LENGTH} characters."
-                self._password = field("Password", autocomplete="new-password", secret=True, hint=least)
-                self._is_admin = ui.checkbox("Administrator")
-                text_button("Add", primary=True).props("type=submit")
+                self._name = field(_("Name"), autocomplete="off")
+                least = _("At least {n} characters.").format(n=MIN_PASSWORD_LENGTH)
+                self._password = field(_("Password"), autocomplete="new-password", secret=True, hint=least)
+                self._is_admin = ui.checkbox(_("Administrator"))
+                text_button(_("Add"), primary=True).props("type=submit")
             form.on("submit", self._add, js_handler="(event) => { event.preventDefault(); emit(); }")
             self._outcome = Outcome()
             self._removal = Removal(administration, self._removed)
@@ -41,8 +44,8 @@ class UsersTable:
         self._table.clear()
         with self._table, ui.element("table").classes("page-table"):
             with ui.element("thead"), ui.element("tr"):
-                for name in ("Name", "Role"):
-                    ui.html(name, sanitize=False, tag="th")
+                for name in (_("Name"), _("Role")):
+                    ui.html(escape(name), sanitize=False, tag="th")
                 ui.html("", sanitize=False, tag="td")
             with ui.element("tbody"):
                 for user in users:
@@ -53,20 +56,20 @@ class UsersTable:
         is_me = me is not None and me.id == user.id
         with ui.element("tr"):
             with ui.element("td").classes("name"):
-                ui.label(f"{user.name} (you)" if is_me else user.name).props("dir=auto")
+                ui.label(_("{name} (you)").format(name=user.name) if is_me else user.name).props("dir=auto")
             with ui.element("td"):
-                ui.label("Administrator" if user.is_admin else "User")
+                ui.label(_("Administrator") if user.is_admin else _("User"))
             with ui.element("td").classes("actions-cell"):
-                role = "Make regular user" if user.is_admin else "Make administrator"
+                role = _("Make regular user") if user.is_admin else _("Make administrator")
                 self._button(role, user, self._switch_role)
                 if not is_me:
                     # One's own password is changed where the present one is asked for.
-                    self._button("Set password…", user, self._ask_password)
-                self._button("Remove…", user, self._ask_to_remove).classes("danger")
+                    self._button(_("Set password…"), user, self._ask_password)
+                self._button(_("Remove…"), user, self._ask_to_remove).classes("danger")
 
     def _button(self, label: str, user: User, action: Callable[[User], object]) -> ui.button:
         button = text_button(label, partial(action, user))
-        button.props["aria-label"] = f"{label.removesuffix('…')}: {user.name}"
+        button.props["aria-label"] = _("{verb}: {name}").format(verb=label.removesuffix("…"), name=user.name)
         return button
 
     async def _refresh(self) -> None:
@@ -75,7 +78,7 @@ class UsersTable:
 
     async def _add(self) -> None:
         name = self._name.value or ""
-        with self._outcome.telling(f"{name} can log in now."):
+        with self._outcome.telling(_("{name} can log in now.").format(name=name)):
             await self._administration.add_user(name, self._password.value or "", is_admin=self._is_admin.value)
             self._name.set_value("")
             self._password.set_value("")
@@ -83,8 +86,8 @@ class UsersTable:
             await self._refresh()
 
     async def _switch_role(self, user: User) -> None:
-        role = "a plain user" if user.is_admin else "an administrator"
-        with self._outcome.telling(f"{user.name} is {role} now."):
+        done = _("{name} is a plain user now.") if user.is_admin else _("{name} is an administrator now.")
+        with self._outcome.telling(done.format(name=user.name)):
             await self._administration.set_admin(user.name, not user.is_admin)
             await self._refresh()
 
@@ -93,20 +96,24 @@ class UsersTable:
             with outcome.telling():
                 await self._administration.set_password(user.name, box.value or "")
                 dialog.close()
-                self._outcome.say(f"{user.name} has the new password, and all sessions of {user.name} have ended.")
+                done = _("{name} has the new password, and all sessions of {name} have ended.")
+                self._outcome.say(done.format(name=user.name))
 
         self._dialog_place.clear()
         with self._dialog_place:
-            dialog = Dialog(f"New password for {user.name}", close="Close")
+            dialog = Dialog(_("New password for {name}").format(name=user.name), close=_("Close"))
             with dialog.body, ui.element("form") as form:
                 box = field(
-                    "New password", autocomplete="new-password", secret=True, hint="This logs them out everywhere."
+                    _("New password"),
+                    autocomplete="new-password",
+                    secret=True,
+                    hint=_("This logs them out everywhere."),
                 )
                 box.props["autofocus"] = True
                 outcome = Outcome()
                 with ui.element("div").classes("dialog-actions"):
-                    text_button("Cancel", dialog.close)
-                    text_button("Set password", primary=True).props("type=submit")
+                    text_button(_("Cancel"), dialog.close)
+                    text_button(_("Set password"), primary=True).props("type=submit")
             form.on("submit", save, js_handler="(event) => { event.preventDefault(); emit(); }")
         dialog.open()
 

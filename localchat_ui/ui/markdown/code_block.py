@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from html import escape
 
 import nh3
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
+
+from localchat_ui.i18n import _
 
 # Characters. A piece is what one redraw of growing code costs, in the program, on the wire and in the browser.
 SOFT_LIMIT = 2_500
@@ -23,7 +26,9 @@ def code_figure(code: str, info: str, *, more: bool = False, cut: bool = False) 
     language = info.split(maxsplit=1)[0] if info.strip() else ""
     classes = " ".join(["code", *(["more"] if more else []), *(["cut"] if cut else [])])
     is_picture = language.lower() in ("", "xml") and code.lstrip().startswith("<svg")
-    buttons = (_PREVIEW if is_picture or language.lower() in PREVIEWED else "") + _COPY
+    buttons = _button("copy-code", _("Copy"), _("Copy code"))
+    if is_picture or language.lower() in PREVIEWED:
+        buttons = _button("preview-code", _("Preview"), _("Show preview")) + buttons
     caption = "" if more else f"<figcaption><span>{nh3.clean_text(language or 'text')}</span>{buttons}</figcaption>"
     return f'<figure class="{classes}">{caption}<pre><code>{_highlight(code, language)}</code></pre></figure>\n'
 
@@ -46,6 +51,10 @@ def pieces(code: str) -> list[str]:
     return [*found, code[start:]]
 
 
+def _button(kind: str, text: str, name: str) -> str:
+    return f'<button type="button" class="{kind}" aria-label="{escape(name)}">{escape(text)}</button>'
+
+
 @lru_cache(maxsize=128)
 def _highlight(code: str, language: str) -> str:
     if len(code) > HARD_LIMIT:  # one endless line
@@ -57,7 +66,5 @@ def _highlight(code: str, language: str) -> str:
     return str(highlight(code, lexer, _FORMATTER))
 
 
-_COPY = '<button type="button" class="copy-code" aria-label="Copy code">Copy</button>'
-_PREVIEW = '<button type="button" class="preview-code" aria-label="Show preview">Preview</button>'
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _FORMATTER = HtmlFormatter(nowrap=True)

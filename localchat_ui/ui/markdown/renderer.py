@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import nh3
 from markdown_it import MarkdownIt
@@ -10,6 +11,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from localchat_ui.i18n import _
 from localchat_ui.ui.markdown import (
     code_block,
     details,
@@ -40,7 +42,7 @@ def render_notes(env: EnvType) -> str:
     if not notes:
         return ""
     items = (f"<li>{note if isinstance(note, str) else render(note, env)}</li>\n" for note in notes)
-    return f'<ol class="footnotes" aria-label="Footnotes">\n{"".join(items)}</ol>\n'
+    return f'<ol class="footnotes" aria-label="{escape(_("Footnotes"))}">\n{"".join(items)}</ol>\n'
 
 
 def _render_code(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
@@ -61,7 +63,7 @@ def _render_image(self: RendererHTML, tokens: Sequence[Token], index: int, optio
     """A link: a picture from another host would tell it that, and when, this reply was read."""
     token = tokens[index]
     source = nh3.clean_text(str(token.attrs.get("src", "")))
-    return f'<a href="{source}">{nh3.clean_text(token.content or "image")}</a>'
+    return f'<a href="{source}">{nh3.clean_text(token.content or _("image"))}</a>'
 
 
 # Line feeds are kept, as in the comments of GitHub: models write poems, addresses and steps with them.
@@ -114,6 +116,6 @@ _CLEANER = nh3.Cleaner(
     set_tag_attribute_values={
         "a": {"target": "_blank"},
         "button": {"type": "button"},
-        "input": {"disabled": "", "type": "checkbox", "aria-label": "Done"},
+        "input": {"disabled": "", "type": "checkbox"},
     },
 )

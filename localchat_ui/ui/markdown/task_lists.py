@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
+
+from localchat_ui.i18n import _
 
 
 def task_lists_plugin(markdown: MarkdownIt) -> None:
@@ -34,8 +37,8 @@ def _put_box(inline: Token) -> None:
     checked = "" if inline.content[1] == " " else ' checked="checked"'
     inline.children[0].content = inline.children[0].content[3:]
     inline.content = inline.content[3:]
-    inline.children.insert(0, Token("html_inline", "", 0, content=_INPUT.format(checked)))
+    inline.children.insert(0, Token("html_inline", "", 0, content=_INPUT.format(checked, escape(_("Done")))))
 
 
 _BOX = re.compile(r"\[[ xX]\][ \t\n\v\f\r]")
-_INPUT = '<input class="task-list-item-checkbox"{} disabled="disabled" type="checkbox">'
+_INPUT = '<input class="task-list-item-checkbox"{} disabled="disabled" type="checkbox" aria-label="{}">'
