@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from localchat_ui.conversation import ChatOptions
 from localchat_ui.logs import LogFormat
+from localchat_ui.text import PlainError
 
 PREFIX = "LOCALCHAT_"
 ENV_FILE = "settings.env"
@@ -287,7 +288,7 @@ def is_loopback(host: str) -> bool:
 ENGINES = TypeAdapter(list[EngineSettings])
 
 
-class BadSettingError(Exception):
+class BadSettingError(PlainError):
     """One line that names the setting, the value and what is allowed."""
 
 

@@ -1,4 +1,4 @@
-"""English texts that the page can say in another language. Every room makes them; `i18n` translates them."""
+"""English texts that people read, and that the page can say in another language; `i18n` translates them."""
 
 from __future__ import annotations
 
@@ -44,3 +44,7 @@ class Text(str):
 def counted(one: str, many: str, n: int, **values: Any) -> Text:
     """The text that fits the number, which is the value `n` of both."""
     return Text(one, many, n=n, **values)
+
+
+class PlainError(Exception):
+    """What may go wrong while the program is used. Its text is for people; a command prints it and ends."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from localchat_ui.text import N_, Text
+from localchat_ui.text import N_, PlainError, Text
 
 
-class HistoryError(Exception):
+class HistoryError(PlainError):
     """The history could not be read or written; its text can be shown as it is, and `reason` is the short of it."""
 
     def __init__(self, message: str, reason: str = "") -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from localchat_ui.text import PlainError
 
-class LibraryError(Exception):
+
+class LibraryError(PlainError):
     """The text is for people."""
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import sys
 
-from localchat_ui.__main__ import run
 from localchat_ui.app import create_app
 from localchat_ui.engine.base import Emit, GenerationRequest
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.serve import run
 from localchat_ui.settings import load_settings
 
 FAIL = "Please fail with: "

@@ -22,13 +22,13 @@ from nicegui.testing import User, UserInteraction
 from nicegui.testing.general import nicegui_reset_globals
 
 from localchat_ui import app as app_module
-from localchat_ui.__main__ import run
 from localchat_ui.app import create_app
 from localchat_ui.chat import ChatService
 from localchat_ui.conversation import ChatOptions, Conversation
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.library import scan
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.serve import run
 from localchat_ui.settings import Settings
 from localchat_ui.ui.components import settings_panel
 from localchat_ui.ui.components.conversation_rows import ConversationRows

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from localchat_ui.text import PlainError
 
-class AccountError(Exception):
+
+class AccountError(PlainError):
     """Base class of these errors."""
 
 
