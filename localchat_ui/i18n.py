@@ -33,9 +33,8 @@ CATALOGUES = Path(__file__).parent / "locale"
 
 def _(text: str) -> str:
     """The text in the visitor's language. Values go in afterwards: `_("{n} models").format(n=3)`."""
-    return (
-        catalogue(current_language()).texts.gettext(text) if text else ""
-    )  # gettext knows the empty one as its own header
+    # The empty text is the key of a catalogue's own header.
+    return catalogue(current_language()).texts.gettext(text) if text else ""
 
 
 def ngettext(one: str, many: str, n: int) -> str:
@@ -132,15 +131,15 @@ def number(value: float, digits: int | None = None) -> str:
     return format_decimal(value, f"#,##0.{'0' * digits}", locale=locale_of(current_language()))
 
 
-def _name(locale: Locale) -> str:
-    name = locale.get_language_name() or str(locale)
-    return name[0].upper() + name[1:]
-
-
 @lru_cache(maxsize=16)
 def locale_of(language: str) -> Locale:
     """How numbers and dates are written. Our English has British dates."""
     return Locale.parse("en-GB" if language == ENGLISH else language, sep="-")
+
+
+def _name(locale: Locale) -> str:
+    name = locale.get_language_name() or str(locale)
+    return name[0].upper() + name[1:]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ LOCALE = Path(PACKAGE) / "locale"
 TEMPLATE = LOCALE / "messages.pot"
 # No dates and line numbers: a file changes when a text does.
 EXTRACT = ["--mapping", "pyproject.toml", "--keywords", "N_:1 Text:1 counted:1,2", "--add-comments", "NOTE:"]
-EXTRACT += ["--add-location", "file", "--sort-by-file", "--omit-header", "--width", "120", "--output", str(TEMPLATE)]
+EXTRACT += ["--add-location", "file", "--sort-by-file", "--omit-header", "--width", "120"]
 HEADER = """msgid ""
 msgstr ""
 "Language: {code}\\n"
@@ -29,9 +29,13 @@ msgstr ""
 
 
 def main() -> None:
-    CommandLineInterface().run(["pybabel", "-q", "extract", *EXTRACT, PACKAGE])
+    extract(TEMPLATE)
     for code in {*sys.argv[1:], *(file.stem for file in LOCALE.glob("*.po"))}:
         update(code)
+
+
+def extract(template: Path) -> None:
+    CommandLineInterface().run(["pybabel", "-q", "extract", *EXTRACT, "--output", str(template), PACKAGE])
 
 
 def update(code: str) -> None:

@@ -140,7 +140,7 @@ def progress_text(progress: Progress) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return Text("{n} s", n=f"{seconds:.0f}")
+        return Text("{n} s", n=round(seconds))
     if seconds < 90 * 60:
-        return Text("{n} min", n=f"{seconds / 60:.0f}")
-    return Text("{n} h", n=f"{seconds / 3600:.1f}")
+        return Text("{n} min", n=round(seconds / 60))
+    return Text("{n} h", n=format(seconds / 3600, ".1f"))

@@ -87,7 +87,7 @@ class MemoryCheck:
         while n_ctx >= 2 * SMALLEST_CONTEXT:
             n_ctx //= 2
             if need(n_ctx, self.kv_type) <= free:
-                return Verdict(N_("too big"), needed, Text("fits with {setting}", setting=f"N_CTX={n_ctx}"))
+                return Verdict(N_("too big"), needed, Text("fits with {setting}", setting="N_CTX=" + str(n_ctx)))
         return Verdict(
             N_("too big"),
             needed,
@@ -112,7 +112,7 @@ class MemoryCheck:
         while n_ctx >= 2 * SMALLEST_CONTEXT:
             n_ctx = n_ctx // 2 // SMALLEST_CONTEXT * SMALLEST_CONTEXT
             if self.need(model, n_ctx).total <= free:
-                return Text("It would fit with {setting}.", setting=f"N_CTX={n_ctx}")
+                return Text("It would fit with {setting}.", setting="N_CTX=" + str(n_ctx))
         fitting = [other for other in others if other.refusal is None and self.need(other).total <= free]
         if fitting:
             largest = max(fitting, key=lambda other: other.size_bytes)

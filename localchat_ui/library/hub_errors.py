@@ -24,7 +24,7 @@ def explain_hub_error(error: Exception, endpoint: str, repo_id: str = "", filena
     host, page = host_of(endpoint), f"{endpoint}/{repo_id}"
     token_help = Text(
         "set HF_TOKEN to a token from {address}, or paste one at Models, and start again",
-        address=f"{endpoint}/settings/tokens",
+        address=endpoint + "/settings/tokens",
     )
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if isinstance(error, GatedRepoError):

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from html import escape
 from pathlib import Path
+from string import Template
 
 from nicegui import App, ui
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from localchat_ui.i18n import _, direction_of, language_of_scope, speaking
+from localchat_ui.text import N_
 
 ROOM = Path(__file__).parent
 ICON = ROOM / "app_icon" / "icon.svg"
@@ -15,7 +20,7 @@ ICON = ROOM / "app_icon" / "icon.svg"
 MANIFEST = {
     "name": "LocalChat",
     "short_name": "LocalChat",
-    "description": "A private chat with a language model that runs on your own machine",
+    "description": N_("A private chat with a language model that runs on your own machine"),
     "start_url": "./",
     "scope": "./",
     "id": "./",
@@ -32,7 +37,6 @@ FILES = {
     "/icon.svg": ICON,
     "/icon-192.png": ROOM / "app_icon" / "icon-192.png",
     "/icon-512.png": ROOM / "app_icon" / "icon-512.png",
-    "/offline": ROOM / "offline.html",
     "/service-worker.js": ROOM / "browser" / "service_worker.js",
 }
 HEAD = """
@@ -51,8 +55,14 @@ def register(app: App) -> None:
     """The routes of an app that can be installed. They hold nothing of anybody, and are open to all."""
 
     @app.get("/manifest.webmanifest", include_in_schema=False)
-    async def manifest() -> Response:
-        return JSONResponse(MANIFEST, media_type="application/manifest+json")
+    async def manifest(request: Request) -> Response:
+        with speaking(language_of_scope(request.scope)):
+            told = MANIFEST | {"description": _(str(MANIFEST["description"]))}
+        return JSONResponse(told, media_type="application/manifest+json")
+
+    @app.get("/offline", include_in_schema=False)
+    async def offline(request: Request) -> Response:
+        return HTMLResponse(offline_page(language_of_scope(request.scope)), headers={"Cache-Control": "no-cache"})
 
     for path, file in FILES.items():
         app.add_api_route(path, _serving(file), include_in_schema=False)
@@ -61,6 +71,19 @@ def register(app: App) -> None:
 def offer(root: str, *, light: str, dark: str) -> None:
     """Let the page that is being made be installed. The browser's own frame is drawn in `light` or `dark`."""
     ui.add_head_html(HEAD.format(root=escape(root), light=light, dark=dark))
+
+
+def offline_page(language: str) -> str:
+    """What the browser keeps, and shows when nobody answers."""
+    with speaking(language):
+        texts = {
+            "title": _("LocalChat is not running"),
+            "text": _("Start it on the machine it is installed on, then try again. Your conversations are safe there."),
+            "again": _("Try again"),
+        }
+    page = Template((ROOM / "offline.html").read_text(encoding="utf-8"))
+    escaped = {name: escape(text) for name, text in texts.items()}
+    return page.substitute(escaped, language=language, direction=direction_of(language))
 
 
 def _serving(file: Path) -> Callable[[], Awaitable[Response]]:

@@ -16,7 +16,7 @@ from tests.browser.visitor import PATIENCE, Visitor, open_browser
 Visit = Callable[..., Visitor]
 # The same words each time; and one thread, because two that wait for each other suffer most from a busy machine.
 STEADY = ("--temperature", "0", "--n-threads", "1")
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+DESKTOP = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US"}
 
 
 # Not the session's: while Playwright runs, no asynchronous test can.

@@ -7,6 +7,8 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 
+from localchat_ui.i18n import _
+
 
 def details_plugin(markdown: MarkdownIt) -> None:
     """Reads the two tags, without attributes but `open`, where they begin a line. What is inside is Markdown."""
@@ -65,7 +67,7 @@ def _push_summary(state: StateBlock, position: int, start_line: int, last_line: 
     found = whole or _OPEN_SUMMARY.match(state.src, position, state.eMarks[last_line])
     state.push("summary_open", "summary", 1)
     inline = state.push("inline", "", 0)
-    inline.content = (found[1].strip() if found else "") or "Details"
+    inline.content = (found[1].strip() if found else "") or _("Details")
     inline.map, inline.children = [start_line, start_line + 1], []
     state.push("summary_close", "summary", -1)
     return found.end() if found else position
