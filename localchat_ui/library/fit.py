@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from localchat_ui.library.model_file import ModelFile, readable_size
 from localchat_ui.text import N_, Text
 
 SMALLEST_CONTEXT = 512
+# Below it there is no chat model worth the name.
+SMALLEST_MODEL = 50 * 10**6
 # Of the free memory; above it other programs feel it.
 SHARE_AT_EASE = 0.75
 CGROUP = Path("/sys/fs/cgroup")
@@ -30,6 +32,7 @@ class Verdict:
     need: int
     advice: str = ""
     is_known: bool = True
+    fits: bool = True
 
     @property
     def text(self) -> str:
@@ -68,30 +71,44 @@ class MemoryCheck:
             advice=self._advice(model, others, free),
         )
 
-    def verdict(self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0) -> Verdict:
-        """Of a file of so many bytes, on this machine, for the settings the program runs with."""
+    def verdict(
+        self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0, *, free: int | None = None
+    ) -> Verdict:
+        """Of a file of so many bytes, on this machine, for the settings the program runs with.
+
+        `free` are the bytes it may take, if that is not what is free now.
+        """
         n_ctx = min(self.n_ctx or context_length, context_length or self.n_ctx)
-        free = free_memory()
+        free = free_memory() if free is None else free
 
         def need(n_ctx: int, kv_type: KvType) -> int:
             return memory(weights, shape, n_ctx=n_ctx, parallel=self.parallel, kv_type=kv_type).total
 
-        needed = need(n_ctx, self.kv_type)
+        needed, is_known = need(n_ctx, self.kv_type), shape.n_embd > 0
         if needed <= free * SHARE_AT_EASE:
-            return Verdict(N_("fits well"), needed, is_known=shape != UNKNOWN)
+            return Verdict(N_("fits well"), needed, is_known=is_known)
         if needed <= free:
             # NOTE: how a model fits into memory
-            return Verdict(N_("tight"), needed, is_known=shape != UNKNOWN)
+            return Verdict(N_("tight"), needed, is_known=is_known)
+        return Verdict(N_("too big"), needed, self._remedy(weights, n_ctx, free, need), is_known, fits=False)
+
+    def _remedy(self, weights: int, n_ctx: int, free: int, need: Callable[[int, KvType], int]) -> Text:
+        """What would make it fit: what costs the least first."""
         if need(n_ctx, "q8_0") <= free:
-            return Verdict(N_("too big"), needed, Text("fits with {setting}", setting="KV_TYPE=q8_0"))
-        while n_ctx >= 2 * SMALLEST_CONTEXT:
-            n_ctx //= 2
-            if need(n_ctx, self.kv_type) <= free:
-                return Verdict(N_("too big"), needed, Text("fits with {setting}", setting="N_CTX=" + str(n_ctx)))
-        return Verdict(
-            N_("too big"),
-            needed,
-            Text("{free} are free; take a smaller quantisation or model", free=readable_size(free)),
+            return Text("fits with {setting}", setting="KV_TYPE=q8_0")
+        for kv_type, also in ((self.kv_type, ""), ("q8_0", ", KV_TYPE=q8_0")):
+            smaller = n_ctx
+            while smaller >= 2 * SMALLEST_CONTEXT:
+                smaller //= 2
+                if need(smaller, kv_type) <= free:
+                    return Text("fits with {setting}", setting=f"N_CTX={smaller}{also}")
+        largest = free - (need(min(n_ctx, SMALLEST_CONTEXT), self.kv_type) - weights)
+        if largest < SMALLEST_MODEL:
+            return Text("{free} are free; take a smaller quantisation or model", free=readable_size(free))
+        return Text(
+            "{free} are free; take a smaller quantisation or model, of up to {largest}",
+            free=readable_size(free),
+            largest=readable_size(largest),
         )
 
     def need(self, model: ModelFile, n_ctx: int | None = None) -> Memory:

@@ -15,7 +15,8 @@ class ModelFile:
     """A GGUF file. With `error` set it cannot be loaded, and what it would have said of itself is empty or 0.
 
     `parameters` is exact, `size_bytes` counts all parts of a split file. `context_length` is what it was trained for,
-    `n_ctx` what it runs with, in tokens; 0 is unknown.
+    `n_ctx` what it runs with, in tokens; 0 is unknown. `origin` is the program that it belongs to, if not to the user,
+    and `label` what that calls it where its path does not say.
     """
 
     path: Path
@@ -32,6 +33,13 @@ class ModelFile:
     architecture: str = ""
     licence: str = ""
     abilities: tuple[str, ...] = ()
+    origin: str = ""
+    label: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file, or of the model where its file has none that people know."""
+        return self.label or displayable(self.path.name)
 
     @property
     def is_loadable(self) -> bool:
@@ -47,7 +55,7 @@ class ModelFile:
             text = N_("{file} is an {kind}, and cannot chat. Choose another file.")
         else:
             text = N_("{file} is a {kind}, and cannot chat. Choose another file.")
-        return Text(text, file=self.path.name, kind=self.kind.words)
+        return Text(text, file=self.file_name, kind=self.kind.words)
 
     @property
     def sheet(self) -> dict[str, str]:
@@ -63,6 +71,7 @@ class ModelFile:
             N_("Context in use"): counted("{n} token", "{n} tokens", self.n_ctx) if self.n_ctx else "",
             N_("Licence"): self.licence,
             N_("Size"): readable_size(self.size_bytes),
+            N_("Belongs to"): self.origin,
             N_("File"): displayable(str(self.path)),
         }
         return {name: value for name, value in rows.items() if value}
@@ -80,6 +89,7 @@ class ModelFile:
             self.quantisation,
             readable_size(self.size_bytes),
             Text("{n} context", n=context) if context else "",
+            Text("from {program}", program=self.origin) if self.origin else "",
         ]
         return Text.joined(" · ", parts)
 

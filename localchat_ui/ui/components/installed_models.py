@@ -9,7 +9,6 @@ from nicegui import ui
 from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelLibrary, ModelRef, ModelRegistry
 from localchat_ui.library.model_file import readable_size
-from localchat_ui.text import N_
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import text_button
@@ -52,9 +51,7 @@ class InstalledModels:
         self._place.clear()
         with self._place:
             dialog = Dialog(model.name, close=_("Close"))
-            file = model.file
-            memory = self._library.verdict(file.size_bytes, file.shape, file.context_length) if file.is_loadable else ""
-            rows = file.sheet | ({N_("Memory here"): memory} if memory else {})
+            rows = model.file.sheet | self._models.forecast(model).sheet
             with dialog.body, ui.element("dl").classes("model-sheet"):
                 for name, value in rows.items():
                     # Where things lie on this machine is for those who manage it.

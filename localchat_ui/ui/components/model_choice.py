@@ -32,6 +32,7 @@ class ModelChoice:
                 # NOTE: a button: make room in memory
                 text_button(_("Free memory"), self._free)
                 link(icons.MODELS, _("Download and remove"), "/models").classes("text-button")
+                link(icons.ABOUT, _("System check"), "/system").classes("text-button")
             self._outcome = Outcome()
         models.changed.subscribe(lambda: self._only_admins.set_value(models.only_admins_choose))
         models.failed.subscribe(lambda error: self._outcome.complain(translated(error)))
