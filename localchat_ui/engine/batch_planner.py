@@ -37,8 +37,7 @@ class BatchPlanner:
         self._budget = budget
         self._n_ctx = n_ctx
         self._steps_with_gap = 0
-        can_try = context.rows_are_independent and context.can_truncate
-        self._widest = pool.size if can_try else 1
+        self._widest = pool.size if context.can_truncate else 1
         self._rows_right: Counter[int] = Counter()
 
     def plan(self, running: Sequence[Generation]) -> list[Decode]:
@@ -103,6 +102,8 @@ class BatchPlanner:
         llama.cpp may take another kernel for a batch of another width, and that rounds differently, though not always.
         So it is tried with the replies that are there, until a width has been right so often that it is trusted.
         """
+        alone = [[each] for each in generations if each.deterministic and not self._may_have_company(each)]
+        generations = [each for each in generations if [each] not in alone]
         deterministic = [each for each in generations if each.deterministic]
         rest = [each for each in generations if not each.deterministic]
         while deterministic and self._widest > 1:
@@ -113,9 +114,13 @@ class BatchPlanner:
                 groups = [deterministic[start : start + self._widest] for start in slices]
                 groups += [rest] if rest else []
             if all(self._is_independent(group) for group in groups):
-                return groups
+                return [*alone, *groups]
         groups = [[each] for each in deterministic]
-        return [*groups, rest] if rest else groups
+        return [*alone, *groups, *([rest] if rest else [])]
+
+    def _may_have_company(self, generation: Generation) -> bool:
+        assert generation.sequence is not None
+        return len(generation.sequence.tokens) < self._context.longest_independent
 
     def _is_independent(self, group: Sequence[Generation]) -> bool:
         """If not, no decode shall be as wide again."""
