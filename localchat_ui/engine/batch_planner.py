@@ -65,7 +65,7 @@ class BatchPlanner:
         room = self._budget.n_tokens(alone=len(reading) == len(running))
         together: Decode = []
         for n_before, generation in enumerate(reading):
-            size = self._piece(generation, max(self._context.block, room // (len(reading) - n_before)))
+            size = self._piece(generation, max(self._block(generation), room // (len(reading) - n_before)))
             room -= size
             if generation.deterministic:
                 yield [(generation, size)]
@@ -83,7 +83,7 @@ class BatchPlanner:
         That comes alone where every rounding counts, and a reply that was broken off one by one, as it was written.
         """
         assert generation.sequence is not None
-        missing, block, position = generation.n_missing, self._context.block, len(generation.sequence.tokens)
+        missing, block, position = generation.n_missing, self._block(generation), len(generation.sequence.tokens)
         if generation.deterministic:
             missing = generation.n_prompt - position
             if missing <= 0:
@@ -95,6 +95,11 @@ class BatchPlanner:
         if missing > share:
             return share // block * block or share
         return missing // block * block or missing if generation.deterministic else missing
+
+    def _block(self, generation: Generation) -> int:
+        """The least that is read at a time; larger ones only where every rounding counts, or states are kept."""
+        is_bound = generation.deterministic or not self._context.can_truncate
+        return self._context.block if is_bound else self._budget.block
 
     def _independent_groups(self, generations: Sequence[Generation]) -> list[Sequence[Generation]]:
         """These in groups, in each of which a reply's next token comes out as it would alone.

@@ -74,7 +74,8 @@ class Context:
     def __init__(self, model: Model, options: ContextOptions) -> None:
         """Raises ModelLoadError when there is not enough memory."""
         flash = options.uses_flash_attention
-        self.n_batch = options.n_batch if flash else _bounded(options.n_batch, model.n_head * options.n_ctx * 4)
+        bytes_per_row = 0 if flash else model.n_head * options.n_ctx * 4
+        self.n_batch = _bounded(options.n_batch, bytes_per_row)
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = options.n_ctx * options.n_sequences
         parameters.n_seq_max = options.n_sequences
