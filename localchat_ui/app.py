@@ -183,6 +183,7 @@ def _llama(settings: Settings) -> LlamaEngine:
             use_mlock=settings.use_mlock,
         ),
         chat_template=settings.chat_template,
+        trials=settings.data_dir / "flash_attention.json",
         kv_disk_folder=settings.data_dir / "kv",
         kv_disk_bytes=settings.kv_cache_disk_bytes,
     )

@@ -102,7 +102,9 @@ class Settings(BaseSettings, ChatOptions):
     use_mmap: bool | None = Field(None, description="map the model file into memory; empty lets llama.cpp choose")
     use_mlock: bool = Field(False, description="keep the model from being swapped out")
     kv_type: Literal["f16", "q8_0"] = Field("f16", description="numbers in the KV cache; q8_0 takes half the memory")
-    flash_attention: bool | None = Field(None, description="empty is on with a GPU or a q8_0 cache, else off: faster")
+    flash_attention: bool | None = Field(
+        None, description="true, false, or auto (the default): tried once for each model; a q8_0 cache needs it"
+    )
     n_batch: int = Field(512, ge=16, le=8192, description="most tokens in one step of llama.cpp")
     parallel: int = Field(4, ge=1, le=64, description="conversations that generate at the same time; more wait")
     kv_cache_disk: str = Field("0", description="room on disk for conversations read before: 5GB; 0 keeps none")
@@ -243,6 +245,11 @@ class Settings(BaseSettings, ChatOptions):
     @property
     def engine_list(self) -> list[EngineSettings]:
         return ENGINES.validate_json(self.engines or "[]")
+
+    @field_validator("flash_attention", mode="before")
+    @classmethod
+    def _tried(cls, value: object) -> object:
+        return None if isinstance(value, str) and value.lower() == "auto" else value
 
     @field_validator("kv_cache_disk")
     @classmethod

@@ -37,8 +37,7 @@ class BatchPlanner:
         self._budget = budget
         self._n_ctx = n_ctx
         self._steps_with_gap = 0
-        can_try = context.rows_are_independent and context.can_truncate
-        self._widest = pool.size if can_try else 1
+        self._widest = pool.size if context.can_truncate else 1
         self._rows_right: Counter[int] = Counter()
 
     def plan(self, running: Sequence[Generation]) -> list[Decode]:
@@ -66,7 +65,7 @@ class BatchPlanner:
         room = self._budget.n_tokens(alone=len(reading) == len(running))
         together: Decode = []
         for n_before, generation in enumerate(reading):
-            size = self._piece(generation, max(self._context.block, room // (len(reading) - n_before)))
+            size = self._piece(generation, max(self._block(generation), room // (len(reading) - n_before)))
             room -= size
             if generation.deterministic:
                 yield [(generation, size)]
@@ -84,7 +83,7 @@ class BatchPlanner:
         That comes alone where every rounding counts, and a reply that was broken off one by one, as it was written.
         """
         assert generation.sequence is not None
-        missing, block, position = generation.n_missing, self._context.block, len(generation.sequence.tokens)
+        missing, block, position = generation.n_missing, self._block(generation), len(generation.sequence.tokens)
         if generation.deterministic:
             missing = generation.n_prompt - position
             if missing <= 0:
@@ -97,12 +96,19 @@ class BatchPlanner:
             return share // block * block or share
         return missing // block * block or missing if generation.deterministic else missing
 
+    def _block(self, generation: Generation) -> int:
+        """The least that is read at a time; larger ones only where every rounding counts, or states are kept."""
+        is_bound = generation.deterministic or not self._context.can_truncate
+        return self._context.block if is_bound else self._budget.block
+
     def _independent_groups(self, generations: Sequence[Generation]) -> list[Sequence[Generation]]:
         """These in groups, in each of which a reply's next token comes out as it would alone.
 
         llama.cpp may take another kernel for a batch of another width, and that rounds differently, though not always.
         So it is tried with the replies that are there, until a width has been right so often that it is trusted.
         """
+        alone = [[each] for each in generations if each.deterministic and not self._may_have_company(each)]
+        generations = [each for each in generations if [each] not in alone]
         deterministic = [each for each in generations if each.deterministic]
         rest = [each for each in generations if not each.deterministic]
         while deterministic and self._widest > 1:
@@ -113,9 +119,13 @@ class BatchPlanner:
                 groups = [deterministic[start : start + self._widest] for start in slices]
                 groups += [rest] if rest else []
             if all(self._is_independent(group) for group in groups):
-                return groups
+                return [*alone, *groups]
         groups = [[each] for each in deterministic]
-        return [*groups, rest] if rest else groups
+        return [*alone, *groups, *([rest] if rest else [])]
+
+    def _may_have_company(self, generation: Generation) -> bool:
+        assert generation.sequence is not None
+        return len(generation.sequence.tokens) < self._context.longest_independent
 
     def _is_independent(self, group: Sequence[Generation]) -> bool:
         """If not, no decode shall be as wide again."""

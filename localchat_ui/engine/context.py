@@ -24,13 +24,16 @@ MOST_SCORE_BYTES = 512 * 2**20
 # Flash attention has a kernel of its own for so many rows and more.
 BLOCK = 16
 FLASH_BLOCK = 64
+# Behind more tokens than this it divides what a row looks at among the threads, unless others are decoded with it.
+UNDIVIDED = 256
 
 
 @dataclass(frozen=True)
 class ContextOptions:
     """`n_ctx` tokens for each of `n_sequences`; `n_batch` is the most that one decode takes.
 
-    `flash_attention` None is automatic: on a CPU it is only used where the KV cache is quantised.
+    `flash_attention` None is automatic: on a CPU it is only used where the KV cache is quantised. `unified` lets all
+    sequences share one stream of the cache.
     """
 
     n_ctx: int
@@ -40,24 +43,39 @@ class ContextOptions:
     kv_type: KvType = "f16"
     flash_attention: bool | None = None
     on_gpu: bool = False
+    unified: bool = False
 
     @property
     def uses_flash_attention(self) -> bool:
-        if self.flash_attention is not None:
-            return self.flash_attention or self.kv_type != "f16"
-        return self.kv_type != "f16" or (self.on_gpu and supports_gpu())
+        """Nothing else can read a quantised cache; on a GPU it is the faster one."""
+        return (
+            bool(self.flash_attention)
+            or self.kv_type != "f16"
+            or (self.flash_attention is None and self.computes_on_gpu)
+        )
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether nothing but speed decides about flash attention."""
+        return self.flash_attention is None and not self.uses_flash_attention
+
+    @property
+    def computes_on_gpu(self) -> bool:
+        return self.on_gpu and supports_gpu()
 
 
 class Context:
     """The KV cache and the compute buffers of one model. Belongs to the engine's thread.
 
-    Every sequence has a stream of its own in the cache: what the others hold costs it nothing.
+    Every sequence has a stream of its own in the cache: what the others hold costs it nothing. The scores behind up to
+    `longest_independent` tokens of one may be the same whatever is decoded with it.
     """
 
     def __init__(self, model: Model, options: ContextOptions) -> None:
         """Raises ModelLoadError when there is not enough memory."""
         flash = options.uses_flash_attention
-        self.n_batch = options.n_batch if flash else _bounded(options.n_batch, model.n_head * options.n_ctx * 4)
+        bytes_per_row = 0 if flash else model.n_head * options.n_ctx * 4
+        self.n_batch = _bounded(options.n_batch, bytes_per_row)
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = options.n_ctx * options.n_sequences
         parameters.n_seq_max = options.n_sequences
@@ -67,7 +85,7 @@ class Context:
         parameters.flash_attn_type = (
             llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
-        parameters.kv_unified = False
+        parameters.kv_unified = options.unified
         # A sliding-window cache that is kept whole can be truncated and reused like any other.
         parameters.swa_full = True
         parameters.no_perf = True
@@ -78,9 +96,12 @@ class Context:
                 f"{reason_of(model.path, errors)} A context of {parameters.n_ctx:,} tokens for all conversations may"
                 " not fit into memory: try a smaller N_CTX or PARALLEL."
             )
-        self.block = FLASH_BLOCK if flash else BLOCK
-        # With flash attention the kernel for one row depends on how many sequences are decoded with it.
-        self.rows_are_independent = not flash
+        # A quantised cache has neither that kernel nor the one that divides a long sequence among threads.
+        has_kernels = flash and options.kv_type == "f16"
+        self.block = FLASH_BLOCK if has_kernels else BLOCK
+        self.longest_independent = UNDIVIDED if has_kernels and options.n_threads > 1 else options.n_ctx
+        if flash and options.computes_on_gpu:
+            self.longest_independent = 0
         self.can_truncate = model.can_truncate
         self._n_vocab = model.n_vocab
         self._memory = llama_cpp.llama_get_memory(self.handle)
@@ -114,6 +135,11 @@ class Context:
     def truncate(self, sequence: int, length: int) -> bool:
         """Keep the first `length` tokens of a sequence; False when this kind of memory cannot do that."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1))
+
+    def join(self, source: int, target: int) -> None:
+        """Let a sequence hold what another one does, in addition. Both have to share a stream."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self.truncate(source, 0)
 
     def save(self, sequence: int, *, checkpoint: bool = False) -> State:
         """What the cache holds of a sequence; of a `checkpoint` only the part that cannot be truncated."""

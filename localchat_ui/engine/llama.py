@@ -89,6 +89,7 @@ class Model:
         """
         _initialise()
         self.path = path
+        self.options = options
         parameters = llama_cpp.llama_model_default_params()
         parameters.vocab_only = vocab_only
         options.apply(parameters)

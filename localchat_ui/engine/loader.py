@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ import psutil
 
 from localchat_ui.engine.base import LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.context import Context, ContextOptions, KvType
+from localchat_ui.engine.flash_trial import FlashTrials
 from localchat_ui.engine.kv_disk_cache import KvDiskCache, fingerprint
 from localchat_ui.engine.llama import DEFAULT_OPTIONS, Model, ModelOptions, llama_cpp_version
 from localchat_ui.engine.model_pool import ModelPool, PooledModel, Stamp, stamp_of
@@ -30,7 +31,8 @@ T = TypeVar("T")
 class LoadOptions:
     """How every model is loaded; see the settings of the same names. None is automatic.
 
-    `chat_template` is a file whose template takes the place of the models' own ones.
+    `chat_template` is a file whose template takes the place of the models' own ones. `trials` is the file that keeps
+    what was tried of flash attention; without one nothing is tried.
     """
 
     n_ctx: int = 4096
@@ -41,6 +43,7 @@ class LoadOptions:
     flash_attention: bool | None = None
     model: ModelOptions = DEFAULT_OPTIONS
     chat_template: Path | None = None
+    trials: Path | None = None
     kv_disk_folder: Path | None = None
     kv_disk_bytes: int = 0
 
@@ -119,35 +122,41 @@ class Loader:
         model = Model(path, options.model, chat_template=template, on_progress=on_progress)
         try:
             n_ctx = min(options.n_ctx or model.n_ctx_train, model.n_ctx_train or options.n_ctx)
-            context = Context(
-                model,
-                ContextOptions(
-                    n_ctx=n_ctx,
-                    n_sequences=options.parallel,
-                    # Replies must never fill a batch, whatever they guess.
-                    n_batch=max(options.n_batch, 2 * options.parallel),
-                    n_threads=options.n_threads or usable_cores(),
-                    kv_type=options.kv_type,
-                    flash_attention=options.flash_attention,
-                    on_gpu=options.model.n_gpu_layers != 0,
-                ),
-            )
+            context_options = self._context_options(model, n_ctx)
+            context = Context(model, context_options)
         except BaseException:
             model.close()
             raise
         thinking = thinking_of_model(model)
         info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None, thinking)
-        disk = self._disk_cache(path, model)
+        disk = self._disk_cache(model, uses_flash_attention=context_options.uses_flash_attention)
         scheduler = Scheduler(model, context, n_ctx=n_ctx, n_sequences=options.parallel, disk=disk)
         n_bytes = model.n_bytes + n_ctx * options.parallel * model.kv_bytes_per_token(options.kv_type)
         return PooledModel(info, model, context, scheduler, n_bytes, stamp)
 
-    def _disk_cache(self, path: Path, model: Model) -> KvDiskCache | None:
+    def _context_options(self, model: Model, n_ctx: int) -> ContextOptions:
+        options = self._options
+        context = ContextOptions(
+            n_ctx=n_ctx,
+            n_sequences=options.parallel,
+            # Replies must never fill a batch, whatever they guess.
+            n_batch=max(options.n_batch, 2 * options.parallel),
+            n_threads=options.n_threads or usable_cores(),
+            kv_type=options.kv_type,
+            flash_attention=options.flash_attention,
+            on_gpu=options.model.n_gpu_layers != 0,
+        )
+        if options.trials is None or not context.has_choice or not model.can_truncate:
+            return context
+        verdict = FlashTrials(options.trials).verdict(model, context)
+        return replace(context, flash_attention=verdict.flash_attention)
+
+    def _disk_cache(self, model: Model, *, uses_flash_attention: bool) -> KvDiskCache | None:
         options = self._options
         # Of a state that cannot be truncated only the very end could be used again.
         if not options.kv_disk_bytes or options.kv_disk_folder is None or not model.can_truncate:
             return None
-        name = fingerprint(path, llama_cpp_version(), options.kv_type, options.flash_attention, options.model)
+        name = fingerprint(model.path, llama_cpp_version(), options.kv_type, uses_flash_attention, options.model)
         return KvDiskCache(options.kv_disk_folder / name, options.kv_disk_bytes)
 
 

@@ -15,18 +15,18 @@ class PrefillBudget:
 
     def __init__(self, block: int, n_batch: int) -> None:
         """`block` is the least that is read at a time, `n_batch` the most; both in tokens."""
-        self._block = block
+        self.block = block
         self._n_batch = n_batch // block * block
         self._speed = FIRST_SPEED
 
     def n_tokens(self, *, alone: bool) -> int:
         """Prompt tokens for the next step, those of all prompts together. `alone`: no reply is written beside them."""
         n_tokens = int(self._speed * (ALONE_SECONDS if alone else STEP_SECONDS))
-        return max(self._block, min(n_tokens // self._block * self._block, self._n_batch))
+        return max(self.block, min(n_tokens // self.block * self.block, self._n_batch))
 
     def learn(self, n_tokens: int, seconds: float) -> None:
         """Take note of what a decode that read so many tokens took. Few tokens say little."""
-        if n_tokens >= self._block:
+        if n_tokens >= self.block:
             self._speed = min(n_tokens / max(seconds, 1e-6), 1.5 * self._speed)
 
     @property

@@ -17,7 +17,7 @@ from typing import TypeVar
 from localchat_ui.conversation import RequestOptions
 from localchat_ui.engine.base import EngineError, FailureKind, GenerationDone, GenerationFailed, PromptBuilt, Queued
 from localchat_ui.engine.batch_planner import BatchPlanner, Decode, sequence_id
-from localchat_ui.engine.context import Context
+from localchat_ui.engine.context import BLOCK, Context
 from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.kv_disk_cache import KvDiskCache
 from localchat_ui.engine.llama import Model
@@ -46,7 +46,7 @@ class Scheduler:
         self._context = context
         self._n_ctx = n_ctx
         self._pool = SequencePool(context, n_sequences, disk)
-        self._budget = PrefillBudget(context.block, context.n_batch)
+        self._budget = PrefillBudget(min(BLOCK, context.block), context.n_batch)
         self._planner = BatchPlanner(context, self._pool, self._budget, n_ctx)
         self._waiting: deque[Generation] = deque()
         self._running: list[Generation] = []

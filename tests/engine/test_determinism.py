@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,26 @@ def test_every_schedule_gives_the_same_texts(engine: LlamaEngine, path: Path, se
         found.setdefault((talk, options), set()).add(asked.wait().text)
     for (talk, options), texts in found.items():
         assert texts == {alone_and_cold(path, TALKS[talk], OPTIONS[options])}, (talk, options)
+
+
+@pytest.mark.parametrize("name", ["smollm", "gemma"])
+def test_with_flash_attention_company_changes_no_score(name: str, request: pytest.FixtureRequest):
+    """Two threads divide a row's keys among them behind 256 tokens, but only where no other sequence is decoded."""
+    options = LoadOptions(n_ctx=512, parallel=3, n_batch=16, n_threads=2, flash_attention=True)
+    with closing(LlamaEngine(options)) as engine:
+        engine.load(request.getfixturevalue(name), lambda share: None)
+        # Behind few tokens company changes nothing, which is soon trusted.
+        for asked in [ask(engine, f"Hello {n}", max_tokens=20) for n in range(3)]:
+            asked.wait()
+        # One stays short, one grows beyond that, one is beyond it from the start.
+        talks = ["Hi", "The sea, " * 73, "A ship, " * 110]
+        alone = [scores_of(ask(engine, talk, top_logprobs=0, max_tokens=16)) for talk in talks]
+        together = [ask(engine, talk, top_logprobs=0, max_tokens=16) for talk in talks]
+        assert [scores_of(asked) for asked in together] == alone
+
+
+def scores_of(asked: Collected) -> list[float | None]:
+    return [token.logprob for token in asked.wait().tokens]
 
 
 def test_a_request_may_do_without(engine: LlamaEngine):
