@@ -25,14 +25,14 @@ from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inference import Inference, ModelLibrary, ModelRegistry
+from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.download import Download
 from localchat_ui.library.downloads import new_downloads
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Hub
 from localchat_ui.library.hub_token import HubToken
-from localchat_ui.library.queue import DownloadQueue
+from localchat_ui.library.queue import DownloadQueue, Job, JobFile
 from localchat_ui.settings import Settings
 from localchat_ui.ui import (
     account_page,
@@ -62,19 +62,22 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     local = _local(engine or _llama(settings), catalog, settings)
     remotes = _remotes(settings)
     inference = Inference(local, {remote.name: remote for remote in remotes}, record_usage=access.quotas.record_usage)
+    token = HubToken(settings.hub_token, settings.data_dir / "hub-token")
+    queue = DownloadQueue(settings.models_dir, settings.data_dir / "downloads.json", new_downloads(settings, token))
     models = ModelRegistry(
         local,
         catalog,
         preferences,
         configured=settings.model,
-        download_name=settings.model_file,
-        new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
+        first_download=FirstDownload(queue, lambda: Job(settings.model_repo, "", (JobFile(settings.model_file),))),
         remotes=remotes,
         is_admin=current_is_admin,
     )
-    library = _library(settings, catalog, models)
-    chat = ChatService(inference, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
-
+    library = ModelLibrary(
+        catalog, models, queue, Hub(token), token, memory=_memory(settings), is_admin=current_is_admin
+    )
+    defaults = ChatDefaults(settings.chat_options(), preferences, lambda: models.current)
+    chat = ChatService(inference, store, models, defaults, access.quotas)
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
 
     access.protect(app)  # whatever is registered here or elsewhere
@@ -97,11 +100,11 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
             await access.open()
             await database.open()
             await models.open()
+            await library.start()
             # Before there are pages, so that whoever sends something finds a model on its way.
             models.start()
             await chat.start()
             maintenance.start()
-            await library.start()
         except Exception as error:
             # NiceGUI would log it and go on, with pages that wait for ever.
             app.state.startup_error = error
@@ -135,12 +138,6 @@ def _before_the_first_request(app: App, start: Callable[[], Awaitable[None]]) ->
             yield
 
     app.router.lifespan_context = lifespan
-
-
-def _library(settings: Settings, catalog: Catalog, models: ModelRegistry) -> ModelLibrary:
-    token = HubToken(settings.hub_token, settings.data_dir / "hub-token")
-    queue = DownloadQueue(settings.models_dir, settings.data_dir / "downloads.json", new_downloads(settings, token))
-    return ModelLibrary(catalog, models, queue, Hub(token), token, memory=_memory(settings), is_admin=current_is_admin)
 
 
 def _local(engine: Engine, catalog: Catalog, settings: Settings) -> LocalBackend:

@@ -6,21 +6,27 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nicegui import Event
 
-from localchat_ui.engine.base import ModelLoadError, NoModelError
+from localchat_ui.engine.base import EngineError, ModelLoadError, NoModelError
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
-from localchat_ui.inference.local import PROGRESS_SECONDS, LocalBackend
+from localchat_ui.i18n import _
+from localchat_ui.inference.first_download import FirstDownload
+from localchat_ui.inference.load_times import LoadTimes
+from localchat_ui.inference.local import Forecast, LocalBackend
+from localchat_ui.inference.model_defaults import KeptDefaults, ModelDefaults
 from localchat_ui.inference.model_ref import ModelRef, refs_of
 from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
+from localchat_ui.inference.placement import Cost, Placement
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.download import Download
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import ModelFile, displayable
 
@@ -50,8 +56,7 @@ class ModelRegistry:
         *,
         remotes: Sequence[RemoteServer] = (),
         configured: str = "",
-        download_name: str,
-        new_download: Callable[[], Download],
+        first_download: FirstDownload,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
         """`is_admin` tells of whoever asks."""
@@ -60,12 +65,14 @@ class ModelRegistry:
         self._preferences = preferences
         self._remotes = remotes
         self._configured = configured
-        self._new_download = new_download
+        self.first_download = first_download
         self._is_admin = is_admin
         self.only_admins_choose = False
-        self.download_name = download_name
+        self._defaults = KeptDefaults(preferences)
+        self._times = LoadTimes(preferences)
+        self._placement = Placement(local, self._times)
         self._task: asyncio.Task[None] | None = None
-        self._running_download: asyncio.Task[Path] | None = None
+        self._fetching: asyncio.Task[Path | None] | None = None
         self._model: ModelRef | None = None
         self._removed: Path | None = None
         self._error: str | None = None
@@ -82,8 +89,10 @@ class ModelRegistry:
         """The files found by the last refresh, then what the servers said last that they have."""
         files = self._catalog.models
         if list(self._refs) != files:
-            self._refs = refs_of(files, self._catalog.models_dir.absolute())
-        return [*self._refs.values(), *(model for remote in self._remotes for model in remote.models)]
+            refs = refs_of(files, self._catalog.models_dir.absolute())
+            self._refs = {file: self._with_defaults(model) for file, model in refs.items()}
+        remotes = (self._with_defaults(model) for remote in self._remotes for model in remote.models)
+        return [*self._refs.values(), *remotes]
 
     @property
     def current(self) -> ModelRef | None:
@@ -113,17 +122,69 @@ class ModelRegistry:
         return loaded.thinking if loaded is not None and model is not None and model.is_local else NO_SUPPORT
 
     async def refresh(self) -> None:
-        """Look for new and vanished files."""
+        """Look for new and vanished files, and where those are that are here."""
         before = self._catalog.models
         for remote in self._remotes:
             remote.refresh_soon()
-        if await self._catalog.refresh() != before:
+        files = await self._catalog.refresh()
+        if await self._placement.look(files) or files != before:
             self.changed.emit()
 
     @property
     def in_memory(self) -> tuple[Path, ...]:
         """The files whose models are loaded, in use or kept warm."""
         return self._local.engine.figures.models
+
+    @property
+    def memory_in_use(self) -> int:
+        """Bytes of all models that are loaded."""
+        return self._local.engine.figures.n_bytes
+
+    def cost(self, model: ModelRef) -> Cost:
+        """Where a model is, and what it costs to use it next."""
+        return self._placement.cost(model)
+
+    def forecast(self, model: ModelRef, changes: LoadChanges) -> Forecast | None:
+        """The memory it would take if it were loaded in that way; None where that is not ours to say."""
+        return self._local.forecast(model.file, changes) if model.file else None
+
+    @property
+    def may_manage(self) -> bool:
+        """Whether whoever asks may set how models are loaded, and unload them."""
+        return self._is_admin()
+
+    async def set_defaults(self, model: ModelRef, defaults: ModelDefaults) -> None:
+        """Keep what is set of a model. One in memory stays as it is until it is loaded again.
+
+        Raises ChoiceRefusedError, HistoryError.
+        """
+        self._require_management()
+        await self._keep(model, defaults)
+
+    async def reload(self, model: ModelRef, changes: LoadChanges) -> None:
+        """Use a model, loaded in this way from now on; replies being written end as they began.
+
+        Raises ModelLoadError when it does not fit, ChoiceRefusedError. If it cannot be loaded so, all stays as it was.
+        """
+        self._require_management()
+        if model.refusal:
+            raise ModelLoadError(model.refusal)
+        if model.file is not None and (reason := self._local.refusal(model.file, changes)):
+            raise ModelLoadError(reason)
+        self._run(partial(self._use_changed, model, changes))
+
+    async def unload(self, model: ModelRef) -> None:
+        """Let a model leave memory; the one in use comes back with the next message.
+
+        Raises ChoiceRefusedError, EngineError while it is writing.
+        """
+        self._require_management()
+        if model.path is not None:
+            await self._local.free_memory(model.path)
+            if model.path in self.in_memory:
+                busy = _("{model} is writing a reply. Unload it when that is done.")
+                raise EngineError(busy.format(model=model.name))
+        self.changed.emit()
 
     @property
     def may_choose(self) -> bool:
@@ -143,6 +204,8 @@ class ModelRegistry:
 
     async def open(self) -> None:
         """Read what is kept of choices made before. Raises HistoryError."""
+        await self._defaults.open()
+        await self._times.open()
         self.only_admins_choose = bool(await self._preferences.get(ADMINS_CHOOSE, False))
 
     def start(self) -> None:
@@ -160,14 +223,14 @@ class ModelRegistry:
             self._run(partial(self._use, model))
 
     def download(self) -> None:
-        """Fetch the configured model, then load it; a partial file is continued. Raises ChoiceRefusedError."""
+        """Fetch the suggested model, then load it; a partial file is continued. Raises ChoiceRefusedError."""
         self._require_choice()
         self._run(self._fetch)
 
-    def cancel_download(self) -> None:
+    def pause_download(self) -> None:
         """Raises ChoiceRefusedError."""
         self._require_choice()
-        self._cancel_download()
+        self.first_download.pause()
 
     async def forget(self, model: ModelRef) -> None:
         """Its file is gone: if it was in use, another one that is here takes its place."""
@@ -189,9 +252,28 @@ class ModelRegistry:
         if not self.may_choose:
             raise ChoiceRefusedError("Only administrators choose the model here.")
 
-    def _cancel_download(self) -> None:
-        if self._running_download is not None:
-            self._running_download.cancel()
+    def _require_management(self) -> None:
+        if not self.may_manage:
+            raise ChoiceRefusedError(_("Only administrators set how models are loaded here."))
+
+    def _with_defaults(self, model: ModelRef) -> ModelRef:
+        defaults = self._defaults.of(model.id)
+        if model.path is not None:
+            self._local.configure(model.path, defaults.load)
+        return model.with_defaults(defaults)
+
+    async def _keep(self, model: ModelRef, defaults: ModelDefaults) -> None:
+        await self._defaults.set(model.id, defaults)
+        self._refs = {}
+        now = {known.id: known for known in self.models}
+        self._model = now.get(self._model.id, self._model) if self._model else None
+        target = self.status.target
+        self.status = replace(self.status, model=self._model, target=now.get(target.id, target) if target else None)
+        self.changed.emit()
+
+    def _stop_following(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     async def ready(self) -> ModelRef:
         """The model in use, as soon as there is one. Raises NoModelError with the reason when none is on its way."""
@@ -235,7 +317,7 @@ class ModelRegistry:
     async def close(self) -> None:
         """Give up what is under way. A load ends when the engine closes, so close that first."""
         self._number += 1
-        self._cancel_download()
+        self._stop_following()
         for remote in self._remotes:
             await remote.close()
         if self._task is not None:
@@ -245,7 +327,7 @@ class ModelRegistry:
     def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         """One thing at a time: a later choice replaces those that have not begun."""
         self._number += 1
-        self._cancel_download()
+        self._stop_following()
         self._task = asyncio.create_task(self._follow(self._task, work, self._number))
 
     async def _follow(
@@ -319,7 +401,10 @@ class ModelRegistry:
             return
         if model.file is not None:
             try:
-                await self._local.load(model.file, lambda share: self._show(Phase.LOADING, target=model, share=share))
+                async with self._placement.timing(model):
+                    await self._local.load(
+                        model.file, lambda share: self._show(Phase.LOADING, target=model, share=share)
+                    )
             except ModelLoadError as error:
                 self._fail(str(error))
                 return
@@ -332,13 +417,23 @@ class ModelRegistry:
         except HistoryError as error:
             logger.warning("the model used last could not be remembered: %s", error)
 
+    async def _use_changed(self, model: ModelRef, changes: LoadChanges) -> None:
+        before = model.defaults
+        await self._keep(model, before.model_copy(update={"load": changes}))
+        changed = self.find(model.id) or model
+        await self._use(changed)
+        if self._error:
+            error = self._error
+            await self._keep(changed, before)
+            self._error = error
+
     async def _fetch(self) -> None:
-        download = self._new_download()
-        run = self._running_download = asyncio.create_task(download.run())
+        download = self.first_download
+        run = self._fetching = asyncio.create_task(
+            download.run(lambda progress: self._show(Phase.DOWNLOADING, download=progress))
+        )
         try:
-            while not run.done():
-                self._show(Phase.DOWNLOADING, download=download.progress)
-                await asyncio.wait([run], timeout=PROGRESS_SECONDS)
+            await asyncio.wait([run])
             path = run.result()
         except DownloadError as error:
             self._fail(str(error))
@@ -346,12 +441,14 @@ class ModelRegistry:
         except asyncio.CancelledError:
             if not run.cancelled():
                 raise
-            self._settle()
-            return
+            path = None
         finally:
-            self._running_download = None
+            self._fetching = None
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
+        if path is None:
+            self._settle()
+            return
         await self._catalog.refresh()
         file = self._catalog.find(str(path))
         assert file is not None

@@ -128,6 +128,7 @@ class Catalog:
             architecture=displayable(metadata.architecture),
             licence=displayable(metadata.licence),
             abilities=metadata.abilities,
+            sampling=metadata.sampling,
             n_ctx=min(self._n_ctx or metadata.context_length, metadata.context_length or self._n_ctx),
         )
 
@@ -155,7 +156,7 @@ class _Entry:
 @dataclass(frozen=True)
 class _Cache:
     entries: list[_Entry]
-    version: int = 4
+    version: int = 5
 
 
 _CACHE = TypeAdapter(_Cache)

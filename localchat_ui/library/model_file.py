@@ -14,7 +14,8 @@ class ModelFile:
     """A GGUF file. With `error` set it cannot be loaded, and what it would have said of itself is empty or 0.
 
     `parameters` is exact, `size_bytes` counts all parts of a split file. `context_length` is what it was trained for,
-    `n_ctx` what it runs with, in tokens; 0 is unknown.
+    `n_ctx` what it runs with, in tokens; 0 is unknown. `sampling` is what its maker recommends, as fields of
+    SamplingOptions.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class ModelFile:
     architecture: str = ""
     licence: str = ""
     abilities: tuple[str, ...] = ()
+    sampling: tuple[tuple[str, float], ...] = ()
 
     @property
     def is_loadable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from localchat_ui.i18n import _
 from localchat_ui.inference import HOW_TO_ADD, ModelRegistry, Phase
 from localchat_ui.library.download import progress_text
 from localchat_ui.ui.components.element import text_button
@@ -18,7 +19,7 @@ class DownloadCard:
             self._bar = ProgressBar("Download")
             self._text = ui.label().classes("card-text")
             with ui.element("div").classes("card-actions"):
-                self._cancel = text_button("Cancel", models.cancel_download)
+                self._pause = text_button(_("Pause"), models.pause_download)
                 self._download = text_button("Download", models.download, primary=True)
         models.changed.subscribe(self._draw)
         self._draw()
@@ -30,15 +31,17 @@ class DownloadCard:
             downloading or (status.phase in (Phase.NONE, Phase.FAILED) and not self._has_usable())
         )
         self._bar.set_visibility(downloading)
-        self._cancel.set_visibility(downloading and self._models.may_choose)
+        self._pause.set_visibility(downloading and self._models.may_choose)
         self._download.set_visibility(not downloading and self._models.may_choose)
-        self._title.set_text(f"Downloading {self._models.download_name}" if downloading else "No model yet")
+        name = self._models.first_download.name
+        self._title.set_text(f"Downloading {name}" if downloading else "No model yet")
         if downloading and status.download is not None:
             self._bar.show(status.download)
             self._text.set_text(progress_text(status.download))
         else:
-            self._text.set_text(f"{HOW_TO_ADD} The suggestion is {self._models.download_name}.")
-            self._download.set_text("Retry" if status.error else "Download")
+            self._text.set_text(f"{HOW_TO_ADD} The suggestion is {name}.")
+            resume = _("Resume") if self._models.first_download.is_paused else "Download"
+            self._download.set_text("Retry" if status.error else resume)
 
     def _has_usable(self) -> bool:
         return any(model.refusal is None for model in self._models.models)

@@ -1,0 +1,83 @@
+"""Where models are, and what it costs to use another one next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.inference.load_times import LoadTimes
+from localchat_ui.inference.local import LocalBackend
+from localchat_ui.inference.model_ref import ModelRef
+from localchat_ui.library.model_file import ModelFile
+from localchat_ui.library.page_cache import is_cached
+
+logger = logging.getLogger(__name__)
+
+
+class Place(str, Enum):
+    """`MEMORY`: loaded. `CACHED`: the system holds its file in memory. `ELSEWHERE`: on a server."""
+
+    MEMORY = "memory"
+    CACHED = "cached"
+    DISK = "disk"
+    ELSEWHERE = "elsewhere"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What it costs to use a model next: seconds, None while none were measured, and the models that leave memory."""
+
+    place: Place
+    seconds: float | None = None
+    leaving: tuple[Path, ...] = ()
+
+
+class Placement:
+    """What is known of places is as old as the last `look`."""
+
+    def __init__(self, local: LocalBackend, times: LoadTimes) -> None:
+        self._local = local
+        self._times = times
+        self._cached: frozenset[Path] = frozenset()
+
+    async def look(self, files: Sequence[ModelFile]) -> bool:
+        """See which files the system holds in memory; whether that changed."""
+        paths = [file.path for file in files if file.is_loadable]
+        cached = await asyncio.to_thread(lambda: frozenset(path for path in paths if is_cached(path)))
+        changed, self._cached = cached != self._cached, cached
+        return changed
+
+    def place(self, model: ModelRef) -> Place:
+        if model.path is None:
+            return Place.ELSEWHERE
+        if model.path in self._local.engine.figures.models:
+            return Place.MEMORY
+        return Place.CACHED if model.path in self._cached else Place.DISK
+
+    def cost(self, model: ModelRef) -> Cost:
+        place = self.place(model)
+        if model.file is None or place is Place.MEMORY:
+            return Cost(place)
+        seconds = self._times.expected(model.id, model.file.size_bytes, cached=place is Place.CACHED)
+        return Cost(place, seconds, self._local.leaving(model.file))
+
+    @asynccontextmanager
+    async def timing(self, model: ModelRef) -> AsyncIterator[None]:
+        """Measure a load that happens within this block, if there is one."""
+        if model.file is None or self._local.engine.holds(model.file.path):
+            yield
+            return
+        cached = await asyncio.to_thread(is_cached, model.file.path)
+        begun = time.monotonic()
+        yield
+        try:
+            await self._times.note(model.id, model.file.size_bytes, time.monotonic() - begun, cached=cached)
+        except HistoryError as error:
+            logger.warning("how long the model took to load could not be kept: %s", error)
