@@ -16,6 +16,7 @@ from localchat_ui.api.backend import Backend
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions, supports_gpu
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.history.database import Database
@@ -28,6 +29,7 @@ from localchat_ui.inference import Inference, ModelLibrary, ModelRegistry
 from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.checksums import Checksums
 from localchat_ui.library.downloads import new_downloads
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.hub import Hub
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Settings that may be others for one model.
+LOADED_AS = {"n_ctx", "parallel", "n_threads", "n_gpu_layers", "kv_type"}
+
 
 def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa: PLR0915 - a table of contents
     """NiceGUI's app with all pages and routes. `engine` is given by tests; the default generates with llama.cpp."""
@@ -71,10 +76,18 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
         configured=settings.model,
         first_download=FirstDownload(queue, lambda: Job(settings.model_repo, "", (JobFile(settings.model_file),))),
         remotes=remotes,
+        load_defaults=LoadChanges.model_validate(settings.model_dump(include=LOADED_AS)),
         is_admin=current_is_admin,
     )
     library = ModelLibrary(
-        catalog, models, queue, Hub(token), token, memory=_memory(settings), is_admin=current_is_admin
+        catalog,
+        models,
+        queue,
+        Hub(token),
+        token,
+        checksums=Checksums(settings.data_dir / "checksums.json"),
+        memory=_memory(settings),
+        is_admin=current_is_admin,
     )
     defaults = ChatDefaults(settings.chat_options(), preferences, lambda: models.current)
     chat = ChatService(inference, store, models, defaults, access.quotas)
@@ -86,7 +99,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     uploads.register(app, chat)  # /upload/…, for the chat page
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
-    models_page.register(models, library)  # /models
+    models_page.register(models, library, defaults)  # /models
     install.register(app)  # /manifest.webmanifest, /service-worker.js, /offline, icons
     trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations

@@ -221,7 +221,7 @@ class LoadedModel:
 class EngineFigures:
     """What the engine is doing. Cells are tokens of KV cache; `batch_fill` is the share of recent batches, 0 to 1.
 
-    `models` are in memory and take `n_bytes`, of which `unused_bytes` are needed by nobody at this moment.
+    `models` are in memory and take `sizes` bytes, of which `unused_bytes` are needed by nobody at this moment.
     """
 
     running: int = 0
@@ -231,7 +231,7 @@ class EngineFigures:
     batch_fill: float = 0.0
     models: tuple[Path, ...] = ()
     unused_bytes: int = 0
-    n_bytes: int = 0
+    sizes: tuple[int, ...] = ()
 
 
 class Engine(Protocol):

@@ -159,7 +159,7 @@ class LlamaEngine:
             batch_fill=max((scheduler.batch_fill for scheduler in schedulers), default=0.0),
             models=tuple(model.info.path for model in models),
             unused_bytes=sum(model.n_bytes for model in models if not model.leases),
-            n_bytes=sum(model.n_bytes for model in models),
+            sizes=tuple(model.n_bytes for model in models),
         )
 
     def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:

@@ -11,11 +11,14 @@ from localchat_ui.access.audit import audit
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.registry import ModelRegistry
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.checksums import Checksums
 from localchat_ui.library.errors import DownloadError, LibraryError, RemovalError
 from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.fit import MemoryCheck
+from localchat_ui.library.gguf_header import GgufError, read_header
 from localchat_ui.library.hub import Hub, Repository
 from localchat_ui.library.hub_token import HubToken
+from localchat_ui.library.model_file import displayable
 from localchat_ui.library.offers import Offer
 from localchat_ui.library.queue import DownloadQueue, Job, JobFile, job_of
 from localchat_ui.library.source import Source, parse_source
@@ -33,6 +36,7 @@ class ModelLibrary:
         hub: Hub,
         token: HubToken,
         *,
+        checksums: Checksums,
         memory: MemoryCheck | None = None,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -42,6 +46,7 @@ class ModelLibrary:
         self._catalog = catalog
         self._models = models
         self._token = token
+        self.checksums = checksums
         self._memory = memory
         self._is_admin = is_admin
         self._watching: asyncio.Task[None] | None = None
@@ -78,6 +83,16 @@ class ModelLibrary:
         self._audit("model removed", model=model.name)
         await self._models.forget(model)
         return freed
+
+    async def template(self, model: ModelRef) -> str:
+        """The chat template that a file brings; empty when it has none."""
+        if model.path is None:
+            return ""
+        try:
+            header = await asyncio.to_thread(read_header, model.path)
+        except (GgufError, OSError) as error:
+            raise LibraryError(f"{model.path.name} cannot be read: {error}") from error
+        return displayable(str(header.values.get("tokenizer.chat_template", "")))
 
     async def search(self, words: str) -> list[Repository]:
         self._require_admin()

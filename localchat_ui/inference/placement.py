@@ -45,13 +45,13 @@ class Placement:
     def __init__(self, local: LocalBackend, times: LoadTimes) -> None:
         self._local = local
         self._times = times
-        self._cached: frozenset[Path] = frozenset()
+        self.cached: frozenset[Path] = frozenset()
 
     async def look(self, files: Sequence[ModelFile]) -> bool:
         """See which files the system holds in memory; whether that changed."""
         paths = [file.path for file in files if file.is_loadable]
         cached = await asyncio.to_thread(lambda: frozenset(path for path in paths if is_cached(path)))
-        changed, self._cached = cached != self._cached, cached
+        changed, self.cached = cached != self.cached, cached
         return changed
 
     def place(self, model: ModelRef) -> Place:
@@ -59,7 +59,7 @@ class Placement:
             return Place.ELSEWHERE
         if model.path in self._local.engine.figures.models:
             return Place.MEMORY
-        return Place.CACHED if model.path in self._cached else Place.DISK
+        return Place.CACHED if model.path in self.cached else Place.DISK
 
     def cost(self, model: ModelRef) -> Cost:
         place = self.place(model)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from nicegui import Event
 
 from localchat_ui.engine.base import EngineError, ModelLoadError, NoModelError
-from localchat_ui.engine.load_changes import LoadChanges
+from localchat_ui.engine.llama import supports_gpu
+from localchat_ui.engine.load_changes import NO_CHANGES, LoadChanges
 from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
@@ -57,15 +58,17 @@ class ModelRegistry:
         remotes: Sequence[RemoteServer] = (),
         configured: str = "",
         first_download: FirstDownload,
+        load_defaults: LoadChanges = NO_CHANGES,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`is_admin` tells of whoever asks."""
+        """`is_admin` tells of whoever asks. `load_defaults` is how models are loaded of which nothing else is kept."""
         self._local = local
         self._catalog = catalog
         self._preferences = preferences
         self._remotes = remotes
         self._configured = configured
         self.first_download = first_download
+        self.load_defaults = load_defaults
         self._is_admin = is_admin
         self.only_admins_choose = False
         self._defaults = KeptDefaults(preferences)
@@ -138,7 +141,22 @@ class ModelRegistry:
     @property
     def memory_in_use(self) -> int:
         """Bytes of all models that are loaded."""
-        return self._local.engine.figures.n_bytes
+        return sum(self._local.engine.figures.sizes)
+
+    def memory_of(self, model: ModelRef) -> int:
+        """Bytes that a model takes now."""
+        figures = self._local.engine.figures
+        return sum(size for path, size in zip(figures.models, figures.sizes, strict=False) if path == model.path)
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether llama.cpp can compute on a graphics card here."""
+        return supports_gpu()
+
+    @property
+    def cached_files(self) -> frozenset[Path]:
+        """Those that the system held in memory at the last refresh."""
+        return self._placement.cached
 
     def cost(self, model: ModelRef) -> Cost:
         """Where a model is, and what it costs to use it next."""
@@ -345,7 +363,7 @@ class ModelRegistry:
             self._fail("Something went wrong. The log has the details; please try again.")
 
     async def _load_first(self) -> None:
-        await self._catalog.refresh()
+        await self._placement.look(await self._catalog.refresh())
         if self._configured:
             await self._use_configured()
             return

@@ -26,6 +26,7 @@ from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_
 from localchat_ui.ui.components.conversation_list import ConversationList
 from localchat_ui.ui.components.element import icon_button, root_path
 from localchat_ui.ui.components.help_dialog import HelpDialog
+from localchat_ui.ui.components.load_dialog import LoadDialog
 from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Kind, Notices
@@ -213,6 +214,7 @@ class ChatPage:
                 on_failed=self.notices.show_model_error,
                 on_error=self._complain,
             )
+            LoadDialog(self.models, on_failed=self.notices.show_model_error)
             ui.element("div").classes("grow")
             # Only there while the list, which has one too, is not.
             icon_button(icons.NEW, "New chat", partial(self.open, None)).classes("begin")

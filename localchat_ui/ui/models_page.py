@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from localchat_ui.chat import ChatDefaults
 from localchat_ui.inference import ModelLibrary, ModelRegistry
 from localchat_ui.ui.components.download_list import DownloadList
 from localchat_ui.ui.components.hub_search import HubSearch
@@ -12,7 +13,7 @@ from localchat_ui.ui.components.installed_models import InstalledModels
 from localchat_ui.ui.page_layout import page_layout
 
 
-def register(models: ModelRegistry, library: ModelLibrary) -> None:
+def register(models: ModelRegistry, library: ModelLibrary, defaults: ChatDefaults) -> None:
     """The route /models. Whoever may come in sees what is here; the rest is for those who may manage."""
 
     @ui.page("/models")
@@ -20,7 +21,7 @@ def register(models: ModelRegistry, library: ModelLibrary) -> None:
         await models.refresh()
         with page_layout("Models"):
             DownloadList(library)
-            InstalledModels(models, library)
+            InstalledModels(models, library, defaults)
             if library.may_manage:
                 HubSearch(library)
                 HubTokenForm(library)
