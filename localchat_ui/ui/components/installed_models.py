@@ -20,10 +20,10 @@ class InstalledModels:
         self._models = models
         self._library = library
         with section("On this machine"):
+            self._sheet = ModelSheet(models, library, defaults)
             ModelsTable(models, choose=self._choose if models.may_choose else None, buttons=self._buttons)
             self._outcome = Outcome()
             self._confirm = Confirm()
-            self._sheet = ModelSheet(models, library, defaults)
         models.failed.subscribe(self._outcome.complain)
 
     def _buttons(self, model: ModelRef) -> None:

@@ -66,8 +66,9 @@ class LoadDialog:
         n_bytes = self._models.memory_of(model)
         if not n_bytes:
             return _("Not in memory; it loads with the next message.")
-        words = _("{size} of memory are in use, {all} by all models.")
-        return words.format(size=readable_size(n_bytes), all=readable_size(self._models.memory_in_use))
+        total = self._models.memory_in_use
+        words = _("In memory, {size} of {all} in use.") if total > n_bytes else _("In memory, {size} in use.")
+        return words.format(size=readable_size(n_bytes), all=readable_size(total))
 
     async def _reload(self, model: ModelRef) -> None:
         changes = self._form.changes

@@ -88,9 +88,9 @@ class LoadForm:
             box.props["placeholder"] = _("Automatic") if otherwise is None else f"{otherwise:,}"
         self._boxes[field.name] = box
         with setting.body:
-            hint_of(box, field.hint)
-            if field.name == "n_gpu_layers" and not self._models.has_gpu:
-                box.disable()
+            is_idle = field.name == "n_gpu_layers" and not self._models.has_gpu
+            hint_of(box, _("This build of llama.cpp uses no graphics card") if is_idle else field.hint)
+            box.set_enabled(not is_idle)
         setting.focus_after_reset(box)
 
     def _choice(self) -> None:

@@ -23,7 +23,7 @@ def place_of(models: ModelRegistry, model: ModelRef) -> str:
     cost = models.cost(model)
     if cost.place is Place.MEMORY:
         return _("In memory, {size}").format(size=readable_size(size)) if size else _("In memory")
-    where = _("Cached by the system") if cost.place is Place.CACHED else _("On disk")
+    where = _("Cached") if cost.place is Place.CACHED else _("On disk")
     return " · ".join(part for part in (where, _seconds(cost), _leaving(models, cost)) if part)
 
 
