@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -48,6 +49,7 @@ class KeptDefaults:
     def __init__(self, preferences: Preferences) -> None:
         self._preferences = preferences
         self._kept: dict[str, ModelDefaults] = {}
+        self._writing = asyncio.Lock()
 
     async def open(self) -> None:
         """Read what was kept before. Raises HistoryError."""
@@ -58,12 +60,13 @@ class KeptDefaults:
 
     async def set(self, model_id: str, defaults: ModelDefaults) -> None:
         """Raises HistoryError."""
-        kept = {**self._kept, model_id: defaults}
-        if defaults == NOTHING:
-            del kept[model_id]
-        written = {name: each.model_dump(mode="json", exclude_defaults=True) for name, each in kept.items()}
-        await self._preferences.set(KEY, written)
-        self._kept = kept
+        async with self._writing:
+            kept = {**self._kept, model_id: defaults}
+            if defaults == NOTHING:
+                del kept[model_id]
+            written = {name: each.model_dump(mode="json", exclude_defaults=True) for name, each in kept.items()}
+            await self._preferences.set(KEY, written)
+            self._kept = kept
 
 
 def _valid(kept: Mapping[str, Any]) -> list[tuple[str, ModelDefaults]]:

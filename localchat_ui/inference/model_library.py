@@ -76,7 +76,7 @@ class ModelLibrary:
         if model.file is None:
             raise RemovalError(f"{model.name} is not a file on this machine.")
         if model.path in self._models.in_memory:
-            await self._models.free_memory()
+            await self._models.free_memory(model.path)
         if model.path in self._models.in_memory:
             raise RemovalError(f"{model.name} is writing a reply. Remove it when that is done.")
         freed = await self._catalog.remove(model.file)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from localchat_ui.engine.llama import supports_gpu
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.inference.load_times import LoadTimes
-from localchat_ui.inference.local import LocalBackend
+from localchat_ui.inference.local import Forecast, LocalBackend
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.library.page_cache import is_cached
@@ -40,7 +42,7 @@ class Cost:
 
 
 class Placement:
-    """What is known of places is as old as the last `look`."""
+    """`cached` are the files that the system held in memory at the last `look`."""
 
     def __init__(self, local: LocalBackend, times: LoadTimes) -> None:
         self._local = local
@@ -48,7 +50,7 @@ class Placement:
         self.cached: frozenset[Path] = frozenset()
 
     async def look(self, files: Sequence[ModelFile]) -> bool:
-        """See which files the system holds in memory; whether that changed."""
+        """See which files the system holds in memory; whether they are others than before."""
         paths = [file.path for file in files if file.is_loadable]
         cached = await asyncio.to_thread(lambda: frozenset(path for path in paths if is_cached(path)))
         changed, self.cached = cached != self.cached, cached
@@ -67,6 +69,25 @@ class Placement:
             return Cost(place)
         seconds = self._times.expected(model.id, model.file.size_bytes, cached=place is Place.CACHED)
         return Cost(place, seconds, self._local.leaving(model.file))
+
+    @property
+    def memory_in_use(self) -> int:
+        """Bytes of all models that are loaded."""
+        return sum(self._local.engine.figures.sizes)
+
+    def memory_of(self, model: ModelRef) -> int:
+        """Bytes that a model takes now."""
+        figures = self._local.engine.figures
+        return sum(size for path, size in zip(figures.models, figures.sizes, strict=False) if path == model.path)
+
+    def forecast(self, model: ModelRef, changes: LoadChanges) -> Forecast | None:
+        """The memory it would take if it were loaded in that way; None where that is not ours to say."""
+        return self._local.forecast(model.file, changes) if model.file else None
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether llama.cpp can compute on a graphics card here."""
+        return supports_gpu()
 
     @asynccontextmanager
     async def timing(self, model: ModelRef) -> AsyncIterator[None]:

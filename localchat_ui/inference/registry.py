@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from nicegui import Event
 
 from localchat_ui.engine.base import EngineError, ModelLoadError, NoModelError
-from localchat_ui.engine.llama import supports_gpu
 from localchat_ui.engine.load_changes import NO_CHANGES, LoadChanges
 from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.history.errors import HistoryError
@@ -22,11 +21,11 @@ from localchat_ui.history.preferences import Preferences
 from localchat_ui.i18n import _
 from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.load_times import LoadTimes
-from localchat_ui.inference.local import Forecast, LocalBackend
+from localchat_ui.inference.local import LocalBackend
 from localchat_ui.inference.model_defaults import KeptDefaults, ModelDefaults
 from localchat_ui.inference.model_ref import ModelRef, refs_of
 from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
-from localchat_ui.inference.placement import Cost, Placement
+from localchat_ui.inference.placement import Placement
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import ModelFile, displayable
@@ -73,7 +72,7 @@ class ModelRegistry:
         self.only_admins_choose = False
         self._defaults = KeptDefaults(preferences)
         self._times = LoadTimes(preferences)
-        self._placement = Placement(local, self._times)
+        self.placement = Placement(local, self._times)
         self._task: asyncio.Task[None] | None = None
         self._fetching: asyncio.Task[Path | None] | None = None
         self._model: ModelRef | None = None
@@ -130,41 +129,13 @@ class ModelRegistry:
         for remote in self._remotes:
             remote.refresh_soon()
         files = await self._catalog.refresh()
-        if await self._placement.look(files) or files != before:
+        if await self.placement.look(files) or files != before:
             self.changed.emit()
 
     @property
     def in_memory(self) -> tuple[Path, ...]:
         """The files whose models are loaded, in use or kept warm."""
         return self._local.engine.figures.models
-
-    @property
-    def memory_in_use(self) -> int:
-        """Bytes of all models that are loaded."""
-        return sum(self._local.engine.figures.sizes)
-
-    def memory_of(self, model: ModelRef) -> int:
-        """Bytes that a model takes now."""
-        figures = self._local.engine.figures
-        return sum(size for path, size in zip(figures.models, figures.sizes, strict=False) if path == model.path)
-
-    @property
-    def has_gpu(self) -> bool:
-        """Whether llama.cpp can compute on a graphics card here."""
-        return supports_gpu()
-
-    @property
-    def cached_files(self) -> frozenset[Path]:
-        """Those that the system held in memory at the last refresh."""
-        return self._placement.cached
-
-    def cost(self, model: ModelRef) -> Cost:
-        """Where a model is, and what it costs to use it next."""
-        return self._placement.cost(model)
-
-    def forecast(self, model: ModelRef, changes: LoadChanges) -> Forecast | None:
-        """The memory it would take if it were loaded in that way; None where that is not ours to say."""
-        return self._local.forecast(model.file, changes) if model.file else None
 
     @property
     def may_manage(self) -> bool:
@@ -198,11 +169,10 @@ class ModelRegistry:
         """
         self._require_management()
         if model.path is not None:
-            await self._local.free_memory(model.path)
+            await self.free_memory(model.path)
             if model.path in self.in_memory:
                 busy = _("{model} is writing a reply. Unload it when that is done.")
                 raise EngineError(busy.format(model=model.name))
-        self.changed.emit()
 
     @property
     def may_choose(self) -> bool:
@@ -215,9 +185,10 @@ class ModelRegistry:
         self.only_admins_choose = only_admins
         self.changed.emit()
 
-    async def free_memory(self) -> None:
-        """Let all models leave memory that nobody needs at this moment; the one in use comes back on demand."""
-        await self._local.free_memory()
+    async def free_memory(self, path: Path | None = None) -> None:
+        """Let all models, or the one of this file, leave memory that nobody needs at this moment; the one in use comes
+        back on demand."""
+        await self._local.free_memory(path)
         self.changed.emit()
 
     async def open(self) -> None:
@@ -363,7 +334,7 @@ class ModelRegistry:
             self._fail("Something went wrong. The log has the details; please try again.")
 
     async def _load_first(self) -> None:
-        await self._placement.look(await self._catalog.refresh())
+        await self.placement.look(await self._catalog.refresh())
         if self._configured:
             await self._use_configured()
             return
@@ -419,7 +390,7 @@ class ModelRegistry:
             return
         if model.file is not None:
             try:
-                async with self._placement.timing(model):
+                async with self.placement.timing(model):
                     await self._local.load(
                         model.file, lambda share: self._show(Phase.LOADING, target=model, share=share)
                     )

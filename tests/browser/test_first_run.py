@@ -83,6 +83,10 @@ def test_a_slow_download_can_be_paused_and_goes_on_where_it_was(visit: Visit, hu
     expect(card).to_contain_text(f"Downloading {FILE}")
     expect(card).to_contain_text(re.compile(r"\d+ MB of 98 MB · [\d.]+ [kM]B/s · \d+ (s|min) left"))
     expect(bar).to_have_attribute("aria-valuenow", re.compile("[1-9]"))
+    # It is one of the downloads of the process.
+    anna.page.goto(f"{server.url}/models")
+    expect(anna.page.get_by_role("region", name="Downloads")).to_contain_text(FILE)
+    anna.open()
     card.get_by_role("button", name="Pause").click()
     download = card.get_by_role("button", name="Resume")
     expect(download).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +85,27 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
 
     page.goto(f"{server.url}/models")
     page.get_by_role("button", name="Details of small").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Licenceapache-2.0")
+    sheet = page.get_by_role("dialog")
+    expect(sheet).to_contain_text("Licenceapache-2.0")
+    sheet.get_by_role("button", name="Compute the sha256").click()
+    expect(sheet).to_contain_text(hashlib.sha256(starter().read_bytes()).hexdigest())
+    sheet.get_by_text("Chat template", exact=True).click()
+    expect(sheet).to_contain_text("{% for message in messages %}")
+    sheet.get_by_role("textbox", name="Display name").fill("Tiny")
+    sheet.get_by_role("spinbutton", name="Top k value").fill("7")
+    sheet.get_by_role("textbox", name="System prompt").fill("You are a lighthouse.")
+    sheet.get_by_role("button", name="Save", exact=True).click()
+    expect(sheet.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
+
+    # The next chat begins with it; the one before has what it had.
+    page.goto(server.url)
+    anna.see_model("Tiny")
+    expect(anna.open_settings().number("Top k")).to_have_value("7")
+    expect(anna.settings.get_by_role("textbox", name="System prompt")).to_have_value("You are a lighthouse.")
+    page.goto(f"{server.url}/models")
+    page.get_by_role("button", name="Details of Tiny").click()
+    sheet.get_by_role("button", name="Reset all").click()
+    expect(page.get_by_role("button", name="Details of small")).to_be_attached()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Remove small").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.engine.base import EngineFigures, LoadedModel, ModelLoadError, NoModelError
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
@@ -50,6 +51,7 @@ class PlayedEngine(ScriptedEngine):
         self.waiting: dict[str, threading.Event] = {}
         self.unused_bytes = 0
         self.rooms_made = 0
+        self.configured: list[tuple[Path, LoadChanges]] = []
 
     def hold(self, name: str) -> threading.Event:
         """Let the next load of this file wait for the event."""
@@ -71,7 +73,10 @@ class PlayedEngine(ScriptedEngine):
     def figures(self) -> EngineFigures:
         return EngineFigures(unused_bytes=self.unused_bytes)
 
-    def make_room(self) -> None:
+    def configure(self, path: Path, changes: LoadChanges) -> None:
+        self.configured.append((path, changes))
+
+    def make_room(self, path: Path | None = None) -> None:
         self.rooms_made += 1
 
     @property

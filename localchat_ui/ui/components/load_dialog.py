@@ -63,10 +63,10 @@ class LoadDialog:
         self._dialog.open()
 
     def _memory(self, model: ModelRef) -> str:
-        n_bytes = self._models.memory_of(model)
+        n_bytes = self._models.placement.memory_of(model)
         if not n_bytes:
             return _("Not in memory; it loads with the next message.")
-        total = self._models.memory_in_use
+        total = self._models.placement.memory_in_use
         words = _("In memory, {size} of {all} in use.") if total > n_bytes else _("In memory, {size} in use.")
         return words.format(size=readable_size(n_bytes), all=readable_size(total))
 

@@ -88,7 +88,7 @@ class LoadForm:
             box.props["placeholder"] = _("Automatic") if otherwise is None else f"{otherwise:,}"
         self._boxes[field.name] = box
         with setting.body:
-            is_idle = field.name == "n_gpu_layers" and not self._models.has_gpu
+            is_idle = field.name == "n_gpu_layers" and not self._models.placement.has_gpu
             hint_of(box, _("This build of llama.cpp uses no graphics card") if is_idle else field.hint)
             box.set_enabled(not is_idle)
         setting.focus_after_reset(box)
@@ -126,7 +126,7 @@ class LoadForm:
         for name, setting in self._settings.items():
             value = self._kv_type if name == "kv_type" else self._boxes[name].value
             setting.mark(value is not None and value != getattr(self._models.load_defaults, name))
-        forecast = self._models.forecast(self._model, changes) if changes is not None else None
+        forecast = self._models.placement.forecast(self._model, changes) if changes is not None else None
         self._forecast.set_text(words_of(forecast) if forecast else "")
         too_big = forecast is not None and not forecast.fits
         self._forecast.classes(add="trouble" if too_big else "", remove="" if too_big else "trouble")

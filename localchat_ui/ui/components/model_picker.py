@@ -104,7 +104,7 @@ class ModelPicker:
             self._is_choosing = False
         self._draw_right()
         status = self._models.status
-        drawn = (self._listed(), status.model, status.target, self._models.in_memory, self._models.cached_files)
+        drawn = (self._listed(), status.model, status.target, self._models.in_memory, self._models.placement.cached)
         if drawn == self._drawn and self._shown() == self._select.value:
             return  # a load has come further
         self._drawn = drawn

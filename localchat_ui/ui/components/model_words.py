@@ -15,12 +15,12 @@ def place_of(models: ModelRegistry, model: ModelRef) -> str:
     current = models.status.model
     if not model.is_local:
         return _("In use") if model.is_same(current) else _("On {server}").format(server=model.engine)
-    size = models.memory_of(model)
+    size = models.placement.memory_of(model)
     if model.is_same(current):
         if not size:
             return _("In use, loads with the next message")
         return _("In use, {size} of memory").format(size=readable_size(size))
-    cost = models.cost(model)
+    cost = models.placement.cost(model)
     if cost.place is Place.MEMORY:
         return _("In memory, {size}").format(size=readable_size(size)) if size else _("In memory")
     where = _("Cached") if cost.place is Place.CACHED else _("On disk")
