@@ -15,7 +15,7 @@ from tests.library.tiny import write_kind
 
 from .conftest import STEADY, Visit
 from .server import Server, starter, without_starter
-from .visitor import SHORT
+from .visitor import SHORT, Visitor
 
 REPO = "someone/Small-GGUF"
 FILE = "small-Q4_1.gguf"
@@ -84,6 +84,17 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
     assert anna.ask(SHORT).reply()
 
     page.goto(f"{server.url}/models")
+    set_and_reset(anna, server)
+    page.get_by_role("button", name="Remove small").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="is gone")).to_contain_text("small is gone; 98 MB are free.")
+    expect(page.get_by_text("There are none yet.")).to_be_visible()
+    assert not list(server.models.rglob("*.gguf"))
+
+
+def set_and_reset(anna: Visitor, server: Server) -> None:
+    """Look at the sheet of the model, set its defaults, see the next chat begin with them, and reset them."""
+    page = anna.page
     page.get_by_role("button", name="Details of small").click()
     sheet = page.get_by_role("dialog")
     expect(sheet).to_contain_text("Licenceapache-2.0")
@@ -107,11 +118,6 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
     sheet.get_by_role("button", name="Reset all").click()
     expect(page.get_by_role("button", name="Details of small")).to_be_attached()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Remove small").click()
-    page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
-    expect(page.get_by_role("status").filter(has_text="is gone")).to_contain_text("small is gone; 98 MB are free.")
-    expect(page.get_by_text("There are none yet.")).to_be_visible()
-    assert not list(server.models.rglob("*.gguf"))
 
 
 def test_files_that_come_and_go_are_seen_at_once(visit: Visit, server: Server) -> None:
