@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from localchat_ui.inference.model_defaults import KeptDefaults, ModelDefaults
 from localchat_ui.inference.model_ref import ModelRef, refs_of
 from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
 from localchat_ui.inference.placement import Placement
+from localchat_ui.inference.start_order import LAST_USED, StartOrder
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import ModelFile, displayable
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS = 2.0
-LAST_USED = "model.last_used"
 ADMINS_CHOOSE = "model.only_admins_choose"
 HOW_TO_ADD = "Put a GGUF file into the models folder and choose it in the header, or download one."
 
@@ -72,6 +70,7 @@ class ModelRegistry:
         self.only_admins_choose = False
         self._defaults = KeptDefaults(preferences)
         self._times = LoadTimes(preferences)
+        self._order = StartOrder(catalog, preferences, remotes, self._ref_of)
         self.placement = Placement(local, self._times)
         self._task: asyncio.Task[None] | None = None
         self._fetching: asyncio.Task[Path | None] | None = None
@@ -225,7 +224,7 @@ class ModelRegistry:
         """Its file is gone: if it was in use, another one that is here takes its place."""
         if self._model is not None and self._model.is_same(model):
             self._model, self._removed = None, model.path
-            candidates = await self._candidates()
+            candidates = await self._order.candidates()
             self._settle()
             if candidates:
                 self._run(partial(self._use, candidates[0]))
@@ -339,7 +338,7 @@ class ModelRegistry:
             await self._use_configured()
             return
         failures = []
-        candidates = await self._candidates()
+        candidates = await self._order.candidates()
         for model in candidates:
             # What stands in for a server that is down is not what was chosen.
             await self._use(model, remember=model is candidates[0] or candidates[0].is_local)
@@ -350,36 +349,18 @@ class ModelRegistry:
             failures += [model.error for model in self._catalog.models if model.error]
         if failures:
             self._fail(failures[0] or "")
+        elif self._model is None and self.first_download.is_paused:
+            self._settle()
         elif self._model is None:
             await self._fetch()
 
     async def _use_configured(self) -> None:
         file = self._catalog.find(self._configured, outside=True)
-        model = self._ref_of(file) if file else await self._remote(self._configured)
+        model = self._ref_of(file) if file else await self._order.remote(self._configured)
         if model is None:
             self._fail(f"MODEL={self._configured} was not found. Choose another model in the header.")
         else:
             await self._use(model)
-
-    async def _candidates(self) -> list[ModelRef]:
-        """The model used last, then the user's own files, then the starter."""
-        last_used = str(await self._preferences.get(LAST_USED, "") or "-")
-        usable = [self._ref_of(file) for file in self._catalog.models if file.refusal is None]
-        file = self._catalog.find(last_used)
-        first = self._ref_of(file) if file else await self._remote(last_used)
-        others = sorted((model for model in usable if model != first), key=lambda model: model.is_starter)
-        return [first, *others] if first and (first in usable or not first.is_local) else others
-
-    async def _remote(self, name: str) -> ModelRef | None:
-        """A model of a server that is set up; asks that server what it has."""
-        for remote in self._remotes:
-            if name.startswith(f"{remote.name}/"):
-                # A server that is slow to say what it has must not hold up the files.
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(remote.refresh(), START_SECONDS)
-                models = remote.models
-                return next((model for model in models if model.id == name or model.error), None)
-        return None
 
     def _ref_of(self, file: ModelFile) -> ModelRef:
         return next((model for model in self.models if model.file == file), None) or ModelRef.of_file(file)
@@ -412,9 +393,7 @@ class ModelRegistry:
         changed = self.find(model.id) or model
         await self._use(changed)
         if self._error:
-            error = self._error
             await self._keep(changed, before)
-            self._error = error
 
     async def _fetch(self) -> None:
         download = self.first_download

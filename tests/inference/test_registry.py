@@ -24,8 +24,8 @@ from localchat_ui.inference import first_download as first_download_module
 from localchat_ui.inference import local as local_module
 from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.local import LocalBackend
-from localchat_ui.inference.registry import LAST_USED
 from localchat_ui.inference.remote import RemoteServer
+from localchat_ui.inference.start_order import LAST_USED
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Progress

@@ -17,6 +17,8 @@ def place_of(models: ModelRegistry, model: ModelRef) -> str:
         return _("In use") if model.is_same(current) else _("On {server}").format(server=model.engine)
     size = models.placement.memory_of(model)
     if model.is_same(current):
+        if model.path not in (known.path for known in models.models):
+            return _("In use, but its file is gone")
         if not size:
             return _("In use, loads with the next message")
         return _("In use, {size} of memory").format(size=readable_size(size))
