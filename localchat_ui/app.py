@@ -17,6 +17,7 @@ from localchat_ui.api.backend import Backend
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.history.database import Database
@@ -26,15 +27,16 @@ from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inference import Inference, ModelLibrary, ModelRegistry
+from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog, new_catalog
+from localchat_ui.library.checksums import Checksums
 from localchat_ui.library.doctor import examine
-from localchat_ui.library.download import Download
 from localchat_ui.library.downloads import new_downloads
-from localchat_ui.library.forecast import Forecaster, memory_check, new_forecaster
+from localchat_ui.library.forecast import memory_check, new_forecaster
 from localchat_ui.library.hub import Hub
 from localchat_ui.library.hub_token import HubToken
-from localchat_ui.library.queue import DownloadQueue
+from localchat_ui.library.queue import DownloadQueue, Job, JobFile
 from localchat_ui.settings import Settings
 from localchat_ui.ui import (
     account_page,
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
 
 logger = logging.getLogger(__name__)
+
+# Settings that may be others for one model.
+LOADED_AS = {"n_ctx", "parallel", "n_threads", "n_gpu_layers", "kv_type"}
 
 
 def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa: PLR0915 - a table of contents
@@ -71,20 +76,31 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
         record_usage=access.quotas.record_usage,
         learn_speed=forecaster.learn,
     )
+    token = HubToken(settings.hub_token, settings.data_dir / "hub-token")
+    queue = DownloadQueue(settings.models_dir, settings.data_dir / "downloads.json", new_downloads(settings, token))
     models = ModelRegistry(
         local,
         catalog,
         preferences,
         configured=settings.model,
-        download_name=settings.model_file,
-        new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
+        first_download=FirstDownload(queue, lambda: Job(settings.model_repo, "", (JobFile(settings.model_file),))),
         remotes=remotes,
+        load_defaults=LoadChanges.model_validate(settings.model_dump(include=LOADED_AS)),
         forecaster=forecaster,
         is_admin=current_is_admin,
     )
-    library = _library(settings, catalog, models, forecaster)
-    chat = ChatService(inference, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
-
+    library = ModelLibrary(
+        catalog,
+        models,
+        queue,
+        Hub(token),
+        token,
+        checksums=Checksums(settings.data_dir / "checksums.json"),
+        forecaster=forecaster,
+        is_admin=current_is_admin,
+    )
+    defaults = ChatDefaults(settings.chat_options(), preferences, lambda: models.current)
+    chat = ChatService(inference, store, models, defaults, access.quotas)
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
 
     access.protect(app)  # whatever is registered here or elsewhere
@@ -93,7 +109,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     uploads.register(app, chat)  # /upload/…, for the chat page
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
-    models_page.register(models, library)  # /models
+    models_page.register(models, library, defaults)  # /models
     system_page.register(partial(examine, settings, catalog, forecaster), library)  # /system
     install.register(app)  # /manifest.webmanifest, /service-worker.js, /offline, icons
     trouble_page.register(app)  # any page, when the database cannot be read
@@ -108,11 +124,11 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
             await access.open()
             await database.open()
             await models.open()
+            await library.start()
             # Before there are pages, so that whoever sends something finds a model on its way.
             models.start()
             await chat.start()
             maintenance.start()
-            await library.start()
         except Exception as error:
             # NiceGUI would log it and go on, with pages that wait for ever.
             app.state.startup_error = error
@@ -146,12 +162,6 @@ def _before_the_first_request(app: App, start: Callable[[], Awaitable[None]]) ->
             yield
 
     app.router.lifespan_context = lifespan
-
-
-def _library(settings: Settings, catalog: Catalog, models: ModelRegistry, forecaster: Forecaster) -> ModelLibrary:
-    token = HubToken(settings.hub_token, settings.data_dir / "hub-token")
-    queue = DownloadQueue(settings.models_dir, settings.data_dir / "downloads.json", new_downloads(settings, token))
-    return ModelLibrary(catalog, models, queue, Hub(token), token, forecaster=forecaster, is_admin=current_is_admin)
 
 
 def _local(engine: Engine, catalog: Catalog, settings: Settings) -> LocalBackend:

@@ -278,8 +278,9 @@ class Settings(BaseSettings, ChatOptions):
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'localchat.sqlite3'}"
 
     def chat_options(self) -> ChatOptions:
-        """What a new conversation starts with."""
-        return ChatOptions.model_validate(self.model_dump(include=set(ChatOptions.model_fields)))
+        """What a new conversation starts with; what was set stands out by its `model_fields_set`."""
+        chosen = self.model_fields_set & ChatOptions.model_fields.keys()
+        return ChatOptions.model_validate(self.model_dump(include=chosen))
 
 
 def _bytes(amount: str) -> int:

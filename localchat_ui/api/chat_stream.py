@@ -128,7 +128,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
             raise ApiError(400, "user_input is empty.", param="user_input", code="invalid_value")
         backend.inference.admit()
         model = await while_connected(request, backend.closing, _model_of(backend, body.model))
-        conversation = await _conversation(backend, body)
+        conversation = await _conversation(backend, body, model)
         if chat.is_writing(conversation.id):
             raise ApiError(409, "A reply is still being written in this conversation.", code="busy")
         options = conversation.options.model_copy(update=_given(body))
@@ -208,10 +208,10 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     app.include_router(routes)
 
 
-async def _conversation(backend: Backend, body: ChatRequest) -> Conversation:
+async def _conversation(backend: Backend, body: ChatRequest, model: ModelRef | None) -> Conversation:
     """The conversation that is meant; a new one is stored with its first message. Raises ApiError."""
     if body.conversation_id is None:
-        return backend.chat.new_conversation()
+        return backend.chat.new_conversation(model)
     return await _find(backend, body.conversation_id)
 
 

@@ -69,7 +69,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         backend.inference.admit()
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
         chat = chat_of(body, stop=body.stop_sequences)
-        requests, tools = chat_requests(chat, backend.chat.defaults.configured, tells_calls=not model.is_local)
+        requests, tools = chat_requests(chat, backend.chat.defaults.of_programs(model), tells_calls=not model.is_local)
         answer = _MessageAnswer(model, ChoiceReader(tools if model.is_local else None))
         return await answer_of(backend, request, model, requests, answer, stream=body.stream)
 
@@ -77,7 +77,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     async def count_tokens(body: CountTokensRequest, request: Request) -> TokenCount:
         """How many tokens the model would read for this conversation, template and tools included."""
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
-        [asked], _ = chat_requests(chat_of(body), backend.chat.defaults.configured)
+        [asked], _ = chat_requests(chat_of(body), backend.chat.defaults.of_programs(model))
         try:
             built = await while_connected(request, backend.closing, backend.inference.preview(model, asked))
         except PromptTooLongError as error:

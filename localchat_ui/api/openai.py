@@ -73,7 +73,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """
         backend.inference.admit()
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
-        requests, tools = chat_requests(body, backend.chat.defaults.configured, tells_calls=not model.is_local)
+        requests, tools = chat_requests(body, backend.chat.defaults.of_programs(model), tells_calls=not model.is_local)
         answer = _ChatAnswer(model, [ChoiceReader(tools if model.is_local else None) for _ in requests], body)
         return await answer_of(backend, request, model, requests, answer, stream=body.stream)
 
@@ -82,7 +82,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         """Continue a text as it is, without the model's chat template."""
         backend.inference.admit()
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
-        requests = completion_requests(body, backend.chat.defaults.configured)
+        requests = completion_requests(body, backend.chat.defaults.of_programs(model))
         answer = _TextAnswer(model, [ChoiceReader() for _ in requests], body, requests)
         return await answer_of(backend, request, model, requests, answer, stream=body.stream)
 

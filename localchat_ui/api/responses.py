@@ -52,7 +52,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
         items = [*_previous(store, owner, body.previous_response_id), *items_of(body)]
         chat = chat_of(body, items)
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
-        requests, tools = chat_requests(chat, backend.chat.defaults.configured, tells_calls=not model.is_local)
+        requests, tools = chat_requests(chat, backend.chat.defaults.of_programs(model), tells_calls=not model.is_local)
         requests = [replace(each, may_drop=body.truncation == "auto") for each in requests]
 
         def keep(response: ResponseObject) -> None:

@@ -76,7 +76,7 @@ def register(app: FastAPI, backend: Backend, metrics: Metrics) -> None:
     async def apply_template(body: ChatCompletionRequest, request: Request) -> RenderedPrompt:
         """What a model would read for a chat completion."""
         model = await while_connected(request, backend.closing, backend.writer_of(body.model))
-        [asked, *_], _ = chat_requests(body, backend.chat.defaults.configured)
+        [asked, *_], _ = chat_requests(body, backend.chat.defaults.of_programs(model))
         built = await while_connected(request, backend.closing, backend.inference.preview(model, asked))
         return RenderedPrompt(prompt=built.text)
 

@@ -76,9 +76,9 @@ class ChatService:
 
     # Reading
 
-    def new_conversation(self) -> Conversation:
-        """A conversation that is kept from its first message or setting on."""
-        return Conversation(options=self.defaults.current)
+    def new_conversation(self, model: ModelRef | None = None) -> Conversation:
+        """A conversation with this model or the one in use, that is kept from its first message or setting on."""
+        return Conversation(options=self.defaults.of(model) if model else self.defaults.current)
 
     async def conversations(self, limit: int = 50, offset: int = 0) -> list[Conversation]:
         """Pinned ones first, then the newest."""

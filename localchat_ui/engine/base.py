@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from localchat_ui.conversation import GenerationStats, RequestOptions, Role, new_id
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 
 if TYPE_CHECKING:
@@ -202,20 +203,25 @@ class VocabularyToken:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """The model in use: its file, the context of one conversation in tokens, and what can be chosen of its thinking."""
+    """The model in use: its file, the context of one conversation in tokens, and what can be chosen of its thinking.
+
+    It has room for `parallel` conversations at a time and computes in `n_threads`.
+    """
 
     path: Path
     n_ctx: int
     n_ctx_train: int
     has_chat_template: bool
     thinking: ThinkingSupport = NO_SUPPORT
+    parallel: int = 1
+    n_threads: int = 1
 
 
 @dataclass(frozen=True)
 class EngineFigures:
     """What the engine is doing. Cells are tokens of KV cache; `batch_fill` is the share of recent batches, 0 to 1.
 
-    `models` are in memory, and `unused_bytes` of them are needed by nobody at this moment.
+    `models` are in memory and take `sizes` bytes, of which `unused_bytes` are needed by nobody at this moment.
     """
 
     running: int = 0
@@ -225,6 +231,7 @@ class EngineFigures:
     batch_fill: float = 0.0
     models: tuple[Path, ...] = ()
     unused_bytes: int = 0
+    sizes: tuple[int, ...] = ()
 
 
 class Engine(Protocol):
@@ -245,8 +252,14 @@ class Engine(Protocol):
         `on_progress` gets shares of 1. Raises ModelLoadError.
         """
 
+    def configure(self, path: Path, changes: LoadChanges) -> None:
+        """How this file is loaded from now on. If it is in memory it stays as it is until `load`."""
+
     def holds(self, path: Path) -> bool:
-        """Whether the model of this file is in memory, and the file has not changed since it was loaded."""
+        """Whether the model of this file is in memory as it would be loaded now."""
+
+    def leaving(self, path: Path) -> tuple[Path, ...]:
+        """The files whose models would leave memory for this one, as far as nobody needs them at this moment."""
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Queue a request. Its events reach `emit` on the engine's thread; the last is Done or Failed, exactly once.
@@ -288,8 +301,9 @@ class Engine(Protocol):
     def cancel(self, request_id: str) -> None:
         """Stop a request at the next step; it ends with `cancelled`. Unknown ids are ignored."""
 
-    def make_room(self) -> None:
-        """Let all models leave memory that are needed by nobody at this moment; the one in use comes back on demand."""
+    def make_room(self, path: Path | None = None) -> None:
+        """Let all models, or the one of this file, leave memory that are needed by nobody at this moment; the one in
+        use comes back on demand."""
 
     def close(self) -> None:
         """End all requests, the thread and the models. Blocks until they are gone."""

@@ -18,6 +18,7 @@ from localchat_ui.engine.context import Context, ContextOptions, KvType
 from localchat_ui.engine.flash_trial import FlashTrials
 from localchat_ui.engine.kv_disk_cache import KvDiskCache, fingerprint
 from localchat_ui.engine.llama import DEFAULT_OPTIONS, Model, ModelOptions, llama_cpp_version
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.model_pool import ModelPool, PooledModel, Stamp, stamp_of
 from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.template import thinking_of_model
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How every model is loaded; see the settings of the same names. None is automatic.
+    """How models are loaded; see the settings of the same names. None is automatic.
 
     `chat_template` is a file whose template takes the place of the models' own ones. `trials` is the file that keeps
     what was tried of flash attention; without one nothing is tried.
@@ -46,6 +47,14 @@ class LoadOptions:
     trials: Path | None = None
     kv_disk_folder: Path | None = None
     kv_disk_bytes: int = 0
+
+    def changed(self, changes: LoadChanges) -> LoadOptions:
+        """For a model that is loaded in another way; its template is not among them."""
+        given = changes.model_dump(exclude_none=True, include={"n_ctx", "parallel", "n_threads", "kv_type"})
+        options = replace(self, **given)
+        if changes.n_gpu_layers is None:
+            return options
+        return replace(options, model=replace(options.model, n_gpu_layers=changes.n_gpu_layers))
 
 
 class Loader:
@@ -117,31 +126,40 @@ class Loader:
         return in_thread_that_ends(lambda: self._open(path, stamp, report))
 
     def _open(self, path: Path, stamp: Stamp, on_progress: Callable[[float], bool]) -> PooledModel:
-        options = self._options
-        template = template_for(path, options.chat_template)
+        changes = self._pool.changes_of(path)
+        options = self._options.changed(changes)
+        template = changes.chat_template or template_for(path, options.chat_template)
+        n_threads = options.n_threads or usable_cores()
         model = Model(path, options.model, chat_template=template, on_progress=on_progress)
         try:
             n_ctx = min(options.n_ctx or model.n_ctx_train, model.n_ctx_train or options.n_ctx)
-            context_options = self._context_options(model, n_ctx)
+            context_options = self._context_options(model, options, n_ctx, n_threads)
             context = Context(model, context_options)
         except BaseException:
             model.close()
             raise
         thinking = thinking_of_model(model)
-        info = LoadedModel(path, n_ctx, model.n_ctx_train, model.chat_template is not None, thinking)
-        disk = self._disk_cache(model, uses_flash_attention=context_options.uses_flash_attention)
+        info = LoadedModel(
+            path,
+            n_ctx,
+            model.n_ctx_train,
+            model.chat_template is not None,
+            thinking,
+            parallel=options.parallel,
+            n_threads=n_threads,
+        )
+        disk = self._disk_cache(model, options, uses_flash_attention=context_options.uses_flash_attention)
         scheduler = Scheduler(model, context, n_ctx=n_ctx, n_sequences=options.parallel, disk=disk)
         n_bytes = model.n_bytes + n_ctx * options.parallel * model.kv_bytes_per_token(options.kv_type)
-        return PooledModel(info, model, context, scheduler, n_bytes, stamp)
+        return PooledModel(info, model, context, scheduler, n_bytes, stamp, changes)
 
-    def _context_options(self, model: Model, n_ctx: int) -> ContextOptions:
-        options = self._options
+    def _context_options(self, model: Model, options: LoadOptions, n_ctx: int, n_threads: int) -> ContextOptions:
         context = ContextOptions(
             n_ctx=n_ctx,
             n_sequences=options.parallel,
             # Replies must never fill a batch, whatever they guess.
             n_batch=max(options.n_batch, 2 * options.parallel),
-            n_threads=options.n_threads or usable_cores(),
+            n_threads=n_threads,
             kv_type=options.kv_type,
             flash_attention=options.flash_attention,
             on_gpu=options.model.n_gpu_layers != 0,
@@ -151,8 +169,7 @@ class Loader:
         verdict = FlashTrials(options.trials).verdict(model, context)
         return replace(context, flash_attention=verdict.flash_attention)
 
-    def _disk_cache(self, model: Model, *, uses_flash_attention: bool) -> KvDiskCache | None:
-        options = self._options
+    def _disk_cache(self, model: Model, options: LoadOptions, *, uses_flash_attention: bool) -> KvDiskCache | None:
         # Of a state that cannot be truncated only the very end could be used again.
         if not options.kv_disk_bytes or options.kv_disk_folder is None or not model.can_truncate:
             return None

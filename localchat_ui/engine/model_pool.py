@@ -11,6 +11,7 @@ from typing import NamedTuple
 from localchat_ui.engine.base import LoadedModel
 from localchat_ui.engine.context import Context
 from localchat_ui.engine.llama import Model
+from localchat_ui.engine.load_changes import NO_CHANGES, LoadChanges
 from localchat_ui.engine.scheduler import Scheduler
 
 
@@ -32,6 +33,7 @@ class PooledModel:
     scheduler: Scheduler
     n_bytes: int
     stamp: Stamp
+    changes: LoadChanges = NO_CHANGES
     leases: int = 0
     used_at: float = field(default_factory=time.monotonic)
     discarded: bool = False
@@ -55,27 +57,35 @@ class ModelPool:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._models: list[PooledModel] = []
+        self._changes: dict[Path, LoadChanges] = {}
         self.current: Path | None = None
 
     def all(self) -> list[PooledModel]:
         with self._lock:
             return list(self._models)
 
+    def configure(self, path: Path, changes: LoadChanges) -> None:
+        """How this file is to be loaded from now on."""
+        with self._lock:
+            self._changes[path] = changes
+
+    def changes_of(self, path: Path) -> LoadChanges:
+        return self._changes.get(path, NO_CHANGES)
+
     def holds(self, path: Path) -> bool:
-        """Whether this file is in memory as it is now."""
-        stamp = stamp_of(path)
-        return any(model.info.path == path and model.stamp == stamp for model in self.all())
+        """Whether this file is in memory as it is now, and as it is to be loaded now."""
+        return any(model.info.path == path and self._is_unchanged(model) for model in self.all())
 
     def add(self, model: PooledModel) -> None:
         with self._lock:
             self._models.append(model)
 
     def lease(self, path: Path, *, unchanged: bool = False) -> PooledModel | None:
-        """The model of this file, which stays in memory until `release`; None when it is not there, or the file has
-        changed since it was loaded and has to be `unchanged`."""
+        """The model of this file, which stays in memory until `release`; None when it is not there, or the file or how
+        it is to be loaded has changed since and it has to be `unchanged`."""
         with self._lock:
             for model in reversed(self._models):
-                if model.info.path == path and (not unchanged or model.stamp == stamp_of(path)):
+                if model.info.path == path and (not unchanged or self._is_unchanged(model)):
                     model.leases += 1
                     model.used_at = time.monotonic()
                     return model
@@ -90,24 +100,24 @@ class ModelPool:
             model.close()
 
     def take_cold(self, wanted: int = 0) -> list[PooledModel]:
-        """Take out those beyond the budget, if `wanted` bytes come in addition, least recently used first; and those
-        that nobody has used for too long."""
+        """Take out those beyond the budget, if `wanted` bytes come in addition, least recently used first; those that
+        nobody has used for too long; and those that were loaded anew since."""
         with self._lock:
-            excess = sum(model.n_bytes for model in self._models) + wanted - self._budget
-            cold = []
-            for model in sorted(self._models, key=lambda model: model.used_at):
-                evictable = model.info.path != self.current or model is not self._newest(model.info.path)
-                if not model.leases and (self._is_idle(model) or (evictable and excess > 0)):
-                    excess -= model.n_bytes
-                    cold.append(model)
+            cold = self._cold(wanted, self.current)
             self._models = [model for model in self._models if model not in cold]
             return cold
 
-    def take_unused(self) -> list[PooledModel]:
-        """Take out all that nobody needs at this moment, the current one too."""
+    def leaving(self, path: Path) -> list[PooledModel]:
+        """Those that would leave for this file, if it answered next."""
         with self._lock:
-            unused = [model for model in self._models if not model.leases]
-            self._models = [model for model in self._models if model.leases]
+            wanted = 0 if any(model.info.path == path for model in self._models) else stamp_of(path).n_bytes
+            return self._cold(wanted, path)
+
+    def take_unused(self, path: Path | None = None) -> list[PooledModel]:
+        """Take out all that nobody needs at this moment, the current one too; or only the one of this file."""
+        with self._lock:
+            unused = [model for model in self._models if not model.leases and path in (None, model.info.path)]
+            self._models = [model for model in self._models if model not in unused]
             return unused
 
     def discard_all(self) -> None:
@@ -127,6 +137,20 @@ class ModelPool:
             if not self._idle_seconds or not unused:
                 return None
             return max(0.0, min(unused) + self._idle_seconds - time.monotonic())
+
+    def _cold(self, wanted: int, current: Path | None) -> list[PooledModel]:
+        excess = sum(model.n_bytes for model in self._models) + wanted - self._budget
+        cold = []
+        for model in sorted(self._models, key=lambda model: model.used_at):
+            is_old_self = model is not self._newest(model.info.path)
+            is_beyond = excess > 0 and model.info.path != current
+            if not model.leases and (is_old_self or is_beyond or self._is_idle(model)):
+                excess -= model.n_bytes
+                cold.append(model)
+        return cold
+
+    def _is_unchanged(self, model: PooledModel) -> bool:
+        return model.stamp == stamp_of(model.info.path) and model.changes == self.changes_of(model.info.path)
 
     def _newest(self, path: Path) -> PooledModel:
         """A file that was changed and loaded again is there twice until its old self is no longer needed."""

@@ -26,6 +26,7 @@ from localchat_ui.engine.base import (
     Token,
     VocabularyToken,
 )
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.thinking_support import NO_SUPPORT
 
 
@@ -83,8 +84,14 @@ class ScriptedEngine:
         sizes = tuple(len(turn.text.split()) for turn in request.turns)
         return PromptBuilt(sum(sizes), 0, sizes, text)
 
+    def configure(self, path: Path, changes: LoadChanges) -> None:
+        """A script is always loaded in the same way."""
+
     def holds(self, path: Path) -> bool:
         return self._model is not None and self._model.path == path
+
+    def leaving(self, path: Path) -> tuple[Path, ...]:
+        return ()
 
     def embed(
         self, texts: Sequence[str | Sequence[int]], model: Path | None = None, *, request_id: str = ""
@@ -111,7 +118,7 @@ class ScriptedEngine:
     def cancel(self, request_id: str) -> None:
         self._cancelled.add(request_id)
 
-    def make_room(self) -> None:
+    def make_room(self, path: Path | None = None) -> None:
         """There is always room for a script."""
 
     def close(self) -> None:

@@ -31,7 +31,8 @@ from localchat_ui.engine.base import (
 from localchat_ui.engine.embedding import Embedder, pair_of
 from localchat_ui.engine.generation import Generation
 from localchat_ui.engine.grammar import Guide, guide_of
-from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions, usable_cores
+from localchat_ui.engine.load_changes import LoadChanges
+from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions
 from localchat_ui.engine.model_pool import ModelPool, PooledModel
 from localchat_ui.engine.prompt import Prompt, build_prompt, check_tokens, plain_prompt
 from localchat_ui.engine.scheduler import Scheduler, built
@@ -66,10 +67,9 @@ class LlamaEngine:
 
         After `idle_seconds` without use, if not 0, a model leaves memory and comes back with the next request for it.
         """
-        self._options = options or LoadOptions()
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._pool = ModelPool(memory_budget, idle_seconds)
-        self._loader = Loader(self._options, self._pool, on_released=self._wake)
+        self._loader = Loader(options or LoadOptions(), self._pool, on_released=self._wake)
         self._model: LoadedModel | None = None
         self._open: dict[str, Emit] = {}
         self._lock = threading.Lock()
@@ -156,10 +156,11 @@ class LlamaEngine:
             running=sum(scheduler.n_running for scheduler in schedulers) + len(self._embeddings),
             waiting=sum(scheduler.n_waiting for scheduler in schedulers),
             kv_cells_used=sum(scheduler.n_cells_used for scheduler in schedulers),
-            kv_cells=sum(self._options.parallel * model.info.n_ctx for model in models),
+            kv_cells=sum(model.info.parallel * model.info.n_ctx for model in models),
             batch_fill=max((scheduler.batch_fill for scheduler in schedulers), default=0.0),
             models=tuple(model.info.path for model in models),
             unused_bytes=sum(model.n_bytes for model in models if not model.leases),
+            sizes=tuple(model.n_bytes for model in models),
         )
 
     def load(self, path: Path, on_progress: Callable[[float], None]) -> LoadedModel:
@@ -168,8 +169,14 @@ class LlamaEngine:
             self._model = model.info
             return model.info
 
+    def configure(self, path: Path, changes: LoadChanges) -> None:
+        self._pool.configure(path, changes)
+
     def holds(self, path: Path) -> bool:
         return self._pool.holds(path)
+
+    def leaving(self, path: Path) -> tuple[Path, ...]:
+        return tuple(model.info.path for model in self._pool.leaving(path))
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         model = self._loader.lease(self._path_for(request.model))
@@ -222,8 +229,8 @@ class LlamaEngine:
         self, loaded: PooledModel, inputs: Sequence[Sequence[int]], request_id: str, *, ranks: bool = False
     ) -> list[list[float]]:
         """Computed on the engine's thread; whoever asks holds the model until then."""
-        n_threads = self._options.n_threads or usable_cores()
-        job = EmbeddingJob(request_id, Embedder(loaded.model, inputs, n_threads=n_threads, ranks=ranks))
+        embedder = Embedder(loaded.model, inputs, n_threads=loaded.info.n_threads, ranks=ranks)
+        job = EmbeddingJob(request_id, embedder)
         with self._lock:
             if self._closing:
                 raise NoModelError(SHUTTING_DOWN)
@@ -239,8 +246,8 @@ class LlamaEngine:
     def cancel(self, request_id: str) -> None:
         self._inbox.put(partial(self._cancel, request_id))
 
-    def make_room(self) -> None:
-        _close(self._pool.take_unused())
+    def make_room(self, path: Path | None = None) -> None:
+        _close(self._pool.take_unused(path))
 
     def close(self) -> None:
         with self._lock:

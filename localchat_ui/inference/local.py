@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from localchat_ui.conversation import RequestOptions
@@ -19,9 +20,11 @@ from localchat_ui.engine.base import (
     Ranking,
     VocabularyToken,
 )
+from localchat_ui.engine.load_changes import NO_CHANGES, LoadChanges
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.fit import MemoryCheck
+from localchat_ui.library.estimate import Memory
+from localchat_ui.library.fit import SHARE_AT_EASE, MemoryCheck, free_memory
 from localchat_ui.library.model_file import ModelFile
 
 PROGRESS_SECONDS = 0.2
@@ -29,6 +32,22 @@ PROGRESS_SECONDS = 0.2
 TRIAL_SHARE = 0.5
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LoadForecast:
+    """What a model would take in memory, loaded in some way, and the bytes that it could have."""
+
+    need: Memory
+    free: int
+
+    @property
+    def fits(self) -> bool:
+        return self.need.total <= self.free
+
+    @property
+    def is_tight(self) -> bool:
+        return self.fits and self.need.total > self.free * SHARE_AT_EASE
 
 
 class LocalBackend:
@@ -39,6 +58,7 @@ class LocalBackend:
         self.engine = engine
         self._catalog = catalog
         self._memory = memory
+        self._changes: dict[Path, LoadChanges] = {}
         self._share = 0.0
         self._preparing = asyncio.Lock()
         # A request takes its thread for milliseconds, or as long as the model is loaded that it waits for; embeddings
@@ -89,6 +109,34 @@ class LocalBackend:
     def cancel(self, request_id: str) -> None:
         self.engine.cancel(request_id)
 
+    def configure(self, path: Path, changes: LoadChanges) -> None:
+        """How this file is loaded from now on; in memory it stays as it is until then."""
+        self._changes[path] = changes
+        self.engine.configure(path, changes)
+
+    def forecast(self, model: ModelFile, changes: LoadChanges) -> LoadForecast | None:
+        """Of this file, loaded in that way; None where memory is not ours to say."""
+        if self._memory is None:
+            return None
+        return LoadForecast(_for(self._memory, changes).need(model), free_memory() + self.engine.figures.unused_bytes)
+
+    def refusal(self, model: ModelFile, changes: LoadChanges) -> str | None:
+        """Why it would not fit if it were loaded in that way, even when those leave that nobody needs."""
+        if self._memory is None:
+            return None
+        unused = self.engine.figures.unused_bytes
+        return _for(self._memory, changes).refusal(model, self._catalog.models, reclaimable=unused)
+
+    def leaving(self, model: ModelFile) -> tuple[Path, ...]:
+        """The files whose models would leave memory for this one."""
+        if self.engine.holds(model.path):
+            return ()
+        leaving = self.engine.leaving(model.path)
+        changes = self._changes.get(model.path, NO_CHANGES)
+        if self._memory is not None and _for(self._memory, changes).refusal(model):
+            leaving = tuple(path for path in self.engine.figures.models if path != model.path)
+        return leaving
+
     async def load(self, model: ModelFile, on_share: Callable[[float], None]) -> None:
         """Load the model that is in use from now on. Raises ModelLoadError.
 
@@ -107,9 +155,10 @@ class LocalBackend:
                 if error := await self._catalog.try_load(model, lambda share: None):
                     raise ModelLoadError(error)
 
-    async def free_memory(self) -> None:
-        """Let all models leave memory that nobody needs at this moment; they come back on demand."""
-        await _run(self._loads, self.engine.make_room)
+    async def free_memory(self, path: Path | None = None) -> None:
+        """Let all models, or the one of this file, leave memory that nobody needs at this moment; they come back on
+        demand."""
+        await _run(self._loads, self.engine.make_room, *([path] if path else []))
 
     async def close(self) -> None:
         """End all requests and give up all models."""
@@ -132,12 +181,10 @@ class LocalBackend:
 
     async def _make_room(self, model: ModelFile) -> None:
         """Raises ModelLoadError for a model that does not fit, even when those leave that nobody needs."""
-        if self._memory is None:
-            return
-        unused = self.engine.figures.unused_bytes
-        if reason := self._memory.refusal(model, self._catalog.models, reclaimable=unused):
+        changes = self._changes.get(model.path, NO_CHANGES)
+        if reason := self.refusal(model, changes):
             raise ModelLoadError(reason)
-        if self._memory.refusal(model):
+        if self._memory is not None and _for(self._memory, changes).refusal(model):
             await self.free_memory()
 
     async def _load(self, model: ModelFile, on_share: Callable[[float], None], first_share: float) -> None:
@@ -161,6 +208,12 @@ class LocalBackend:
     def _reach(self, share: float) -> None:
         # Called on the loading thread; read by the loop that waits for it.
         self._share = share
+
+
+def _for(memory: MemoryCheck, changes: LoadChanges) -> MemoryCheck:
+    """The check for a model that is loaded in another way than the others."""
+    given = changes.model_dump(exclude_none=True, include={"n_ctx", "parallel", "kv_type"})
+    return replace(memory, **given)
 
 
 async def _run(executor: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:

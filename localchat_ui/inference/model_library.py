@@ -12,11 +12,14 @@ from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.registry import ModelRegistry
 from localchat_ui.library.calibration import Calibration
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.checksums import Checksums
 from localchat_ui.library.errors import LibraryError, RemovalError
 from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.forecast import Forecast, Forecaster
+from localchat_ui.library.gguf_header import GgufError, read_header
 from localchat_ui.library.hub import Hub, Repository
 from localchat_ui.library.hub_token import HubToken
+from localchat_ui.library.model_file import displayable
 from localchat_ui.library.offers import Offer
 from localchat_ui.library.queue import DownloadQueue, Job, JobFile, job_of
 from localchat_ui.library.source import Source, parse_source
@@ -38,6 +41,7 @@ class ModelLibrary:
         hub: Hub,
         token: HubToken,
         *,
+        checksums: Checksums,
         forecaster: Forecaster | None = None,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -47,6 +51,7 @@ class ModelLibrary:
         self._catalog = catalog
         self._models = models
         self._token = token
+        self.checksums = checksums
         self._forecaster = forecaster
         self._is_admin = is_admin
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,13 +85,23 @@ class ModelLibrary:
         if model.file is None:
             raise RemovalError(Text("{name} is not a file on this machine.", name=model.name))
         if model.path in self._models.in_memory:
-            await self._models.free_memory()
+            await self._models.free_memory(model.path)
         if model.path in self._models.in_memory:
             raise RemovalError(Text("{name} is writing a reply. Remove it when that is done.", name=model.name))
         freed = await self._catalog.remove(model.file)
         self._audit("model removed", model=model.name)
         await self._models.forget(model)
         return freed
+
+    async def template(self, model: ModelRef) -> str:
+        """The chat template that a file brings; empty when it has none."""
+        if model.path is None:
+            return ""
+        try:
+            header = await asyncio.to_thread(read_header, model.path)
+        except (GgufError, OSError) as error:
+            raise LibraryError(f"{model.path.name} cannot be read: {error}") from error
+        return displayable(str(header.values.get("tokenizer.chat_template", "")))
 
     async def search(self, words: str) -> list[Repository]:
         self._require_admin()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from localchat_ui.inference.model_defaults import NOTHING, ModelDefaults
 from localchat_ui.library.kind import Kind
 from localchat_ui.library.model_file import ModelFile, displayable
 
@@ -16,7 +17,7 @@ class ModelRef:
 
     `id` is what programs call it, `name` is for people. It runs in this process from its `path`, or on the server
     called `engine`, which knows it as `remote_id`. `details` tell it from others in one line. `error` is why it cannot
-    answer, while that is so. `context_length` is in tokens, 0 where it is not known.
+    answer, while that is so. `context_length` is in tokens, 0 where it is not known. `defaults` is what was set of it.
     """
 
     id: str
@@ -30,6 +31,7 @@ class ModelRef:
     kind: Kind = Kind.CHAT
     context_length: int = 0
     file: ModelFile | None = None
+    defaults: ModelDefaults = NOTHING
 
     @classmethod
     def of_path(cls, path: Path) -> ModelRef:
@@ -67,6 +69,23 @@ class ModelRef:
     def refusal(self) -> str | None:
         """Why it cannot answer in a chat; None when it may."""
         return self.file.refusal if self.file else self.error
+
+    @property
+    def recommended(self) -> dict[str, float]:
+        """What its maker recommends, as fields of SamplingOptions."""
+        return dict(self.file.sampling) if self.file else {}
+
+    def with_defaults(self, defaults: ModelDefaults) -> ModelRef:
+        """The model with what was set of it."""
+        if defaults == NOTHING:
+            return self
+        name = defaults.name or (self.file.name if self.file else self.name)
+        n_ctx, file = defaults.load.n_ctx, self.file
+        if file is None or n_ctx is None:
+            return replace(self, name=name, defaults=defaults)
+        length = min(n_ctx or file.context_length, file.context_length or n_ctx)
+        details = replace(file, n_ctx=length).details
+        return replace(self, name=name, details=details, context_length=length, defaults=defaults)
 
     def is_same(self, other: ModelRef | None) -> bool:
         """Whether these are one model, of which other things may be known by now."""

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nicegui import Event
 
-from localchat_ui.engine.base import ModelLoadError, NoModelError
+from localchat_ui.engine.base import EngineError, ModelLoadError, NoModelError
+from localchat_ui.engine.load_changes import NO_CHANGES, LoadChanges
 from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
-from localchat_ui.inference.local import PROGRESS_SECONDS, LocalBackend
+from localchat_ui.i18n import _
+from localchat_ui.inference.first_download import FirstDownload
+from localchat_ui.inference.load_times import LoadTimes
+from localchat_ui.inference.local import LocalBackend
+from localchat_ui.inference.model_defaults import KeptDefaults, ModelDefaults
 from localchat_ui.inference.model_ref import ModelRef, refs_of
 from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus, Phase, UnknownModelError
+from localchat_ui.inference.placement import Placement
+from localchat_ui.inference.start_order import LAST_USED, StartOrder
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.download import Download
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.forecast import Forecast, Forecaster
 from localchat_ui.library.model_file import ModelFile, displayable
@@ -31,8 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS = 2.0
-LAST_USED = "model.last_used"
 ADMINS_CHOOSE = "model.only_admins_choose"
 HOW_TO_ADD = Text("Put a GGUF file into the models folder and choose it in the header, or download one.")
 
@@ -52,24 +56,31 @@ class ModelRegistry:
         *,
         remotes: Sequence[RemoteServer] = (),
         configured: str = "",
-        download_name: str,
-        new_download: Callable[[], Download],
+        first_download: FirstDownload,
+        load_defaults: LoadChanges = NO_CHANGES,
         forecaster: Forecaster | None = None,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`is_admin` tells of whoever asks. Without a `forecaster` nothing is said of memory and speed."""
+        """`is_admin` tells of whoever asks. `load_defaults` is how models are loaded of which nothing else is kept.
+
+        Without a `forecaster` nothing is said of memory and speed.
+        """
         self._forecaster = forecaster
         self._local = local
         self._catalog = catalog
         self._preferences = preferences
         self._remotes = remotes
         self._configured = configured
-        self._new_download = new_download
+        self.first_download = first_download
+        self.load_defaults = load_defaults
         self._is_admin = is_admin
         self.only_admins_choose = False
-        self.download_name = download_name
+        self._defaults = KeptDefaults(preferences)
+        self._times = LoadTimes(preferences)
+        self._order = StartOrder(catalog, preferences, remotes, self._ref_of)
+        self.placement = Placement(local, self._times)
         self._task: asyncio.Task[None] | None = None
-        self._running_download: asyncio.Task[Path] | None = None
+        self._fetching: asyncio.Task[Path | None] | None = None
         self._model: ModelRef | None = None
         self._removed: Path | None = None
         self._error: str | None = None
@@ -86,8 +97,10 @@ class ModelRegistry:
         """The files found by the last refresh, then what the servers said last that they have."""
         files = self._catalog.models
         if list(self._refs) != files:
-            self._refs = refs_of(files, self._catalog.models_dir.absolute())
-        return [*self._refs.values(), *(model for remote in self._remotes for model in remote.models)]
+            refs = refs_of(files, self._catalog.models_dir.absolute())
+            self._refs = {file: self._with_defaults(model) for file, model in refs.items()}
+        remotes = (self._with_defaults(model) for remote in self._remotes for model in remote.models)
+        return [*self._refs.values(), *remotes]
 
     @property
     def current(self) -> ModelRef | None:
@@ -117,11 +130,12 @@ class ModelRegistry:
         return loaded.thinking if loaded is not None and model is not None and model.is_local else NO_SUPPORT
 
     async def refresh(self) -> None:
-        """Look for new and vanished files."""
+        """Look for new and vanished files, and where those are that are here."""
         before = self._catalog.models
         for remote in self._remotes:
             remote.refresh_soon()
-        if await self._catalog.refresh() != before:
+        files = await self._catalog.refresh()
+        if await self.placement.look(files) or files != before:
             self.changed.emit()
 
     @property
@@ -136,6 +150,43 @@ class ModelRegistry:
         return self._forecaster.of_file(model.file, is_loaded=model.path in self.in_memory)
 
     @property
+    def may_manage(self) -> bool:
+        """Whether whoever asks may set how models are loaded, and unload them."""
+        return self._is_admin()
+
+    async def set_defaults(self, model: ModelRef, defaults: ModelDefaults) -> None:
+        """Keep what is set of a model. One in memory stays as it is until it is loaded again.
+
+        Raises ChoiceRefusedError, HistoryError.
+        """
+        self._require_management()
+        await self._keep(model, defaults)
+
+    async def reload(self, model: ModelRef, changes: LoadChanges) -> None:
+        """Use a model, loaded in this way from now on; replies being written end as they began.
+
+        Raises ModelLoadError when it does not fit, ChoiceRefusedError. If it cannot be loaded so, all stays as it was.
+        """
+        self._require_management()
+        if model.refusal:
+            raise ModelLoadError(model.refusal)
+        if model.file is not None and (reason := self._local.refusal(model.file, changes)):
+            raise ModelLoadError(reason)
+        self._run(partial(self._use_changed, model, changes))
+
+    async def unload(self, model: ModelRef) -> None:
+        """Let a model leave memory; the one in use comes back with the next message.
+
+        Raises ChoiceRefusedError, EngineError while it is writing.
+        """
+        self._require_management()
+        if model.path is not None:
+            await self.free_memory(model.path)
+            if model.path in self.in_memory:
+                busy = _("{model} is writing a reply. Unload it when that is done.")
+                raise EngineError(busy.format(model=model.name))
+
+    @property
     def may_choose(self) -> bool:
         """Whether whoever asks may change the model that answers everybody."""
         return self._is_admin() or not self.only_admins_choose
@@ -146,13 +197,16 @@ class ModelRegistry:
         self.only_admins_choose = only_admins
         self.changed.emit()
 
-    async def free_memory(self) -> None:
-        """Let all models leave memory that nobody needs at this moment; the one in use comes back on demand."""
-        await self._local.free_memory()
+    async def free_memory(self, path: Path | None = None) -> None:
+        """Let all models, or the one of this file, leave memory that nobody needs at this moment; the one in use comes
+        back on demand."""
+        await self._local.free_memory(path)
         self.changed.emit()
 
     async def open(self) -> None:
         """Read what is kept of choices made before. Raises HistoryError."""
+        await self._defaults.open()
+        await self._times.open()
         self.only_admins_choose = bool(await self._preferences.get(ADMINS_CHOOSE, False))
 
     def start(self) -> None:
@@ -170,20 +224,20 @@ class ModelRegistry:
             self._run(partial(self._use, model))
 
     def download(self) -> None:
-        """Fetch the configured model, then load it; a partial file is continued. Raises ChoiceRefusedError."""
+        """Fetch the suggested model, then load it; a partial file is continued. Raises ChoiceRefusedError."""
         self._require_choice()
         self._run(self._fetch)
 
-    def cancel_download(self) -> None:
+    def pause_download(self) -> None:
         """Raises ChoiceRefusedError."""
         self._require_choice()
-        self._cancel_download()
+        self.first_download.pause()
 
     async def forget(self, model: ModelRef) -> None:
         """Its file is gone: if it was in use, another one that is here takes its place."""
         if self._model is not None and self._model.is_same(model):
             self._model, self._removed = None, model.path
-            candidates = await self._candidates()
+            candidates = await self._order.candidates()
             self._settle()
             if candidates:
                 self._run(partial(self._use, candidates[0]))
@@ -199,9 +253,28 @@ class ModelRegistry:
         if not self.may_choose:
             raise ChoiceRefusedError(Text("Only administrators choose the model here."))
 
-    def _cancel_download(self) -> None:
-        if self._running_download is not None:
-            self._running_download.cancel()
+    def _require_management(self) -> None:
+        if not self.may_manage:
+            raise ChoiceRefusedError(_("Only administrators set how models are loaded here."))
+
+    def _with_defaults(self, model: ModelRef) -> ModelRef:
+        defaults = self._defaults.of(model.id)
+        if model.path is not None:
+            self._local.configure(model.path, defaults.load)
+        return model.with_defaults(defaults)
+
+    async def _keep(self, model: ModelRef, defaults: ModelDefaults) -> None:
+        await self._defaults.set(model.id, defaults)
+        self._refs = {}
+        now = {known.id: known for known in self.models}
+        self._model = now.get(self._model.id, self._model) if self._model else None
+        target = self.status.target
+        self.status = replace(self.status, model=self._model, target=now.get(target.id, target) if target else None)
+        self.changed.emit()
+
+    def _stop_following(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     async def ready(self) -> ModelRef:
         """The model in use, as soon as there is one. Raises NoModelError with the reason when none is on its way."""
@@ -251,7 +324,7 @@ class ModelRegistry:
     async def close(self) -> None:
         """Give up what is under way. A load ends when the engine closes, so close that first."""
         self._number += 1
-        self._cancel_download()
+        self._stop_following()
         for remote in self._remotes:
             await remote.close()
         if self._task is not None:
@@ -261,7 +334,7 @@ class ModelRegistry:
     def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         """One thing at a time: a later choice replaces those that have not begun."""
         self._number += 1
-        self._cancel_download()
+        self._stop_following()
         self._task = asyncio.create_task(self._follow(self._task, work, self._number))
 
     async def _follow(
@@ -279,12 +352,12 @@ class ModelRegistry:
             self._fail("Something went wrong. The log has the details; please try again.")
 
     async def _load_first(self) -> None:
-        await self._catalog.refresh()
+        await self.placement.look(await self._catalog.refresh())
         if self._configured:
             await self._use_configured()
             return
         failures = []
-        candidates = await self._candidates()
+        candidates = await self._order.candidates()
         for model in candidates:
             # What stands in for a server that is down is not what was chosen.
             await self._use(model, remember=model is candidates[0] or candidates[0].is_local)
@@ -295,36 +368,18 @@ class ModelRegistry:
             failures += [model.error for model in self._catalog.models if model.error]
         if failures:
             self._fail(failures[0] or "")
+        elif self._model is None and self.first_download.is_paused:
+            self._settle()
         elif self._model is None:
             await self._fetch()
 
     async def _use_configured(self) -> None:
         file = self._catalog.find(self._configured, outside=True)
-        model = self._ref_of(file) if file else await self._remote(self._configured)
+        model = self._ref_of(file) if file else await self._order.remote(self._configured)
         if model is None:
             self._fail(f"MODEL={self._configured} was not found. Choose another model in the header.")
         else:
             await self._use(model)
-
-    async def _candidates(self) -> list[ModelRef]:
-        """The model used last, then the user's own files, the starter, and the smallest of other programs."""
-        last_used = str(await self._preferences.get(LAST_USED, "") or "-")
-        usable = [self._ref_of(file) for file in self._catalog.models if file.refusal is None]
-        file = self._catalog.find(last_used)
-        first = self._ref_of(file) if file else await self._remote(last_used)
-        others = sorted((model for model in usable if model != first), key=_belongs_to_others)
-        return [first, *others] if first and (first in usable or not first.is_local) else others
-
-    async def _remote(self, name: str) -> ModelRef | None:
-        """A model of a server that is set up; asks that server what it has."""
-        for remote in self._remotes:
-            if name.startswith(f"{remote.name}/"):
-                # A server that is slow to say what it has must not hold up the files.
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(remote.refresh(), START_SECONDS)
-                models = remote.models
-                return next((model for model in models if model.id == name or model.error), None)
-        return None
 
     def _ref_of(self, file: ModelFile) -> ModelRef:
         return next((model for model in self.models if model.file == file), None) or ModelRef.of_file(file)
@@ -335,7 +390,10 @@ class ModelRegistry:
             return
         if model.file is not None:
             try:
-                await self._local.load(model.file, lambda share: self._show(Phase.LOADING, target=model, share=share))
+                async with self.placement.timing(model):
+                    await self._local.load(
+                        model.file, lambda share: self._show(Phase.LOADING, target=model, share=share)
+                    )
             except ModelLoadError as error:
                 self._fail(str(error))
                 return
@@ -348,13 +406,21 @@ class ModelRegistry:
         except HistoryError as error:
             logger.warning("the model used last could not be remembered: %s", error)
 
+    async def _use_changed(self, model: ModelRef, changes: LoadChanges) -> None:
+        before = model.defaults
+        await self._keep(model, before.model_copy(update={"load": changes}))
+        changed = self.find(model.id) or model
+        await self._use(changed)
+        if self._error:
+            await self._keep(changed, before)
+
     async def _fetch(self) -> None:
-        download = self._new_download()
-        run = self._running_download = asyncio.create_task(download.run())
+        download = self.first_download
+        run = self._fetching = asyncio.create_task(
+            download.run(lambda progress: self._show(Phase.DOWNLOADING, download=progress))
+        )
         try:
-            while not run.done():
-                self._show(Phase.DOWNLOADING, download=download.progress)
-                await asyncio.wait([run], timeout=PROGRESS_SECONDS)
+            await asyncio.wait([run])
             path = run.result()
         except DownloadError as error:
             self._fail(str(error))
@@ -362,12 +428,14 @@ class ModelRegistry:
         except asyncio.CancelledError:
             if not run.cancelled():
                 raise
-            self._settle()
-            return
+            path = None
         finally:
-            self._running_download = None
+            self._fetching = None
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
+        if path is None:
+            self._settle()
+            return
         await self._catalog.refresh()
         file = self._catalog.find(str(path))
         assert file is not None
@@ -389,9 +457,3 @@ class ModelRegistry:
     def _show(self, phase: Phase, **changes: Any) -> None:
         self.status = ModelStatus(phase, model=self._model, error=self._error, **changes)
         self.changed.emit()
-
-
-def _belongs_to_others(model: ModelRef) -> tuple[bool, bool, int]:
-    """A key that sorts what nobody put here for us behind what somebody did."""
-    is_foreign = bool(model.file and model.file.origin)
-    return is_foreign, model.is_starter, model.file.size_bytes if model.file and is_foreign else 0

@@ -149,6 +149,7 @@ class Catalog:
             abilities=metadata.abilities,
             origin=file.origin,
             label=displayable(file.label),
+            sampling=metadata.sampling,
             n_ctx=min(self._n_ctx or metadata.context_length, metadata.context_length or self._n_ctx),
         )
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from enum import Enum
 
+from pydantic import ValidationError
+
+from localchat_ui.conversation import SamplingOptions
 from localchat_ui.library.gguf_header import GgufHeader
 from localchat_ui.text import N_
 
@@ -20,6 +24,14 @@ ABILITIES = {
     N_("sees images"): re.compile(r"<image>|image_url|'image'|\"image\"|<\|vision_start\|>"),
 }
 LONGEST_LICENCE = 100
+# What a file says of sampling, by what it is called here.
+SAMPLING = {
+    "temperature": "temp",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repeat_penalty": "penalty_repeat",
+}
 
 
 class Kind(str, Enum):
@@ -83,6 +95,19 @@ def licence_of(header: GgufHeader) -> str:
     """As the file names it, such as `apache-2.0`; empty when it does not."""
     said = header.values.get("general.license.name") or header.values.get("general.license") or ""
     return " ".join(str(said).split())[:LONGEST_LICENCE]
+
+
+def sampling_of(header: GgufHeader) -> tuple[tuple[str, float], ...]:
+    """How its maker wants tokens to be chosen, as fields of SamplingOptions; what is not allowed there is left out."""
+    found = []
+    for field, key in SAMPLING.items():
+        value = header.values.get(f"general.sampling.{key}")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            # A float of 32 bits is meant as the short number that it was written as.
+            value = round(value, 4)
+            with suppress(ValidationError):
+                found.append((field, getattr(SamplingOptions.model_validate({field: value}), field)))
+    return tuple(found)
 
 
 def _without_a_use_of_its_own(header: GgufHeader) -> Kind | None:

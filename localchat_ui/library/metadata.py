@@ -24,7 +24,8 @@ SECONDS_WITHOUT_PROGRESS = 120.0
 class Metadata:
     """What a file says of itself, or why it cannot be loaded. Counts are exact; the context length is in tokens.
 
-    `abilities` are in words for people. `loads` is true once the file was loaded for a trial.
+    `abilities` are in words for people, `sampling` is what its maker recommends, as fields of SamplingOptions. `loads`
+    is true once the file was loaded for a trial.
     """
 
     name: str = ""
@@ -38,6 +39,7 @@ class Metadata:
     architecture: str = ""
     licence: str = ""
     abilities: tuple[str, ...] = ()
+    sampling: tuple[tuple[str, float], ...] = ()
 
 
 async def read_metadata(paths: Sequence[Path], probe: Sequence[str] = PROBE) -> dict[Path, Metadata]:

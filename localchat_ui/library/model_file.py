@@ -16,7 +16,8 @@ class ModelFile:
 
     `parameters` is exact, `size_bytes` counts all parts of a split file. `context_length` is what it was trained for,
     `n_ctx` what it runs with, in tokens; 0 is unknown. `origin` is the program that it belongs to, if not to the user,
-    and `label` what that calls it where its path does not say.
+    and `label` what that calls it where its path does not say. `sampling` is what its maker recommends, as fields of
+    SamplingOptions.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class ModelFile:
     architecture: str = ""
     licence: str = ""
     abilities: tuple[str, ...] = ()
+    sampling: tuple[tuple[str, float], ...] = ()
     origin: str = ""
     label: str = ""
 

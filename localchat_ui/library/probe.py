@@ -18,7 +18,7 @@ from localchat_ui.engine.llama import read_metadata
 from localchat_ui.library.child import speaking
 from localchat_ui.library.estimate import shape_of
 from localchat_ui.library.gguf_header import GgufError, GgufHeader, read_header
-from localchat_ui.library.kind import abilities_of, kind_of, licence_of
+from localchat_ui.library.kind import abilities_of, kind_of, licence_of, sampling_of
 from localchat_ui.library.load_errors import in_plain_words
 from localchat_ui.library.metadata import Metadata
 from localchat_ui.library.model_file import displayable
@@ -60,6 +60,7 @@ def _describe(path: Path) -> Metadata:
             architecture=header.architecture,
             licence=licence_of(header),
             abilities=abilities_of(header, kind),
+            sampling=sampling_of(header),
         )
         if not kind.is_model:
             return about

@@ -141,8 +141,12 @@ class DownloadQueue:
         if download := self._downloads.get(job.id):
             now = download.progress
             return replace(now, done=before + now.done, total=total or now.total)
-        waiting = [self._path(job, file) for file in job.files if file.name not in job.fetched]
+        waiting = [self.path(job, file) for file in job.files if file.name not in job.fetched]
         return Progress("connecting", before + sum(map(_part_size, waiting)), total)
+
+    def path(self, job: Job, file: JobFile | None = None) -> Path:
+        """Where a file of it will be, or is; without one, the first."""
+        return self._models_dir / job.folder / (file or job.files[0]).name
 
     async def add(self, job: Job) -> Job:
         """Raises DownloadError when it is under way already, or when there is no room for it.
@@ -174,6 +178,12 @@ class DownloadQueue:
         if self.find(job_id).state in (State.PAUSED, State.FAILED):
             self._change(job_id, state=State.QUEUED, error="")
             self._fill()
+
+    def retry(self, job_id: str) -> None:
+        """Try again at once what waits for the network. Raises DownloadError."""
+        if self.find(job_id).error:
+            self.pause(job_id)
+            self.resume(job_id)
 
     async def cancel(self, job_id: str) -> None:
         """Give it up and remove what has arrived of it; of one that is done, forget it. Raises DownloadError."""
@@ -211,7 +221,7 @@ class DownloadQueue:
         else:
             self._change(job_id, state=State.DONE, error="")
             job = self.find(job_id)
-            self.arrived.emit(self._path(job, job.files[0]))
+            self.arrived.emit(self.path(job))
         finally:
             del self._tasks[job_id]
             self._downloads.pop(job_id, None)
@@ -221,7 +231,7 @@ class DownloadQueue:
         for file in self.find(job_id).files:
             while file.name not in self.find(job_id).fetched:
                 job = self.find(job_id)
-                path = self._path(job, file)
+                path = self.path(job, file)
                 was_there = await asyncio.to_thread(path.exists)
                 download = self._downloads[job_id] = self._new_download(job, file, self._models_dir / job.folder)
                 try:
@@ -256,7 +266,7 @@ class DownloadQueue:
 
     def _clean_up(self, job: Job) -> None:
         for file in job.files:
-            path = self._path(job, file)
+            path = self.path(job, file)
             for part in _parts(path):
                 part.unlink(missing_ok=True)
             if file.name in job.fetched and file.name not in job.found:
@@ -266,9 +276,6 @@ class DownloadQueue:
             with suppress(OSError):
                 folder.rmdir()
             folder = folder.parent
-
-    def _path(self, job: Job, file: JobFile) -> Path:
-        return self._models_dir / job.folder / file.name
 
     def _change(self, job_id: str, **changes: object) -> None:
         self.jobs = [replace(job, **changes) if job.id == job_id else job for job in self.jobs]  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from localchat_ui.ui.components.conversation_list import PAGE_SIZE as LIST_PAGE_
 from localchat_ui.ui.components.conversation_list import ConversationList
 from localchat_ui.ui.components.element import icon_button, root_path
 from localchat_ui.ui.components.help_dialog import HelpDialog
+from localchat_ui.ui.components.load_dialog import LoadDialog
 from localchat_ui.ui.components.message import prepare
 from localchat_ui.ui.components.model_picker import ModelPicker, ModelProgress
 from localchat_ui.ui.components.notices import Kind, Notices
@@ -83,6 +85,7 @@ class ChatPage:
         self._wanted: str | None = None
         self._root = root_path()
         self._is_gone = False
+        self._defaults = chat.defaults.current
         self._n_reads = 0
 
     async def build(self, recent: Sequence[Conversation]) -> None:
@@ -138,6 +141,7 @@ class ChatPage:
             on_open=self.open,
         )
         chat.conversation_changed.subscribe(self._on_conversation_changed)
+        models.changed.subscribe(self._on_model_changed)
         answer_previews()
         ui.on("navigate", lambda event: self._navigate(event.args))
         ui.run_javascript("localchat.start.connected()")
@@ -214,6 +218,7 @@ class ChatPage:
                 on_failed=self.notices.show_model_error,
                 on_error=self._complain,
             )
+            LoadDialog(self.models, on_failed=self.notices.show_model_error)
             ui.element("div").classes("grow")
             # Only there while the list, which has one too, is not.
             icon_button(icons.NEW, _("New chat"), partial(self.open, None)).classes("begin")
@@ -277,6 +282,16 @@ class ChatPage:
         if conversation_id == self.conversation.id:
             with self._complaining():
                 await self._follow(conversation_id)
+
+    def _on_model_changed(self) -> None:
+        """Another model may want other defaults: what nobody has touched begins with these."""
+        defaults = self.chat.defaults.current
+        if defaults == self._defaults:
+            return
+        self._defaults = defaults
+        if not self.is_stored:
+            self.conversation = replace(self.conversation, options=defaults)
+        self.panel.show(self.conversation)
 
     async def _follow(self, conversation_id: str) -> None:
         self._n_reads += 1

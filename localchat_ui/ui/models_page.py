@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from localchat_ui.chat import ChatDefaults
 from localchat_ui.i18n import _
 from localchat_ui.inference import ModelLibrary, ModelRegistry
 from localchat_ui.ui import icons
@@ -14,7 +15,7 @@ from localchat_ui.ui.components.installed_models import InstalledModels
 from localchat_ui.ui.page_layout import link, page_layout
 
 
-def register(models: ModelRegistry, library: ModelLibrary) -> None:
+def register(models: ModelRegistry, library: ModelLibrary, defaults: ChatDefaults) -> None:
     """The route /models. Whoever may come in sees what is here; the rest is for those who may manage."""
 
     @ui.page("/models")
@@ -23,7 +24,7 @@ def register(models: ModelRegistry, library: ModelLibrary) -> None:
         library.measure_soon()
         with page_layout(_("Models")):
             DownloadList(library)
-            InstalledModels(models, library)
+            InstalledModels(models, library, defaults)
             if library.may_manage:
                 HubSearch(library)
                 HubTokenForm(library)

@@ -13,6 +13,8 @@ import pytest
 from localchat_ui.conversation import Role
 from localchat_ui.engine.base import EngineFigures, ToolCall, Turn
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.history.database import Database
+from localchat_ui.history.preferences import Preferences
 from tests.api.conftest import connected
 from tests.api.events import events_of
 from tests.ui.conftest import Program, until
@@ -44,6 +46,22 @@ async def refused(client: httpx.AsyncClient, status: int, path: str = CHAT, **mo
     assert answer["error"].keys() == {"message", "type", "param", "code"}
     error: dict[str, Any] = answer["error"]
     return error
+
+
+async def test_what_a_request_leaves_out_is_what_is_set_of_its_model(program: Program):
+    database = await Database(program.database_url).open()
+    await Preferences(database).set("model.defaults", {"second": {"chat": {"temperature": 0.125, "top_k": 3}}})
+    await database.close()
+    async with program.running(), connected() as client:
+        await until(lambda: program.engine.model is not None)
+        for model, more, wanted in (
+            ("second", {}, (0.125, 3)),
+            ("second", {"temperature": 1.5}, (1.5, 3)),
+            ("first", {}, (0.7, 40)),
+        ):
+            await asked(client, model=model, **more)
+            sampling = program.engine.requests[-1].sampling
+            assert (sampling.temperature, sampling.top_k) == wanted
 
 
 async def test_installed_models_are_listed(client: httpx.AsyncClient):

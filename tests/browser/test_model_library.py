@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.library.tiny import write_kind
 
 from .conftest import STEADY, Visit
 from .server import Server, starter, without_starter
-from .visitor import SHORT
+from .visitor import SHORT, Visitor
 
 REPO = "someone/Small-GGUF"
 FILE = "small-Q4_1.gguf"
@@ -84,9 +85,7 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
 
     page.goto(f"{server.url}/models")
     expect(here).to_contain_text(re.compile(r"about [\d.–]+ tokens per second"))
-    page.get_by_role("button", name="Details of small").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Licenceapache-2.0")
-    page.keyboard.press("Escape")
+    set_and_reset(anna, server)
     page.get_by_role("button", name="Remove small").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_role("status").filter(has_text="is gone")).to_contain_text("small is gone; 98 MB are free.")
@@ -95,6 +94,34 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
     page.get_by_role("link", name="System check").click()
     expect(page.get_by_role("region", name="Problems")).to_contain_text("No model can chat here. Get one:")
     expect(page.get_by_role("region", name="Speed")).to_contain_text("tokens per second")
+
+
+def set_and_reset(anna: Visitor, server: Server) -> None:
+    """Look at the sheet of the model, set its defaults, see the next chat begin with them, and reset them."""
+    page = anna.page
+    page.get_by_role("button", name="Details of small").click()
+    sheet = page.get_by_role("dialog")
+    expect(sheet).to_contain_text("Licenceapache-2.0")
+    sheet.get_by_role("button", name="Compute the sha256").click()
+    expect(sheet).to_contain_text(hashlib.sha256(starter().read_bytes()).hexdigest())
+    sheet.get_by_text("Chat template", exact=True).click()
+    expect(sheet).to_contain_text("{% for message in messages %}")
+    sheet.get_by_role("textbox", name="Display name").fill("Tiny")
+    sheet.get_by_role("spinbutton", name="Top k value").fill("7")
+    sheet.get_by_role("textbox", name="System prompt").fill("You are a lighthouse.")
+    sheet.get_by_role("button", name="Save", exact=True).click()
+    expect(sheet.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
+
+    # The next chat begins with it; the one before has what it had.
+    page.goto(server.url)
+    anna.see_model("Tiny")
+    expect(anna.open_settings().number("Top k")).to_have_value("7")
+    expect(anna.settings.get_by_role("textbox", name="System prompt")).to_have_value("You are a lighthouse.")
+    page.goto(f"{server.url}/models")
+    page.get_by_role("button", name="Details of Tiny").click()
+    sheet.get_by_role("button", name="Reset all").click()
+    expect(page.get_by_role("button", name="Details of small")).to_be_attached()
+    page.keyboard.press("Escape")
 
 
 def test_files_that_come_and_go_are_seen_at_once(visit: Visit, server: Server) -> None:

@@ -150,6 +150,66 @@ def test_models_can_be_chosen_with_the_keyboard(anna: Visitor) -> None:
     expect(anna.page.get_by_role("option").first).to_be_hidden()
     expect(anna.model).to_be_focused()
 
+    # What is typed finds one, and what finds none changes nothing.
+    anna.page.keyboard.press("ArrowDown")
+    anna.page.keyboard.type("smollm2")
+    expect(anna.page.get_by_role("option")).to_have_count(1)
+    expect(anna.page.get_by_role("option")).to_contain_text("In memory, ")
+    anna.page.keyboard.press("ArrowDown")
+    anna.page.keyboard.press("Enter")
+    anna.see_model(SMOLLM)
+    anna.page.keyboard.press("ArrowDown")
+    anna.page.keyboard.type("nothing of the kind")
+    expect(anna.page.get_by_text("No model found.")).to_be_visible()
+    anna.page.keyboard.press("Escape")
+    anna.box.focus()
+    anna.see_model(SMOLLM)
+
+
+def test_the_model_is_loaded_otherwise_with_the_forecast_beside_it(anna: Visitor, server: Server) -> None:
+    page = anna.page
+    anna.ask(LONG)
+    expect(anna.replies.last.locator(".words")).to_have_text(re.compile(r"\w+"))
+    page.get_by_role("button", name="How the model is loaded").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name=SMOLLM)
+    context, forecast = dialog.get_by_role("spinbutton", name="Context"), dialog.get_by_role("status")
+    expect(forecast).to_contain_text("Fits well")
+    before = forecast.inner_text()
+    context.fill("999999999")
+    expect(dialog).to_contain_text("Must be 0, or from 256.")
+    dialog.get_by_role("button", name="Reload with these").click()
+    expect(dialog.get_by_role("alert").filter(has_text="out of range")).to_be_visible()
+    context.fill("1024")
+    dialog.get_by_role("combobox", name="KV type").select_option("q8_0")
+    expect(forecast).to_contain_text("Fits well")
+    assert forecast.inner_text() != before
+    expect(dialog.get_by_role("button", name="Reset Context")).to_be_visible()
+    dialog.get_by_role("button", name="Reload with these").click()
+
+    expect(dialog).to_be_hidden()
+    assert "Ended at the limit of 100 tokens" in anna.reply()
+    anna.model.click()
+    expect(page.get_by_role("option", name=SMOLLM)).to_contain_text("1k of 8k context")
+    page.keyboard.press("Escape")
+    anna.ask(SHORT)
+    assert anna.reply()
+    [begun, after] = server.messages(anna.conversation_id)[1::2]
+    assert [begun.state, after.state] == [MessageState.COMPLETE] * 2
+
+    page.get_by_role("button", name="How the model is loaded").click()
+    dialog.get_by_role("button", name="Unload").click()
+    expect(dialog).to_be_hidden()
+    anna.model.click()
+    expect(page.get_by_role("option", name=SMOLLM)).to_contain_text("In use, loads with the next message")
+    page.keyboard.press("Escape")
+    assert anna.ask("And now?").reply()
+    page.get_by_role("button", name="How the model is loaded").click()
+    dialog.get_by_role("button", name="Reset", exact=True).click()
+    dialog.get_by_role("button", name="Reload with these").click()
+    anna.model.click()
+    expect(page.get_by_role("option", name=SMOLLM)).to_contain_text("4k of 8k context")
+
 
 def _highlighted(person: Visitor) -> str:
     """What a screen reader would say of the option that the arrow keys have reached."""

@@ -21,9 +21,11 @@ from localchat_ui.history.database import Database
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inference import Inference, ModelRef, ModelRegistry
+from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.model_file import ModelFile
+from localchat_ui.library.queue import DownloadQueue, Job, JobFile
 
 MODEL = ModelRef.of_file(ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, None, is_starter=True))
 OPTIONS = ChatOptions(system_prompt="Be brief.", temperature=0.3)
@@ -80,7 +82,7 @@ class House:
         catalog = Catalog(folder / "models", folder / "models.json", probe=["/no/such/program"])
         self.local = LocalBackend(engine, catalog)
         self.inference = Inference(self.local)
-        self.models = ModelRegistry(self.local, catalog, preferences, download_name="", new_download=no_download)
+        self.models = ModelRegistry(self.local, catalog, preferences, first_download=first_download(folder))
         self.chat = ChatService(self.inference, self.store, self.models, ChatDefaults(OPTIONS, preferences), quotas)
 
     async def __aenter__(self) -> House:
@@ -202,5 +204,9 @@ def slow_journal(monkeypatch: pytest.MonkeyPatch, store: HistoryStore) -> asynci
     return saving
 
 
-def no_download() -> NoReturn:
-    raise AssertionError("nothing is downloaded here")
+def first_download(folder: Path) -> FirstDownload:
+    def no_download(*_: object) -> NoReturn:
+        raise AssertionError("nothing is downloaded here")
+
+    queue = DownloadQueue(folder / "models", folder / "downloads.json", no_download)
+    return FirstDownload(queue, lambda: Job("a/b", "", (JobFile("nothing.gguf"),)))

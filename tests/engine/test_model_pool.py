@@ -9,6 +9,7 @@ import pytest
 
 from localchat_ui.engine import model_pool as module
 from localchat_ui.engine.base import LoadedModel
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.model_pool import ModelPool, PooledModel
 
 
@@ -93,6 +94,36 @@ def test_a_file_that_was_replaced_by_one_of_the_same_size_and_time_is_another(tm
     assert pool.holds(file)
     other.replace(file)
     assert not pool.holds(file)
+
+
+def test_a_model_that_is_to_be_loaded_otherwise_is_another_and_its_old_self_leaves_at_once():
+    before, after = model("a"), model("a")
+    before.stamp = after.stamp = module.stamp_of(Path("a"))
+    after.changes = LoadChanges(n_ctx=512)
+    pool = filled(ModelPool(budget=100), before)
+    pool.current = Path("a")
+    assert pool.holds(Path("a"))
+    pool.configure(Path("a"), after.changes)
+    assert not pool.holds(Path("a"))
+    assert pool.lease(Path("a"), unchanged=True) is None
+    writing = pool.lease(Path("a"))
+    assert writing is before, "until it is loaded anew it goes on as it is"
+    filled(pool, after)
+    assert pool.take_cold() == [], "a reply is finished as it began"
+    pool.release(before)
+    assert pool.take_cold() == [before]
+    assert pool.lease(Path("a"), unchanged=True) is after
+
+
+def test_who_would_leave_is_told_and_stays():
+    old, current = model("old", used_at=1), model("current", used_at=2)
+    pool = filled(ModelPool(budget=20), old, current)
+    pool.current = Path("current")
+    assert pool.leaving(Path("current")) == []
+    assert pool.leaving(Path("nothing, which has no bytes")) == []
+    small = filled(ModelPool(budget=15), old, current)
+    assert small.leaving(Path("current")) == [old]
+    assert pool.all() == [old, current]
 
 
 def test_idle_models_leave_even_the_current_one(clock: Clock):

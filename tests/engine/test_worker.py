@@ -27,6 +27,7 @@ from localchat_ui.engine.base import (
     PromptTooLongError,
     Turn,
 )
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.loader import SHUTTING_DOWN, LoadOptions
 from localchat_ui.engine.prompt import Prompt, build_prompt
 from localchat_ui.engine.scheduler import Scheduler
@@ -297,6 +298,31 @@ def test_a_context_is_as_long_as_was_asked_for_and_never_longer_than_the_model_w
     with running(n_ctx=n_ctx, parallel=1) as engine:
         assert engine.load(smollm, lambda share: None).n_ctx == expected
         assert ask(engine, "Hi", max_tokens=3).stats.reply_tokens > 0
+
+
+def test_a_model_is_loaded_anew_as_it_is_configured_and_a_reply_ends_as_it_began(smollm: Path, tmp_path: Path):
+    engine = LlamaEngine(LoadOptions(n_ctx=512, parallel=2, n_threads=1), memory_budget=10**12)
+    try:
+        engine.load(smollm, lambda share: None)
+        reply = ask(engine, "Count to fifty.", max_tokens=60)
+        template = "{% for message in messages %}{{ message.content }}!{% endfor %}"
+        engine.configure(smollm, LoadChanges(n_ctx=1024, parallel=3, kv_type="q8_0", chat_template=template))
+        assert not engine.holds(smollm)
+        loaded = engine.load(smollm, lambda share: None)
+        assert (loaded.n_ctx, loaded.parallel, loaded.n_threads) == (1024, 3, 1)
+        assert reply.stats.reply_tokens == 60
+        assert engine.preview(GenerationRequest([Turn(Role.USER, "Hello")])).text == "Hello!"
+        deadline = time.monotonic() + 10
+        while len(engine.figures.models) > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert engine.figures.kv_cells == 3 * 1024
+        engine.make_room(tmp_path / "other.gguf")
+        assert engine.figures.models == (smollm,)
+        engine.make_room(smollm)
+        assert engine.figures.models == ()
+    finally:
+        engine.close()
 
 
 def test_a_tiny_context_still_answers_and_ends_where_it_does(smollm: Path):

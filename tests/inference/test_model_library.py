@@ -8,6 +8,7 @@ import pytest
 
 from localchat_ui.inference import ModelLibrary
 from localchat_ui.inference.model_ref import ModelRef
+from localchat_ui.library.checksums import Checksums
 from localchat_ui.library.errors import LibraryError
 from localchat_ui.library.hub import Hub
 from localchat_ui.library.hub_token import HubToken
@@ -26,7 +27,8 @@ def plain(tmp_path: Path) -> ModelLibrary:
     token = HubToken("", tmp_path / "hub-token")
     queue = DownloadQueue(tmp_path, tmp_path / "downloads.json", new_download)  # type: ignore[arg-type]
     hub = Hub(token, "http://127.0.0.1:9")
-    return ModelLibrary(None, None, queue, hub, token, is_admin=lambda: False)  # type: ignore[arg-type]
+    checksums = Checksums(tmp_path / "checksums.json")
+    return ModelLibrary(None, None, queue, hub, token, checksums=checksums, is_admin=lambda: False)  # type: ignore[arg-type]
 
 
 async def test_only_administrators_manage(plain: ModelLibrary, tmp_path: Path) -> None:

@@ -14,22 +14,25 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.engine.base import EngineFigures, LoadedModel, ModelLoadError, NoModelError
+from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history.database import Database
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.inference import ModelRef, ModelRegistry, ModelStatus, Phase, UnknownModelError
+from localchat_ui.inference import first_download as first_download_module
 from localchat_ui.inference import local as local_module
-from localchat_ui.inference import registry as registry_module
+from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.local import LocalBackend
-from localchat_ui.inference.registry import LAST_USED
 from localchat_ui.inference.remote import RemoteServer
+from localchat_ui.inference.start_order import LAST_USED
 from localchat_ui.library import fit, scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Progress
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.fit import MemoryCheck
 from localchat_ui.library.metadata import Metadata
+from localchat_ui.library.queue import DownloadQueue, Job, JobFile, State
 from localchat_ui.settings import EngineSettings
 from tests.inference.stub import Stub
 from tests.library.test_metadata import Child
@@ -48,6 +51,7 @@ class PlayedEngine(ScriptedEngine):
         self.waiting: dict[str, threading.Event] = {}
         self.unused_bytes = 0
         self.rooms_made = 0
+        self.configured: list[tuple[Path, LoadChanges]] = []
 
     def hold(self, name: str) -> threading.Event:
         """Let the next load of this file wait for the event."""
@@ -69,7 +73,10 @@ class PlayedEngine(ScriptedEngine):
     def figures(self) -> EngineFigures:
         return EngineFigures(unused_bytes=self.unused_bytes)
 
-    def make_room(self) -> None:
+    def configure(self, path: Path, changes: LoadChanges) -> None:
+        self.configured.append((path, changes))
+
+    def make_room(self, path: Path | None = None) -> None:
         self.rooms_made += 1
 
     @property
@@ -114,6 +121,7 @@ class House:
         self.preferences = preferences
         self.engine = PlayedEngine()
         self.downloads: list[PlayedDownload] = []
+        self.queue: DownloadQueue | None = None
         self.closing = AsyncExitStack()
         self.memory: MemoryCheck | None = None
         self.remotes: list[RemoteServer] = []
@@ -127,14 +135,15 @@ class House:
     def manager(self, configured: str = "") -> ModelRegistry:
         """A manager that has not started yet."""
         catalog = Catalog(self.folder, self._cache, probe=self._probe)
+        self.queue = DownloadQueue(self.folder, self._cache.with_name("downloads.json"), self._new_download)
+        self.closing.push_async_callback(self.queue.close)
         manager = ModelRegistry(
             LocalBackend(self.engine, catalog, self.memory),
             catalog,
             self.preferences,
             remotes=self.remotes,
             configured=configured,
-            download_name="suggested.gguf",
-            new_download=self._new_download,  # type: ignore[arg-type]
+            first_download=FirstDownload(self.queue, lambda: Job("a/b", "", (JobFile("suggested.gguf"),))),
         )
         self.closing.push_async_callback(manager.close)
         return manager
@@ -154,7 +163,7 @@ class House:
     def restart(self) -> None:
         self.engine = PlayedEngine()
 
-    def _new_download(self) -> PlayedDownload:
+    def _new_download(self, *_: object) -> PlayedDownload:
         self.downloads.append(PlayedDownload(self.folder / "suggested.gguf"))
         return self.downloads[-1]
 
@@ -162,7 +171,7 @@ class House:
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(scan, "STARTER_PACKAGE", "no_such_package")
-    monkeypatch.setattr(registry_module, "PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(first_download_module, "PROGRESS_SECONDS", 0.01)
     monkeypatch.setattr(local_module, "PROGRESS_SECONDS", 0.01)
     database = await Database(f"sqlite+aiosqlite:///{tmp_path / 'chat.sqlite3'}").open()
     house = House(tmp_path, Preferences(database))
@@ -248,7 +257,7 @@ async def test_the_users_own_files_come_before_the_starter(
     assert manager.status.model.is_starter
     assert not house.downloads
 
-    await house.preferences.set(registry_module.LAST_USED, None)
+    await house.preferences.set(LAST_USED, None)
     house.put("zzz.gguf")
     house.restart()
     await house.started()
@@ -509,11 +518,11 @@ async def test_refresh_finds_new_and_vanished_files_and_tells_only_of_changes(ho
 # Downloading
 
 
-async def test_a_cancelled_download_is_no_error_and_can_be_started_again(house: House) -> None:
+async def test_a_paused_download_is_no_error_and_can_be_resumed(house: House) -> None:
     manager = house.manager()
     manager.start()
     await next_download(house, 1)
-    manager.cancel_download()
+    manager.pause_download()
     await settled(manager)
     assert manager.status == ModelStatus(Phase.NONE)
     manager.download()
@@ -538,15 +547,17 @@ async def test_a_download_that_fails_says_why_and_can_be_tried_again(house: Hous
     assert manager.status.error is None
 
 
-async def test_choosing_a_file_ends_the_download(house: House) -> None:
+async def test_a_download_goes_on_beside_a_file_that_is_chosen(house: House) -> None:
     manager = house.manager()
     manager.start()
     await next_download(house, 1)
     house.put("mine.gguf")
     await manager.refresh()
     manager.choose(model_of(manager, "mine.gguf"))
-    await until(lambda: house.downloads[0].is_cancelled)
     await settled(manager)
+    assert not house.downloads[0].is_cancelled
+    house.downloads[0].finish()
+    await until(lambda: house.queue.jobs[0].state is State.DONE)
     assert house.engine.loads == ["mine.gguf"]
     assert manager.status == ModelStatus(Phase.READY, model=model_of(manager, "mine.gguf"))
 
@@ -556,15 +567,15 @@ async def test_download_pressed_twice_runs_once_at_a_time(house: House) -> None:
     manager.start()
     await next_download(house, 1)
     manager.download()
-    download = await next_download(house, 2)
-    assert house.downloads[0].is_cancelled
+    download = await next_download(house, 1)
+    assert not download.is_cancelled
     download.finish()
     await settled(manager)
     assert house.engine.loads == ["suggested.gguf"]
 
 
-async def test_cancelling_without_a_download_does_nothing(house: House) -> None:
-    house.manager().cancel_download()
+async def test_pausing_without_a_download_does_nothing(house: House) -> None:
+    house.manager().pause_download()
 
 
 # Ready
@@ -635,7 +646,7 @@ async def test_ready_says_how_to_get_a_model_when_none_is_on_its_way(house: Hous
         await manager.ready()
     manager.start()
     await next_download(house, 1)
-    manager.cancel_download()
+    manager.pause_download()
     with pytest.raises(NoModelError, match="Put a GGUF file into the models folder"):
         await asyncio.wait_for(manager.ready(), 5)
 
@@ -648,6 +659,8 @@ async def test_closing_ends_a_download(house: House) -> None:
     manager.start()
     download = await next_download(house, 1)
     await asyncio.wait_for(manager.close(), 5)
+    assert not download.is_cancelled, "the queue's own end ends it"
+    await asyncio.wait_for(house.queue.close(), 5)
     assert download.is_cancelled
     assert not house.engine.loads
 

@@ -121,6 +121,13 @@ async def test_broken_files_say_what_is_wrong_and_do_not_stop_the_others(tmp_pat
     assert read[smollm].error is None
 
 
+async def test_what_its_maker_recommends_is_read_as_far_as_it_is_allowed(tmp_path: Path) -> None:
+    said = {"temp": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 7.0, "penalty_repeat": 1.05, "mirostat": 2}
+    file = write_llama(tmp_path / "m.gguf", more={f"general.sampling.{key}": value for key, value in said.items()})
+    read = (await read_metadata([file]))[file]
+    assert read.sampling == (("temperature", 0.6), ("top_p", 0.95), ("top_k", 20), ("repeat_penalty", 1.05))
+
+
 async def test_every_kind_of_file_is_told_by_what_is_in_it(tmp_path: Path) -> None:
     files = {write_kind(tmp_path / f"{number}.gguf", name): name for number, name in enumerate(KINDS)}
     read = await read_metadata(list(files))

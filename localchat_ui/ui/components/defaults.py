@@ -52,7 +52,7 @@ class Defaults:
 
     def show(self) -> None:
         """Tell which defaults apply; another tab may have changed them."""
-        own = self._defaults.current != self._defaults.configured
+        own = self._defaults.are_own
         if own != self._own:
             self._own = own
             self._forget_button.set_visibility(own)

@@ -20,7 +20,7 @@ class DownloadCard:
             self._bar = ProgressBar(_("Download"))
             self._text = ui.label().classes("card-text")
             with ui.element("div").classes("card-actions"):
-                self._cancel = text_button(_("Cancel"), models.cancel_download)
+                self._pause = text_button(_("Pause"), models.pause_download)
                 self._download = text_button(_("Download"), models.download, primary=True)
         models.changed.subscribe(self._draw)
         self._draw()
@@ -32,17 +32,18 @@ class DownloadCard:
             downloading or (status.phase in (Phase.NONE, Phase.FAILED) and not self._has_usable())
         )
         self._bar.set_visibility(downloading)
-        self._cancel.set_visibility(downloading and self._models.may_choose)
+        self._pause.set_visibility(downloading and self._models.may_choose)
         self._download.set_visibility(not downloading and self._models.may_choose)
+        name = self._models.first_download.name
         title = _("Downloading {name}") if downloading else _("No model yet")
-        self._title.set_text(title.format(name=self._models.download_name))
+        self._title.set_text(title.format(name=name))
         if downloading and status.download is not None:
             self._bar.show(status.download)
             self._text.set_text(translated(progress_text(status.download)))
         else:
-            suggestion = _("The suggestion is {name}.").format(name=self._models.download_name)
-            self._text.set_text(f"{_(HOW_TO_ADD)} {suggestion}")
-            self._download.set_text(_("Retry") if status.error else _("Download"))
+            self._text.set_text(f"{_(HOW_TO_ADD)} {_('The suggestion is {name}.').format(name=name)}")
+            resume = _("Resume") if self._models.first_download.is_paused else _("Download")
+            self._download.set_text(_("Retry") if status.error else resume)
 
     def _has_usable(self) -> bool:
         return any(model.refusal is None for model in self._models.models)

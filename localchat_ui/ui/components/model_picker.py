@@ -15,20 +15,27 @@ from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ChoiceRefusedError, ModelRef, ModelRegistry, Phase
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE
+from localchat_ui.ui.components.model_words import place_of
 
-# The label of an option is "name\ndetails", a third line if it cannot be used, and its forecast as a fourth; names come
-# from file names, so they are shown as text, never as HTML.
+# The label of an option is "name\ndetails\nplace\nforecast", the place empty if it cannot be used; names come from file
+# names, so they are shown as text, never as HTML.
 OPTION = """
-<q-item v-bind="props.itemProps" class="model-option" :class="{ unusable: props.opt.label.split('\\n')[2] }">
+<q-item v-bind="props.itemProps" class="model-option" :class="{ unusable: !props.opt.label.split('\\n')[2] }">
   <q-item-section>
     <q-item-label>{{ props.opt.label.split("\\n")[0] }}</q-item-label>
     <q-item-label caption>{{ props.opt.label.split("\\n")[1] }}</q-item-label>
     <q-item-label caption>{{ props.opt.label.split("\\n")[3] }}</q-item-label>
+    <q-item-label caption class="model-place">{{ props.opt.label.split("\\n")[2] }}</q-item-label>
   </q-item-section>
 </q-item>
 """
 NOTHING = """<q-item class="model-option"><q-item-section>{nothing}</q-item-section></q-item>"""
-SELECTED = """<span class="model-selected">{{ props.opt.label.split("\\n")[0] }}</span>"""
+NAME = """(option) => (option?.label ?? "").split("\\n")[0]"""
+# What is typed takes the place of the name; under a finger no keyboard comes up over the list.
+TYPE_ANEW = """() => setTimeout(() => document.activeElement?.select?.(), 0)"""
+NO_KEYBOARD = """(event) => {
+  if (event.pointerType === "touch") event.currentTarget.querySelector("input").inputMode = "none";
+}"""
 
 
 class ModelPicker:
@@ -46,15 +53,20 @@ class ModelPicker:
         self._on_failed = on_failed
         self._on_error = on_error
         self._is_choosing = False
-        self._select = ui.select(options={}, on_change=self._on_change).classes("model-picker")
+        self._drawn: object = None
+        self._select = ui.select(options={}, on_change=self._on_change, with_input=True).classes("model-picker")
         self._select.props('dense borderless options-dense popup-content-class="model-popup" behavior=menu')
         self._select.props["dropdown-icon"] = icons.CHEVRON
         self._select.props["aria-label"] = _("Model")
+        self._select.props["placeholder"] = _("Choose a model")
+        self._select.props[":option-label"] = NAME
         self._select.add_slot("option", OPTION)
         # Without it an empty list would not open, and new files would never be looked for.
-        self._select.add_slot("no-option", NOTHING.format(nothing=escape(_("No models found yet."))))
+        self._select.add_slot("no-option", NOTHING.format(nothing=escape(_("No model found."))))
         self._select.on("popup-show", models.refresh)
         self._select.on("popup-show", js_handler=OPTIONS_ALONE)
+        self._select.on("popup-show", js_handler=TYPE_ANEW)
+        self._select.on("pointerdown", js_handler=NO_KEYBOARD)
         models.changed.subscribe(self._draw)
         models.failed.subscribe(self._tell_failure)
         self._draw()
@@ -91,15 +103,13 @@ class ModelPicker:
     def _draw(self) -> None:
         if self._models.status.phase is Phase.READY and not self._models.status.error:
             self._is_choosing = False
-        options = {_key(model): self._label(model) for model in self._listed()}
-        if self._shown() is None:
-            # The slot would hide these words.
-            self._select.props["display-value"] = _("Choose a model")
-            self._select.slots.pop("selected-item", None)
-        elif "selected-item" not in self._select.slots:
-            self._select.props.pop("display-value", None)
-            self._select.add_slot("selected-item", SELECTED)
         self._draw_right()
+        status = self._models.status
+        drawn = (self._listed(), status.model, status.target, self._models.in_memory, self._models.placement.cached)
+        if drawn == self._drawn and self._shown() == self._select.value:
+            return  # a load has come further
+        self._drawn = drawn
+        options = {_key(model): self._label(model) for model in self._listed()}
         if options != self._select.options or self._shown() != self._select.value:
             self._select.set_options(options, value=self._shown())
 
@@ -120,9 +130,9 @@ class ModelPicker:
         return found if shown is None or shown in found else [shown, *found]
 
     def _label(self, model: ModelRef) -> str:
-        forecast = self._models.forecast(model).short
-        details = translated(model.details)
-        return "\n".join((model.name, details, "unusable" if model.error else "", translated(forecast))).rstrip("\n")
+        place = "" if model.error else place_of(self._models, model)
+        forecast = translated(self._models.forecast(model).short)
+        return "\n".join((model.name, translated(model.details), place, forecast))
 
     def _shown(self) -> str | None:
         shown = self._models.status.target or self._models.status.model

@@ -11,6 +11,7 @@ from nicegui import ui
 from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRef, ModelRegistry, Phase
 from localchat_ui.ui.components.element import text_button
+from localchat_ui.ui.components.model_words import place_of
 
 LOOK_SECONDS = 2.0
 Act = Callable[[ModelRef], Awaitable[None]]
@@ -29,9 +30,14 @@ class ModelsTable:
         self._draw()
         models.changed.subscribe(self._draw)
         # Models leave memory by themselves when they were idle for long.
-        ui.timer(LOOK_SECONDS, self._draw)
+        ui.timer(LOOK_SECONDS, self._draw_if_some_left)
+
+    def _draw_if_some_left(self) -> None:
+        if self._models.in_memory != self._in_memory:
+            self._draw()
 
     def _draw(self) -> None:
+        self._in_memory = self._models.in_memory
         models = sorted(self._models.models, key=lambda model: model.error is not None)
         shown = [(model, self._state(model), self._models.forecast(model).lines) for model in models]
         if shown == self._drawn:
@@ -81,10 +87,4 @@ class ModelsTable:
         status = self._models.status
         if model == status.target and status.phase is Phase.LOADING:
             return _("Loading")
-        if not model.is_local:
-            answers = status.model and model.id == status.model.id
-            return _("In use") if answers else _("On {engine}").format(engine=model.engine)
-        in_memory = model.path in self._models.in_memory
-        if model == status.model:
-            return _("In use") if in_memory else _("In use, loads with the next message")
-        return _("In memory") if in_memory else _("On disk")
+        return place_of(self._models, model)
