@@ -48,7 +48,9 @@ def test_an_arabic_browser_gets_a_page_without_english_that_runs_from_right_to_l
     box = page.locator("#message").bounding_box()
     send = page.locator(".composer .send:not(.stop, .queue)").bounding_box()
     panel = page.locator("#settings").bounding_box()
-    assert box and send and panel
+    assert box
+    assert send
+    assert panel
     assert panel["x"] < send["x"] < box["x"], "the settings are on the left, and Send is left of the box"
 
     # The words of a choice are those of its speakers, and the draft outlives it.
