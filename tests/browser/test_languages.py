@@ -14,7 +14,8 @@ from tests.browser.server import Server
 READ = """() => {
   const found = new Set();
   const note = (text) => /[A-Za-z]{2}/.test(text ?? "") && !/⟦.*⟧/s.test(text) && found.add(text.trim());
-  const written = ".words, .thinking, .byline, option, kbd, .model-name, .model-picker, .model-option, script, style";
+  const written = [".words, .thinking, .byline, .conversation, .conversation-title, option, kbd, script, style",
+    ".model-name, .model-picker, .model-option, td.name > :first-child, .offer-row .strong"].join();
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) if (!texts.currentNode.parentElement.closest(written)) note(texts.currentNode.data);
   for (const element of document.querySelectorAll("[aria-label], [title], [placeholder], [alt]"))
@@ -69,4 +70,4 @@ def test_an_arabic_browser_gets_a_page_without_english_that_runs_from_right_to_l
 
 def _see_no_english(page: Page) -> None:
     found = [text for text in page.evaluate(READ) if text not in NAMES]
-    assert not found
+    assert not found, found
