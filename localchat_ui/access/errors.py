@@ -9,8 +9,6 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from localchat_ui.i18n import _, direction_of, language_of_scope, speaking, translated
-
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "server_error"}
 ANTHROPIC_PATH = "/v1/messages"
 PAGE = """<!doctype html><html lang="{language}" dir="{direction}"><meta name="viewport" content="width=device-width">
@@ -48,12 +46,16 @@ class AccessError(Exception):
     def response(self, scope: Scope) -> Response:
         """HTML for a browser that opens a page, JSON for everything else."""
         if scope["type"] == "http" and "text/html" in Headers(scope=scope).get("accept", ""):
-            return HTMLResponse(self._page(language_of_scope(scope)), self.status, self.headers)
+            return HTMLResponse(self._page(scope), self.status, self.headers)
         # Anthropic's clients know an error by its type.
         outer = {"type": "error"} if ANTHROPIC_PATH in scope.get("path", "") else {}
         return JSONResponse(outer | self.as_json(), self.status, self.headers)
 
-    def _page(self, language: str) -> str:
+    def _page(self, scope: Scope) -> str:
+        # Commands raise this error, too, and need nothing of the page.
+        from localchat_ui.i18n import _, direction_of, language_of_scope, speaking, translated  # noqa: PLC0415
+
+        language = language_of_scope(scope)
         with speaking(language):
             title, message = _("Not possible ({status})").format(status=self.status), translated(self.message)
         direction = direction_of(language)

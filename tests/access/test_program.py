@@ -255,7 +255,7 @@ def wait_for_reload(socket: Socket) -> None:
 def test_commands_about_users_say_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     server = Server(tmp_path)
     assert user(server, "list").stdout == "There are no users.\n"
-    see_refusal(user(server, "add", "alice", password="short"), "8 to 1024")
+    see_refusal(user(server, "add", "alice", password="short"), "8 to 1,024")
     see_refusal(user(server, "remove", "alice"), "no user alice")
     added = user(server, "add", "alice", "--admin", password=PASSWORD)
     assert "alice" in added.stdout

@@ -386,7 +386,7 @@ def test_a_new_password_asks_for_the_present_one_and_ends_other_sessions(people:
     _change_password(here, "wrong horse", "battery staple")
     expect(here.alert.filter(has_text="current password")).to_be_visible()
     _change_password(here, PASSWORD, "short")
-    expect(here.alert.filter(has_text="8 to 1024 characters")).to_be_visible()
+    expect(here.alert.filter(has_text="8 to 1,024 characters")).to_be_visible()
     _change_password(here, PASSWORD, "battery staple", "battery stable")
     expect(here.alert.filter(has_text="do not match")).to_be_visible()
     expect(there.box).to_be_visible()

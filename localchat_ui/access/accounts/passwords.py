@@ -68,6 +68,6 @@ def check_password(password: str) -> None:
             Text(
                 "A password must have {least} to {most} characters.",
                 least=MIN_PASSWORD_LENGTH,
-                most=str(MAX_PASSWORD_LENGTH),
+                most=MAX_PASSWORD_LENGTH,
             )
         )

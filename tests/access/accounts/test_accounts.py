@@ -218,7 +218,7 @@ async def test_a_name_is_taken_once(accounts: Accounts):
     with pytest.raises(AccountError, match="There is already a user alice"):
         await accounts.users.add("ALICE", PASSWORD)
     for password in ("short", "x" * 1025):
-        with pytest.raises(AccountError, match="8 to 1024"):
+        with pytest.raises(AccountError, match="8 to 1,024"):
             await accounts.users.add("bob", password)
     for doing in (
         accounts.users.remove("bob"),
