@@ -25,6 +25,8 @@ def bracketed(folder: Path, *codes: str) -> Iterator[None]:
     for code in codes:
         made = Catalog(code.replace("-", "_"))
         for message in template():
+            if not message.id:
+                continue  # the header
             if isinstance(message.id, str):
                 made.add(message.id, f"⟦{message.id}⟧", message.locations)
             else:

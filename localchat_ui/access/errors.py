@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "server_error"}
 ANTHROPIC_PATH = "/v1/messages"
-PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">
+PAGE = """<!doctype html><html lang="{language}" dir="{direction}"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <main style="font: 1rem/1.6 system-ui, sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1.5rem">
 <h1 style="font-size: 1.5rem">{title}</h1><p role="alert">{message}</p></main></html>"""
@@ -46,8 +46,17 @@ class AccessError(Exception):
     def response(self, scope: Scope) -> Response:
         """HTML for a browser that opens a page, JSON for everything else."""
         if scope["type"] == "http" and "text/html" in Headers(scope=scope).get("accept", ""):
-            page = PAGE.format(title=f"Not possible ({self.status})", message=escape(self.message))
-            return HTMLResponse(page, self.status, self.headers)
+            return HTMLResponse(self._page(scope), self.status, self.headers)
         # Anthropic's clients know an error by its type.
         outer = {"type": "error"} if ANTHROPIC_PATH in scope.get("path", "") else {}
         return JSONResponse(outer | self.as_json(), self.status, self.headers)
+
+    def _page(self, scope: Scope) -> str:
+        # Commands raise this error, too, and need nothing of the page.
+        from localchat_ui.i18n import _, direction_of, language_of_scope, speaking, translated  # noqa: PLC0415
+
+        language = language_of_scope(scope)
+        with speaking(language):
+            title, message = _("Not possible ({status})").format(status=self.status), translated(self.message)
+        direction = direction_of(language)
+        return PAGE.format(language=language, direction=direction, title=escape(title), message=escape(message))

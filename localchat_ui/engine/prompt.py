@@ -164,7 +164,11 @@ def check_tokens(model: Model, tokens: Sequence[int]) -> None:
     unknown = next((token for token in tokens if not 0 <= token < model.n_vocab), None)
     if unknown is not None:
         raise EngineError(
-            Text("There is no token {unknown}: the model has {n_vocab} tokens.", unknown=unknown, n_vocab=model.n_vocab)
+            Text(
+                "There is no token {unknown}: the model has {n_vocab} tokens.",
+                unknown=str(unknown),
+                n_vocab=model.n_vocab,
+            )
         )
 
 

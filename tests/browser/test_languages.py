@@ -14,7 +14,8 @@ from tests.browser.server import Server
 READ = """() => {
   const found = new Set();
   const note = (text) => /[A-Za-z]{2}/.test(text ?? "") && !/⟦.*⟧/s.test(text) && found.add(text.trim());
-  const written = ".words, .thinking, .byline, option, kbd, .model-name, .model-picker, .model-option, script, style";
+  const written = [".words, .thinking, .byline, .conversation, .conversation-title, option, kbd, script, style",
+    ".model-name, .model-picker, .model-option, td.name > :first-child, .offer-row .strong"].join();
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) if (!texts.currentNode.parentElement.closest(written)) note(texts.currentNode.data);
   for (const element of document.querySelectorAll("[aria-label], [title], [placeholder], [alt]"))
@@ -48,7 +49,9 @@ def test_an_arabic_browser_gets_a_page_without_english_that_runs_from_right_to_l
     box = page.locator("#message").bounding_box()
     send = page.locator(".composer .send:not(.stop, .queue)").bounding_box()
     panel = page.locator("#settings").bounding_box()
-    assert box and send and panel
+    assert box
+    assert send
+    assert panel
     assert panel["x"] < send["x"] < box["x"], "the settings are on the left, and Send is left of the box"
 
     # The words of a choice are those of its speakers, and the draft outlives it.
@@ -67,4 +70,4 @@ def test_an_arabic_browser_gets_a_page_without_english_that_runs_from_right_to_l
 
 def _see_no_english(page: Page) -> None:
     found = [text for text in page.evaluate(READ) if text not in NAMES]
-    assert not found
+    assert not found, found
