@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.library.kind import Kind
 from localchat_ui.library.model_file import ModelFile, displayable
 
@@ -16,7 +17,8 @@ class ModelRef:
 
     `id` is what programs call it, `name` is for people. It runs in this process from its `path`, or on the server
     called `engine`, which knows it as `remote_id`. `details` tell it from others in one line. `error` is why it cannot
-    answer, while that is so. `context_length` is in tokens, 0 where it is not known.
+    answer, while that is so. `context_length` is in tokens, 0 where it is not known, and `thinking` is what a server
+    elsewhere lets be chosen of it.
     """
 
     id: str
@@ -29,6 +31,7 @@ class ModelRef:
     error: str | None = None
     kind: Kind = Kind.CHAT
     context_length: int = 0
+    thinking: ThinkingSupport = NO_SUPPORT
     file: ModelFile | None = None
 
     @classmethod
