@@ -14,6 +14,7 @@ from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.chat import ChatDefaults, ChatService
+from localchat_ui.engine.adapters import Adapter
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions, supports_gpu
 from localchat_ui.engine.loader import LoadOptions
@@ -176,6 +177,7 @@ def _llama(settings: Settings) -> LlamaEngine:
             use_mlock=settings.use_mlock,
         ),
         chat_template=settings.chat_template,
+        adapters=tuple(Adapter(*each) for each in settings.adapter_list),
         kv_disk_folder=settings.data_dir / "kv",
         kv_disk_bytes=settings.kv_cache_disk_bytes,
     )

@@ -12,6 +12,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
+from localchat_ui.engine.adapters import attach
 from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.llama import Model, errors_of_this_thread, reason_of, supports_gpu
 
@@ -78,6 +79,7 @@ class Context:
                 f"{reason_of(model.path, errors)} A context of {parameters.n_ctx:,} tokens for all conversations may"
                 " not fit into memory: try a smaller N_CTX or PARALLEL."
             )
+        attach(model, self.handle)
         self.block = FLASH_BLOCK if flash else BLOCK
         # With flash attention the kernel for one row depends on how many sequences are decoded with it.
         self.rows_are_independent = not flash

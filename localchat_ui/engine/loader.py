@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import psutil
 
+from localchat_ui.engine.adapters import Adapter, load_adapters
 from localchat_ui.engine.base import LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.context import Context, ContextOptions, KvType
 from localchat_ui.engine.kv_disk_cache import KvDiskCache, fingerprint
@@ -30,7 +31,8 @@ T = TypeVar("T")
 class LoadOptions:
     """How every model is loaded; see the settings of the same names. None is automatic.
 
-    `chat_template` is a file whose template takes the place of the models' own ones.
+    `adapters` are added to the models they are for. `chat_template` is a file whose template takes the place of the
+    models' own ones.
     """
 
     n_ctx: int = 4096
@@ -41,6 +43,7 @@ class LoadOptions:
     flash_attention: bool | None = None
     model: ModelOptions = DEFAULT_OPTIONS
     chat_template: Path | None = None
+    adapters: tuple[Adapter, ...] = ()
     kv_disk_folder: Path | None = None
     kv_disk_bytes: int = 0
 
@@ -118,6 +121,7 @@ class Loader:
         template = template_for(path, options.chat_template)
         model = Model(path, options.model, chat_template=template, on_progress=on_progress)
         try:
+            load_adapters(model, self._adapters_for(path))
             n_ctx = min(options.n_ctx or model.n_ctx_train, model.n_ctx_train or options.n_ctx)
             context = Context(
                 model,
@@ -147,8 +151,13 @@ class Loader:
         # Of a state that cannot be truncated only the very end could be used again.
         if not options.kv_disk_bytes or options.kv_disk_folder is None or not model.can_truncate:
             return None
-        name = fingerprint(path, llama_cpp_version(), options.kv_type, options.flash_attention, options.model)
+        adapters = [(adapter, stamp_of(adapter.path)) for adapter in self._adapters_for(path)]
+        version = llama_cpp_version()
+        name = fingerprint(path, version, options.kv_type, options.flash_attention, options.model, *adapters)
         return KvDiskCache(options.kv_disk_folder / name, options.kv_disk_bytes)
+
+    def _adapters_for(self, path: Path) -> list[Adapter]:
+        return [adapter for adapter in self._options.adapters if adapter.is_for(path)]
 
 
 def template_for(path: Path, otherwise: Path | None) -> str | None:
