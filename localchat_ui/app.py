@@ -15,6 +15,7 @@ from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
 from localchat_ui.chat import ChatDefaults, ChatService
+from localchat_ui.engine.adapters import Adapter
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions
 from localchat_ui.engine.load_changes import LoadChanges
@@ -194,6 +195,7 @@ def _llama(settings: Settings) -> LlamaEngine:
         ),
         chat_template=settings.chat_template,
         trials=settings.data_dir / "flash_attention.json",
+        adapters=tuple(Adapter(*each) for each in settings.adapter_list),
         kv_disk_folder=settings.data_dir / "kv",
         kv_disk_bytes=settings.kv_cache_disk_bytes,
     )

@@ -33,13 +33,18 @@ ENGINES_EXAMPLE = '[{"name": "box", "url": "http://192.168.1.9:8000/v1", "key": 
 # A key may be in it, which must not be read over somebody's shoulder, or in a log.
 SECRET = ("ENGINES",)
 KEY_IN_JSON = re.compile(r'("key"\s*:\s*)"[^"]*"?')
+ADAPTER = re.compile(r"(?P<model>[^=]+)=(?P<file>.+?\.gguf)(:(?P<scale>-?\d+(\.\d+)?))?")
 AMOUNT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>%|MB|GB)", re.IGNORECASE)
+
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class EngineSettings(BaseModel):
     """A server elsewhere that speaks OpenAI's protocol. `models` are patterns of the names of those to list.
 
-    `context_length` in tokens is for servers that do not tell; 0 is unknown.
+    What servers do not tell can be said here: `context_length` in tokens, 0 is unknown; whether `thinking` can be
+    switched off and on, and its `efforts`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +54,8 @@ class EngineSettings(BaseModel):
     key: str = Field("", repr=False)
     models: list[str] = ["*"]
     context_length: int = Field(0, ge=0)
+    thinking: bool = False
+    efforts: list[Effort] = []
 
 
 class Settings(BaseSettings, ChatOptions):
@@ -93,6 +100,7 @@ class Settings(BaseSettings, ChatOptions):
     chat_template: Path | None = Field(
         None, description="Jinja file in place of the models' own templates; NAME.jinja beside NAME.gguf goes first"
     )
+    adapters: str = Field("", description="LoRA files in MODELS_DIR for models, with a scale: MODEL=FILE.gguf:0.8, …")
     n_ctx: int = Field(4096, ge=0, description="context of one conversation, in tokens; 0 is the model's own")
     n_threads: int | None = Field(None, ge=1, description="threads that generate; empty is one for each physical core")
     n_gpu_layers: int | None = Field(None, ge=-1, description="layers on the GPU; -1 all, empty lets llama.cpp choose")
@@ -241,6 +249,19 @@ class Settings(BaseSettings, ChatOptions):
         if len(set(names)) < len(names):
             raise ValueError("each needs a name of its own")
         return value
+
+    @field_validator("adapters")
+    @classmethod
+    def _adapters(cls, value: str) -> str:
+        if not all(ADAPTER.fullmatch(each) for each in _items(value)):
+            raise ValueError("use MODEL=FILE.gguf or MODEL=FILE.gguf:0.8, several with commas")
+        return value
+
+    @property
+    def adapter_list(self) -> list[tuple[Path, str, float]]:
+        """Files with the names of their models and their scales."""
+        found = [ADAPTER.fullmatch(each) for each in _items(self.adapters)]
+        return [(self.models_dir / each["file"], each["model"], float(each["scale"] or 1)) for each in found if each]
 
     @property
     def engine_list(self) -> list[EngineSettings]:

@@ -75,11 +75,23 @@ def _parts(message: GivenMessage, place: str) -> list[JsonObject]:
         where = f"{place}.content[{number}]"
         if block.type == "tool_result" and message.role == "user":
             parts.append({"role": "tool", "tool_call_id": block.tool_use_id or "", "content": _result(block, where)})
-        elif parts and parts[-1]["role"] == message.role:
+        elif block.type == "image" and message.role == "user":
+            parts.append({"role": "user", "content": [_image(block, where)]})
+        elif parts and parts[-1]["role"] == message.role and isinstance(parts[-1]["content"], str):
             parts[-1]["content"] += "\n\n" + _text(block, where)
         else:
             parts.append({"role": message.role, "content": _text(block, where)})
     return parts
+
+
+def _image(block: ContentBlock, place: str) -> JsonObject:
+    source = block.source or {}
+    url = source.get("url")
+    if source.get("type") == "base64":
+        url = f"data:{source.get('media_type')};base64,{source.get('data')}"
+    if not isinstance(url, str):
+        raise _unreadable("This image has no data and no url.", f"{place}.source", "unsupported_content")
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _of_assistant(blocks: Sequence[ContentBlock], place: str) -> JsonObject:
@@ -120,7 +132,9 @@ def _tool(tool: MessagesTool, number: int) -> JsonObject:
     if tool.type not in (None, "custom"):
         message = f"{tool.name} is a tool that Anthropic runs. Only tools with an input_schema can be called here."
         raise _unreadable(message, f"tools[{number}].type", "unsupported_parameter")
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
+    function: JsonObject = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
+    if tool.strict:
+        function["strict"] = True
     return {"type": "function", "function": function}
 
 

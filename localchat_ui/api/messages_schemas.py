@@ -10,7 +10,7 @@ from localchat_ui.api.schemas import LONGEST_REPLY, Count, Generating, JsonObjec
 
 
 class ContentBlock(Part):
-    """Part of a message: `text`, `thinking`, a `tool_use` or a `tool_result`. Nothing else can be read."""
+    """Part of a message: `text`, `image`, `thinking`, a `tool_use` or a `tool_result`. Nothing else can be read."""
 
     type: str = Field(examples=["text"])
     text: str | None = None
@@ -21,6 +21,7 @@ class ContentBlock(Part):
     tool_use_id: str | None = Field(None, description="of a tool_result")
     content: str | list[ContentBlock] | None = Field(None, description="of a tool_result")
     is_error: bool = Field(False, description="of a tool_result")
+    source: JsonObject | None = Field(None, description="of an image, which only models of servers elsewhere can see")
 
 
 class GivenMessage(Part):
@@ -35,12 +36,13 @@ class MessagesTool(Part):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     description: str | None = None
     input_schema: JsonObject | None = None
+    strict: bool | None = Field(None, description="the input obeys the schema whenever this is called")
 
 
 class MessagesToolChoice(Part):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = Field(None, description="of a tool")
-    disable_parallel_tool_use: bool = Field(False, description="one call at most, where one has to be made")
+    disable_parallel_tool_use: bool = Field(False, description="one call at most in a reply")
 
 
 class Thinking(Part):

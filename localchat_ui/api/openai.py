@@ -36,12 +36,14 @@ from localchat_ui.api.schemas import (
     ModelCard,
     ModelList,
     TextChoice,
+    ThinkingChoices,
     TokenLogprobs,
     Usage,
 )
 from localchat_ui.api.sse import event
 from localchat_ui.conversation import new_id
 from localchat_ui.engine.base import Embeddings, GenerationRequest
+from localchat_ui.engine.thinking_support import ThinkingSupport
 from localchat_ui.inference import Metrics, ModelRef
 
 DONE = event("[DONE]")
@@ -241,10 +243,19 @@ async def _cards(backend: Backend) -> list[ModelCard]:
     created = await asyncio.to_thread(lambda: [_changed_at(model.path) for model in usable])
     return [
         ModelCard(
-            id=model.id, created=when, owned_by=model.engine or "local", context_length=model.context_length or None
+            id=model.id,
+            created=when,
+            owned_by=model.engine or "local",
+            context_length=model.context_length or None,
+            thinking=_thinking(backend.models.thinking if model.is_same(backend.models.current) else model.thinking),
         )
         for model, when in zip(usable, created, strict=True)
     ]
+
+
+def _thinking(support: ThinkingSupport) -> ThinkingChoices | None:
+    choices = ThinkingChoices(switch=bool(support.switch), efforts=list(support.efforts))
+    return choices if choices.switch or choices.efforts else None
 
 
 def _changed_at(path: Path | None) -> int:

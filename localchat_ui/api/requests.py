@@ -28,6 +28,8 @@ N_SEEDS = 2**32 - 1
 NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 # What requests of every protocol may say, beside what belongs to each.
 SHARED = (*(RequestOptions.model_fields.keys() - {"top_logprobs"}), "model", "stream")
+ONLY_TEXT = "Only parts of the type text can be read."
+NO_IMAGES = "Models on this machine cannot see images. Name a model of a server elsewhere that can, or send text alone."
 ROLES = {
     "system": Role.SYSTEM,
     "developer": Role.SYSTEM,
@@ -42,7 +44,7 @@ def chat_requests(
 ) -> tuple[list[GenerationRequest], dict[str, dict[str, Any]]]:
     """One request for each choice, and the schemas of the functions that the reply may call. Raises ApiError.
 
-    A server that `tells_calls` apart by itself gets `tool_choice` as it is.
+    A server elsewhere `tells_calls` apart by itself: it gets `tool_choice` as it is, and images.
     """
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs to be true.", param="top_logprobs", code="invalid_value")
@@ -61,7 +63,7 @@ def chat_requests(
     if not must_call and (schema := _schema(body)) is not None:
         changes["json_schema"] = schema
     limit = body.max_completion_tokens or body.max_tokens
-    turns = turns_of(body.messages)
+    turns = turns_of(body.messages, sees=tells_calls)
     requests = [
         GenerationRequest(
             turns,
@@ -70,7 +72,8 @@ def chat_requests(
             template_arguments=arguments,
             may_drop=False,
             must_call=must_call,
-            may_call_several=body.parallel_tool_calls and body.tool_choice == "required",
+            strict=frozenset(tool.function.name for tool in tools if tool.function.strict),
+            may_call_several=body.parallel_tool_calls and not isinstance(body.tool_choice, NamedTool),
         )
         for number in range(body.n)
     ]
@@ -125,20 +128,21 @@ def inputs_of(given: str | Sequence[Any], param: str) -> list[str | list[int]]:
     return inputs  # type: ignore[return-value]
 
 
-def turns_of(messages: Sequence[ChatMessage]) -> list[Turn]:
-    """The messages as the model sees them. Raises ApiError for content that is no text."""
+def turns_of(messages: Sequence[ChatMessage], *, sees: bool = False) -> list[Turn]:
+    """The messages as the model sees them. Raises ApiError for content that is no text, or image if it `sees` any."""
     turns: list[Turn] = []
     for number, message in enumerate(messages):
         turns.append(
             Turn(
                 ROLES[message.role],
-                _text(message, number),
+                _text(message, number, sees=sees),
                 message.reasoning_content or "",
                 tuple(
                     ToolCall(call.function.name, arguments_of(call.function.arguments), call.id)
                     for call in message.tool_calls or ()
                 ),
                 message.tool_call_id or "",
+                _parts(message),
             )
         )
     return turns
@@ -153,16 +157,26 @@ def _thinking(body: ChatCompletionRequest) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _text(message: ChatMessage, number: int) -> str:
+def _parts(message: ChatMessage) -> tuple[dict[str, Any], ...]:
+    """What it consists of, if that is more than text."""
+    parts = message.content if isinstance(message.content, list) else ()
+    seen = any(part.type == "image_url" for part in parts)
+    return tuple(part.model_dump(exclude_none=True) for part in parts) if seen else ()
+
+
+def _text(message: ChatMessage, number: int, *, sees: bool) -> str:
     if not message.content and message.content != "" and ROLES[message.role] in (Role.USER, Role.SYSTEM):
         param = f"messages[{number}].content"
         raise ApiError(400, "This message has no content.", param=param, code="missing_required_parameter")
     if not isinstance(message.content, list):
         return message.content or ""
     for index, part in enumerate(message.content):
+        is_image = part.type == "image_url" and message.role == "user"
+        if is_image and sees and isinstance((part.image_url or {}).get("url"), str):
+            continue
         if part.type != "text" or part.text is None:
             param = f"messages[{number}].content[{index}].type"
-            raise ApiError(400, "Only parts of the type text can be read.", param=param, code="unsupported_content")
+            raise ApiError(400, NO_IMAGES if is_image else ONLY_TEXT, param=param, code="unsupported_content")
     return "".join(part.text or "" for part in message.content)
 
 

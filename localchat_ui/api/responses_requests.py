@@ -78,11 +78,24 @@ def _messages(items: Sequence[InputItem]) -> list[JsonObject]:
         elif item.type == "message" and item.role == "assistant":
             turn("content", "tool_calls")["content"] = _text(item.content, f"{place}.content")
         elif item.type == "message" and item.role is not None:
-            messages.append({"role": item.role, "content": _text(item.content, f"{place}.content")})
+            messages.append({"role": item.role, "content": _content(item.content, f"{place}.content")})
         else:
             message = f"Items of the type {item.type} cannot be read." if item.type != "message" else "role is missing."
             raise ApiError(400, message, param=f"{place}.type", code="unsupported_content")
     return messages
+
+
+def _content(content: str | Sequence[InputPart] | None, place: str) -> str | list[JsonObject]:
+    """A text, or parts if there are images among them."""
+    if content is None or isinstance(content, str) or not any(part.type == "input_image" for part in content):
+        return _text(content, place)
+    parts: list[JsonObject] = []
+    for number, part in enumerate(content):
+        if part.type == "input_image" and part.image_url:
+            parts.append({"type": "image_url", "image_url": {"url": part.image_url}})
+        else:
+            parts.append({"type": "text", "text": _text([part], f"{place}[{number}]")})
+    return parts
 
 
 def _text(content: str | Sequence[InputPart] | None, place: str) -> str:
@@ -99,7 +112,9 @@ def _text(content: str | Sequence[InputPart] | None, place: str) -> str:
 
 
 def _tool(tool: ResponsesTool) -> JsonObject:
-    function = {"name": tool.name or "", "description": tool.description, "parameters": tool.parameters}
+    function: JsonObject = {"name": tool.name or "", "description": tool.description, "parameters": tool.parameters}
+    if tool.strict:
+        function["strict"] = True
     return {"type": "function", "function": function}
 
 

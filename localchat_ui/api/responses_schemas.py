@@ -10,11 +10,12 @@ from localchat_ui.api.schemas import IGNORED, Count, Generating, JsonObject, Par
 
 
 class InputPart(Part):
-    """Part of a message or of what a tool answered. Only text can be read."""
+    """Part of a message or of what a tool answered: text, or an `input_image` for a model that sees."""
 
     type: str = Field(examples=["input_text"])
     text: str | None = None
     refusal: str | None = None
+    image_url: str | None = None
 
 
 class InputItem(Part):

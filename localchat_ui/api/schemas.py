@@ -79,12 +79,13 @@ def none(value: object) -> bool:
 
 
 class ContentPart(BaseModel):
-    """Part of a message. Only parts of the type `text` can be read."""
+    """Part of a message: `text`, or an `image_url`, which only models of servers elsewhere can see."""
 
     model_config = ConfigDict(extra="ignore")
 
     type: str = Field(examples=["text"])
     text: str | None = None
+    image_url: JsonObject | None = Field(None, examples=[None], exclude_if=none)
 
 
 class FunctionCall(BaseModel):
@@ -142,6 +143,7 @@ class Function(BaseModel):
     name: str = Field(min_length=1, max_length=200)
     description: str | None = None
     parameters: JsonObject | None = Field(None, description="JSON schema of the arguments")
+    strict: bool | None = Field(None, description="the arguments obey the schema whenever this is called")
 
 
 class Tool(BaseModel):
@@ -259,7 +261,7 @@ class ChatCompletionRequest(_Request):
     response_format: ResponseFormat | None = None
     tools: list[Tool] = Field(default_factory=list, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
-    parallel_tool_calls: bool = Field(True, description="whether `tool_choice` `required` may be several calls")
+    parallel_tool_calls: bool = Field(True, description="whether there may be several calls in one reply")
     chat_template_kwargs: JsonObject = Field(
         default_factory=dict, description="values for the model's chat template", examples=[{"enable_thinking": False}]
     )
@@ -445,10 +447,17 @@ class EmbeddingList(BaseModel):
     usage: EmbeddingUsage
 
 
+class ThinkingChoices(BaseModel):
+    """Whether `enable_thinking` switches it, and the values of `reasoning_effort` that make a difference."""
+
+    switch: bool
+    efforts: list[str]
+
+
 class ModelCard(BaseModel):
     """A model that requests may name. `created` is when its file was written, `owned_by` where it runs.
 
-    `context_length` is in tokens, if it is known.
+    `context_length` is in tokens, if it is known, and `thinking` what can be chosen of it.
     """
 
     id: str
@@ -456,6 +465,7 @@ class ModelCard(BaseModel):
     created: int
     owned_by: str
     context_length: int | None = None
+    thinking: ThinkingChoices | None = Field(None, exclude_if=none)
 
 
 class ModelList(BaseModel):

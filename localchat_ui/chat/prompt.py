@@ -50,9 +50,13 @@ def request_for(
 ) -> tuple[GenerationRequest, list[int]]:
     """The request that answers, or goes on with, the last of these messages; and `turns_of`'s second part."""
     turns, owners = turns_of(options.system_prompt, messages)
-    # Of a server elsewhere nobody knows what it takes, and the page does not offer these there.
-    arguments = {"enable_thinking": options.thinking, "reasoning_effort": options.reasoning_effort}
-    arguments = arguments if model.is_local else {}
+    arguments: dict[str, object] = {"enable_thinking": options.thinking, "reasoning_effort": options.reasoning_effort}
+    if not model.is_local:
+        # Another server is only told what the page offers of it.
+        arguments = {
+            "enable_thinking": options.thinking if model.thinking.switch else None,
+            "reasoning_effort": options.reasoning_effort if model.thinking.efforts else None,
+        }
     given = {name: value for name, value in arguments.items() if value is not None}
     return GenerationRequest(turns, sampling_of(options), template_arguments=given), owners
 

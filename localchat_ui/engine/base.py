@@ -29,7 +29,8 @@ class ToolCall:
 class Turn:
     """One message as the model sees it. `thinking` is what the model thought before it answered so.
 
-    The assistant's may ask for `tool_calls`; a tool's answers the one with its `tool_call_id`.
+    The assistant's may ask for `tool_calls`; a tool's answers the one with its `tool_call_id`. `parts` are what it
+    consists of, as OpenAI's protocol has them, if that is more than text: only servers elsewhere read those.
     """
 
     role: Role
@@ -37,6 +38,7 @@ class Turn:
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    parts: tuple[Mapping[str, object], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class GenerationRequest:
     `model` is the file to answer with, None the model in use. `template_arguments` reach the model's chat template
     (`enable_thinking` and `reasoning_effort` under its own names; `tools` as OpenAI's protocol gives them). `may_drop`
     lets the oldest turns leave when not all fit. The reply has to be a call of one of the tools named in `must_call`,
-    if there are any, or of several. A `prompt`, if there is one, is read as it is instead of turns: text or tokens.
-    With a `suffix` the reply is what stands between the two.
+    if there are any, or of several; those named in `strict` are called with arguments that obey their schemas, and
+    one in a turn at most unless it `may_call_several`. A `prompt`, if there is one, is read as it is instead of turns:
+    text or tokens. With a `suffix` the reply is what stands between the two.
     """
 
     turns: Sequence[Turn]
@@ -57,6 +60,7 @@ class GenerationRequest:
     template_arguments: Mapping[str, object] = field(default_factory=dict)
     may_drop: bool = True
     must_call: tuple[str, ...] = ()
+    strict: frozenset[str] = frozenset()
     may_call_several: bool = True
     prompt: str | Sequence[int] | None = None
     suffix: str | None = None

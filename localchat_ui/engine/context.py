@@ -12,6 +12,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
+from localchat_ui.engine.adapters import attach
 from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.llama import Model, errors_of_this_thread, reason_of, supports_gpu
 
@@ -96,6 +97,7 @@ class Context:
                 f"{reason_of(model.path, errors)} A context of {parameters.n_ctx:,} tokens for all conversations may"
                 " not fit into memory: try a smaller N_CTX or PARALLEL."
             )
+        attach(model, self.handle)
         # A quantised cache has neither that kernel nor the one that divides a long sequence among threads.
         has_kernels = flash and options.kv_type == "f16"
         self.block = FLASH_BLOCK if has_kernels else BLOCK

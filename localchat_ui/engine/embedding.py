@@ -10,6 +10,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
+from localchat_ui.engine.adapters import attach
 from localchat_ui.engine.base import EngineError
 from localchat_ui.engine.llama import Model, errors_of_this_thread
 from localchat_ui.engine.template import quoted_value, tokenize
@@ -79,6 +80,7 @@ class Embedder:
             handle: llama_cpp.llama_context_p | None = llama_cpp.llama_init_from_model(self._model.handle, parameters)
         if not handle:
             raise EngineError(self._refusal((errors or ["llama.cpp gave no reason"])[0]))
+        attach(self._model, handle)
         if llama_cpp.llama_pooling_type(handle) == RANK and not self._ranks:
             llama_cpp.llama_free(handle)
             raise EngineError(self._refusal("it has no vector for a whole text."))
@@ -120,9 +122,11 @@ def pair_of(model: Model, query: str, document: str) -> list[int]:
     eos, separator = llama_cpp.llama_vocab_eos(vocab), llama_cpp.llama_vocab_sep(vocab)
     end = [eos if eos >= 0 else separator] if llama_cpp.llama_vocab_get_add_eos(vocab) else []
     between = [separator] if llama_cpp.llama_vocab_get_add_sep(vocab) else []
+    # BERT has no other end than its separator, and was trained with one behind the document.
+    last = end or between
     begin = [llama_cpp.llama_vocab_bos(vocab)] if model.adds_bos else []
     first, second = model.tokenize(query, as_text=True), model.tokenize(document, as_text=True)
-    return [*begin, *first, *end, *between, *second, *end]
+    return [*begin, *first, *end, *between, *second, *last]
 
 
 def _clear(handle: llama_cpp.llama_context_p) -> None:

@@ -122,13 +122,8 @@ class Generation:
     def take(self, model: Model, scores: Scores, n_ctx: int) -> tuple[int, str | None]:
         """Choose a token by its scores and hand it out; tells why it is the last, when it is."""
         assert self.sampler is not None
-        allowed = self.guide.allowed() if self.guide else None
-        forced = self.budget.next(model, self.text, self.sampling.thinking_budget)
-        if forced is not None and (allowed is None or forced in allowed):
-            token = forced
-            self.sampler.accept(token)
-        else:
-            token = self.sampler.sample(scores, allowed)
+        token = self._choose(model, scores)
+        self.sampler.accept(token)
         if not self.first_token_at:
             self.first_token_at = time.perf_counter()
         if model.is_end(token):
@@ -151,6 +146,19 @@ class Generation:
             return token, "stop"
         full = self.n_replied >= self.sampling.max_tokens or len(self.tokens) >= n_ctx
         return token, "length" if full else None
+
+    def _choose(self, model: Model, scores: Scores) -> int:
+        """What ends thinking, if that is due; else what the model would say, unless the guide does not allow it.
+
+        To look at all that is allowed takes longer than to ask for one token, and models mostly do what they are to.
+        """
+        assert self.sampler is not None
+        guide = self.guide
+        closing = self.budget.next(model, self.text, self.sampling.thinking_budget)
+        if closing is not None and (guide is None or guide.allows(closing)):
+            return closing
+        token = self.sampler.sample(scores)
+        return token if guide is None or guide.allows(token) else self.sampler.sample(scores, guide.allowed())
 
     @property
     def n_replied(self) -> int:

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from localchat_ui.engine.gbnf import to_lark
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.text import Phase
 from localchat_ui.engine.thinking import ThinkingMarks
-from localchat_ui.engine.tool_grammar import ForcedCalls, calls_in_lark
+from localchat_ui.engine.tool_grammar import CallRules, calls_in_lark
 
 MOST_CHARACTERS = 1_000_000
 LIMITS = LLParserLimits(verbose_errors=False)
@@ -41,9 +41,16 @@ FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4",
 class Guide:
     """Knows which tokens may come next in one reply."""
 
-    def __init__(self, matcher: LLMatcher, n_vocab: int) -> None:
+    def __init__(self, matcher: LLMatcher, n_vocab: int, ends: Collection[int]) -> None:
         self._matcher = matcher
         self._n_vocab = n_vocab
+        self._ends = ends
+
+    def allows(self, token: int) -> bool:
+        """Whether this token may come next; much quicker to tell than all that may."""
+        if token in self._ends:
+            return self._matcher.is_accepting()
+        return self._matcher.validate_tokens([token]) == 1
 
     def allowed(self) -> npt.NDArray[np.intp]:
         """Ids of the tokens that may come next. Raises EngineError when there are none."""
@@ -73,14 +80,15 @@ def guide_of(
     options: RequestOptions,
     marks: ThinkingMarks | None,
     phase: Phase,
-    calls: ForcedCalls | None = None,
+    calls: CallRules | None = None,
 ) -> Guide | None:
-    """A guide for a reply that begins in this phase, of `calls` if there have to be any; None if it may be anything.
+    """A guide for a reply that begins in this phase, with rules for its `calls` if any; None if it may be anything.
 
     Raises EngineError with the reason for what cannot be done.
     """
     if calls is not None:
-        what, answer = "parameters of a tool cannot be turned into a grammar", _of_calls(model, calls)
+        elsewhere = (*marks.openings, marks.end, marks.answer) if marks else ()
+        what, answer = "parameters of a tool cannot be turned into a grammar", _of_calls(model, calls, elsewhere)
     elif options.json_schema is not None:
         what, answer = "JSON schema cannot be turned into a grammar", _of_schema(options.json_schema)
     elif options.grammar:
@@ -100,14 +108,14 @@ def guide_of(
         matcher.compute_bitmask()
     if matcher.is_error():
         raise EngineError(f"The {what}: {_reason(matcher.get_error())}.")
-    return Guide(matcher, model.n_vocab)
+    return Guide(matcher, model.n_vocab, model.ends)
 
 
 def _of_schema(schema: Mapping[str, Any]) -> dict[str, object]:
     return {"json_schema": _with_white_space(schema)}
 
 
-def _of_calls(model: Model, calls: ForcedCalls) -> dict[str, object]:
+def _of_calls(model: Model, calls: CallRules, elsewhere: Collection[str]) -> dict[str, object]:
     tokenizer = _tokenizers.of(model)
 
     def mark(text: str) -> str:
@@ -115,7 +123,7 @@ def _of_calls(model: Model, calls: ForcedCalls) -> dict[str, object]:
         ends = any(model.is_end(token) for token in model.tokenize(text))
         return "" if not text or ends else _mark(model, tokenizer, text)
 
-    return {"lark_grammar": calls_in_lark(calls, mark, _with_white_space)}
+    return {"lark_grammar": calls_in_lark(calls, mark, _with_white_space, list(filter(None, elsewhere)))}
 
 
 def _with_white_space(schema: Mapping[str, Any]) -> dict[str, Any]:

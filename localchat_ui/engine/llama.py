@@ -1,7 +1,7 @@
 """llama.cpp's models: weights, vocabulary, metadata, chat template, over the documented low-level API.
 
-This module, `context.py`, `sampler.py` and `embedding.py` are the only importers of llama_cpp. A Model may be read
-from any thread; a Context belongs to one.
+This module, `adapters.py`, `context.py`, `sampler.py` and `embedding.py` are the only importers of llama_cpp. A Model
+may be read from any thread; a Context belongs to one.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class Model:
         _initialise()
         self.path = path
         self.options = options
+        # Of LoRA, each with its scale.
+        self.adapters: list[tuple[llama_cpp.llama_adapter_lora_p, float]] = []
         parameters = llama_cpp.llama_model_default_params()
         parameters.vocab_only = vocab_only
         options.apply(parameters)

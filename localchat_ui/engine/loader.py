@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import psutil
 
+from localchat_ui.engine.adapters import Adapter, load_adapters
 from localchat_ui.engine.base import LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.context import Context, ContextOptions, KvType
 from localchat_ui.engine.flash_trial import FlashTrials
@@ -32,8 +33,8 @@ T = TypeVar("T")
 class LoadOptions:
     """How models are loaded; see the settings of the same names. None is automatic.
 
-    `chat_template` is a file whose template takes the place of the models' own ones. `trials` is the file that keeps
-    what was tried of flash attention; without one nothing is tried.
+    `adapters` are added to the models they are for. `chat_template` is a file whose template takes the place of the
+    models' own ones. `trials` is the file that keeps what was tried of flash attention; without one nothing is tried.
     """
 
     n_ctx: int = 4096
@@ -45,6 +46,7 @@ class LoadOptions:
     model: ModelOptions = DEFAULT_OPTIONS
     chat_template: Path | None = None
     trials: Path | None = None
+    adapters: tuple[Adapter, ...] = ()
     kv_disk_folder: Path | None = None
     kv_disk_bytes: int = 0
 
@@ -132,6 +134,7 @@ class Loader:
         n_threads = options.n_threads or usable_cores()
         model = Model(path, options.model, chat_template=template, on_progress=on_progress)
         try:
+            load_adapters(model, self._adapters_for(path))
             n_ctx = min(options.n_ctx or model.n_ctx_train, model.n_ctx_train or options.n_ctx)
             context_options = self._context_options(model, options, n_ctx, n_threads)
             context = Context(model, context_options)
@@ -173,8 +176,13 @@ class Loader:
         # Of a state that cannot be truncated only the very end could be used again.
         if not options.kv_disk_bytes or options.kv_disk_folder is None or not model.can_truncate:
             return None
-        name = fingerprint(model.path, llama_cpp_version(), options.kv_type, uses_flash_attention, options.model)
+        adapters = [(adapter, stamp_of(adapter.path)) for adapter in self._adapters_for(model.path)]
+        version = llama_cpp_version()
+        name = fingerprint(model.path, version, options.kv_type, uses_flash_attention, options.model, *adapters)
         return KvDiskCache(options.kv_disk_folder / name, options.kv_disk_bytes)
+
+    def _adapters_for(self, path: Path) -> list[Adapter]:
+        return [adapter for adapter in self._options.adapters if adapter.is_for(path)]
 
 
 def template_for(path: Path, otherwise: Path | None) -> str | None:

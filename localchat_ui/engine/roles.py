@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
@@ -71,6 +71,7 @@ def merged(first: Turn, second: Turn) -> Turn:
         text=_joined(first.text, second.text),
         thinking=_joined(first.thinking, second.thinking),
         tool_calls=(*first.tool_calls, *second.tool_calls),
+        parts=(*_parts(first), *_parts(second)) if first.parts or second.parts else (),
     )
 
 
@@ -89,6 +90,10 @@ def one_call_each(turns: Sequence[Turn]) -> list[Turn]:
             place += 1
         result.insert(place, turn)
     return result
+
+
+def _parts(turn: Turn) -> tuple[Mapping[str, object], ...]:
+    return turn.parts or (({"type": "text", "text": turn.text},) if turn.text else ())
 
 
 def _merge(before: Turn, turn: Turn) -> bool:

@@ -44,13 +44,13 @@ class Sampler:
             llama_cpp.llama_sampler_accept(self._chain, token)
 
     def sample(self, scores: Scores, allowed: Ids | None = None) -> int:
-        """The next token, from the scores of all of them; one of those `allowed`, if not all are."""
+        """The next token, from the scores of all of them; one of those `allowed`, if not all are.
+
+        Penalties know of it once it is accepted.
+        """
         if self._is_greedy:
-            token = int(scores.argmax() if allowed is None else allowed[scores[allowed].argmax()])
-        else:
-            token = _Candidates.likeliest(scores, self._n_likeliest, allowed).apply(self._chain)
-        self.accept(token)
-        return token
+            return int(scores.argmax() if allowed is None else allowed[scores[allowed].argmax()])
+        return _Candidates.likeliest(scores, self._n_likeliest, allowed).apply(self._chain)
 
     def accept(self, token: int) -> None:
         """Go on behind a token, whoever chose it."""

@@ -37,7 +37,7 @@ MESSAGES = ({"role": "user", "content": "zqquestion"},)
 class ThinkingSupport:
     """`thinks`: the model thinks aloud, or may. `switch` is the template's name for whether, empty without one, with
     its values for `off` and `on`; `on_by_default` is what it does when nothing is said. `efforts` are those that make a
-    difference, the least first.
+    difference, the least first. `has_budget`: its tokens can be limited.
     """
 
     thinks: bool = False
@@ -46,6 +46,7 @@ class ThinkingSupport:
     on: object = None
     on_by_default: bool = True
     efforts: tuple[str, ...] = ()
+    has_budget: bool = True
 
     def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
         """Arguments of a request in the words of this template. Whoever names one that only this template has, wins."""

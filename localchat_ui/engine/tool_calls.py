@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from localchat_ui.engine.tool_format import HERMES, Kind, ToolFormat
 from localchat_ui.engine.tool_opening import WAIT, Opening, first_loosely, first_of, match, opening_of
+from localchat_ui.engine.tool_texts import resolved
 from localchat_ui.engine.tool_values import JsonScanner, value_of
 
 Tools = Mapping[str, Mapping[str, object]]
@@ -181,8 +182,10 @@ class ToolCallParser:
         return True
 
     def _parameter(self, name: str, written: str) -> None:
-        schema = self._tools.get(self.calls[-1].name, {}).get("properties")
-        value = value_of(written, schema.get(name) if isinstance(schema, Mapping) else None)
+        parameters = self._tools.get(self.calls[-1].name, {})
+        properties = parameters.get("properties")
+        schema = properties.get(name) if isinstance(properties, Mapping) else None
+        value = value_of(written, resolved(schema, parameters))
         opening = ", " if self._n_parameters else "{"
         self._go_on(f"{opening}{json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}")
         self._n_parameters += 1

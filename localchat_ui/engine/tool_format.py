@@ -37,8 +37,9 @@ class ParameterMarks:
 class ToolFormat:
     """What stands around the calls of one turn (`section`), around each, and `between` its name and its arguments.
 
-    `calls` are ways to open one, the most usual first; `is_list`: the section is a list of objects. The `shape` of an
-    object is what stands in it before the name, between name and arguments, and behind these.
+    `calls` are ways to open one, the most usual first, and `also_between` further ways to go on behind the name;
+    `is_list`: the section is a list of objects. The `shape` of an object is what stands in it before the name, between
+    name and arguments, and behind these.
     White space in marks may be any.
     """
 
@@ -48,6 +49,7 @@ class ToolFormat:
     section: str = ""
     section_end: str = ""
     between: str = ""
+    also_between: tuple[str, ...] = ()
     parameter: ParameterMarks | None = None
     is_list: bool = False
     shape: tuple[str, str, str] = SHAPE
@@ -105,6 +107,12 @@ KNOWN_FORMATS = {
         ),
         "<|call|>",
         between=" <|constrain|>json<|message|>",
+        also_between=(
+            "<|channel|>commentary <|constrain|>json<|message|>",
+            "<|channel|>commentary json<|message|>",
+            " json<|message|>",
+            "<|message|>",
+        ),
     ),
     # Kimi; what stands in place of the name is the id, `functions.name:0`
     "<|tool_call_argument_begin|>": ToolFormat(

@@ -159,7 +159,10 @@ def _as_named(region: str, two: str) -> ToolFormat | None:
     begin = region[: name_end - len(NAMES[0])]
     call, end_mark, section, section_end = _split(begin, between, region[name_end + end :])
     middle = re.sub(r"zqid\d+", ID, region[name_end : name_end + start])
-    return ToolFormat(Kind.NAMED, (call,), end_mark, section, section_end, between=middle)
+    # The id between them may be left out.
+    without_id = middle.partition(ID)[2]
+    also = (without_id,) if without_id.strip() else ()
+    return ToolFormat(Kind.NAMED, (call,), end_mark, section, section_end, between=middle, also_between=also)
 
 
 def _as_python(region: str, two: str) -> ToolFormat | None:

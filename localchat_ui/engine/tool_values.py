@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from localchat_ui.engine.tool_texts import is_text
+
 NAME_KEYS = ("name", "tool_name", "function")
 ARGUMENT_KEYS = ("arguments", "parameters", "args")
 
@@ -73,11 +75,11 @@ def plain_name(name: str, names: Collection[str]) -> str:
     return plain if plain in names or not names else name
 
 
-def value_of(written: str, schema: object) -> object:
+def value_of(written: str, schema: Mapping[str, Any]) -> object:
     """What a text between marks stands for: itself where a text is expected, else JSON."""
-    types = schema.get("type") if isinstance(schema, Mapping) else None
+    types = schema.get("type")
     text = written.removeprefix("\n").removesuffix("\n")
-    if types == "string":
+    if is_text(schema):
         return text
     try:
         value = json.loads(text)

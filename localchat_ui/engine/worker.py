@@ -36,7 +36,7 @@ from localchat_ui.engine.loader import SHUTTING_DOWN, Loader, LoadOptions
 from localchat_ui.engine.model_pool import ModelPool, PooledModel
 from localchat_ui.engine.prompt import Prompt, build_prompt, check_tokens, plain_prompt
 from localchat_ui.engine.scheduler import Scheduler, built
-from localchat_ui.engine.tool_grammar import ForcedCalls
+from localchat_ui.engine.tool_grammar import CallRules
 from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
@@ -306,14 +306,20 @@ class LlamaEngine:
         self._inbox.put(lambda: None)
 
 
-def _calls(request: GenerationRequest, prompt: Prompt) -> ForcedCalls | None:
-    """The calls that have to be made, if any."""
+def _calls(request: GenerationRequest, prompt: Prompt) -> CallRules | None:
+    """What calls have to look like, where that is not left to the model."""
     tools = request.template_arguments.get("tools")
-    if not request.must_call or not isinstance(tools, list):
+    if not isinstance(tools, list) or not tools:
         return None
-    wanted = [tool for tool in tools if tool["function"]["name"] in request.must_call]
     several = request.may_call_several and prompt.may_call_several
-    return ForcedCalls(wanted, prompt.tool_format, several=several)
+    if request.must_call:
+        wanted = [tool for tool in tools if tool["function"]["name"] in request.must_call]
+        return CallRules(wanted, prompt.tool_format, several=several)
+    answer = request.sampling.json_schema
+    told_apart = answer is None or prompt.tool_format.triggers
+    if not told_apart or (not request.strict and request.may_call_several and answer is None):
+        return None
+    return CallRules(tools, prompt.tool_format, several, must=False, strict=request.strict, answer=answer)
 
 
 def _tell(emit: Emit, event: Event) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.inference.model_defaults import NOTHING, ModelDefaults
 from localchat_ui.library.kind import Kind
 from localchat_ui.library.model_file import ModelFile, displayable
@@ -17,7 +18,8 @@ class ModelRef:
 
     `id` is what programs call it, `name` is for people. It runs in this process from its `path`, or on the server
     called `engine`, which knows it as `remote_id`. `details` tell it from others in one line. `error` is why it cannot
-    answer, while that is so. `context_length` is in tokens, 0 where it is not known. `defaults` is what was set of it.
+    answer, while that is so. `context_length` is in tokens, 0 where it is not known, and `thinking` is what a server
+    elsewhere lets be chosen of it. `defaults` is what was set of it.
     """
 
     id: str
@@ -30,6 +32,7 @@ class ModelRef:
     error: str | None = None
     kind: Kind = Kind.CHAT
     context_length: int = 0
+    thinking: ThinkingSupport = NO_SUPPORT
     file: ModelFile | None = None
     defaults: ModelDefaults = NOTHING
 

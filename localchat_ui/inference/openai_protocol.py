@@ -72,15 +72,29 @@ def parameters_of(model_id: str, request: GenerationRequest, room: int = 0) -> d
         return given
     # Many templates insist on roles that alternate, wherever they run; an empty question is refused by some servers.
     turns, _ = repaired(request.turns, SystemPlace.ANYWHERE)
-    given["messages"] = [_message(turn) for turn in turns if turn.text or turn.role is not Role.USER]
+    given["messages"] = [_message(turn) for turn in turns if turn.text or turn.parts or turn.role is not Role.USER]
     if sampling.top_logprobs is not None:
         given |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
-    for name in ("tools", "tool_choice", "reasoning_effort"):
+    for name in ("tool_choice", "reasoning_effort"):
         if name in request.template_arguments:
             given[name] = request.template_arguments[name]
+    if tools := request.template_arguments.get("tools"):
+        given["tools"] = _tools(tools, request)
+        if not request.may_call_several and not isinstance(given.get("tool_choice"), dict):
+            given["parallel_tool_calls"] = False
     if sampling.json_schema is not None:
         given["response_format"] = _response_format(sampling.json_schema)
     return given
+
+
+def _tools(tools: Any, request: GenerationRequest) -> list[dict[str, Any]]:
+    """Those whose arguments have to obey say so."""
+
+    def function(tool: dict[str, Any]) -> dict[str, Any]:
+        given = dict(tool["function"])
+        return given | ({"strict": True} if given["name"] in request.strict else {})
+
+    return [{**tool, "function": function(tool)} for tool in tools]
 
 
 def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +116,7 @@ def extra_parameters(request: GenerationRequest) -> dict[str, Any]:
 
 
 def _message(turn: Turn) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": turn.role.value, "content": turn.text}
+    message: dict[str, Any] = {"role": turn.role.value, "content": list(turn.parts) or turn.text}
     if turn.tool_calls:
         message["tool_calls"] = [
             {

@@ -127,7 +127,9 @@ class ModelRegistry:
     def thinking(self) -> ThinkingSupport:
         """What can be chosen of the thinking of the model in use; nothing where that is not known."""
         model, loaded = self.current, self._local.engine.model
-        return loaded.thinking if loaded is not None and model is not None and model.is_local else NO_SUPPORT
+        if model is None or not model.is_local:
+            return model.thinking if model else NO_SUPPORT
+        return loaded.thinking if loaded is not None else NO_SUPPORT
 
     async def refresh(self) -> None:
         """Look for new and vanished files, and where those are that are here."""

@@ -26,11 +26,13 @@ from localchat_ui.engine.base import (
     PromptBuilt,
     Turn,
 )
+from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.inference.backend import MAX_WAITING, QueueFullError
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.openai_protocol import ReplyReader, count_in, extra_parameters, parameters_of
 from localchat_ui.inference.prompt_estimate import TOKENS_PER_TURN, fit, size_of
 from localchat_ui.inference.remote_errors import REFUSALS, kind_of, message_of, reason_of, refuses_unknown
+from localchat_ui.inference.remote_thinking import configured, told_by_card, told_by_template
 from localchat_ui.library.model_file import displayable, readable_context
 from localchat_ui.settings import EngineSettings, is_loopback
 from localchat_ui.text import Text
@@ -65,6 +67,7 @@ class RemoteServer:
         self.models: list[ModelRef] = []
         self.on_change: Callable[[], None] = lambda: None
         self._settings = settings
+        self._thinking = configured(settings)
         url = urlsplit(settings.url)
         self._leaves_machine = not is_loopback(url.hostname or "")
         # Some put a password into it.
@@ -120,13 +123,29 @@ class RemoteServer:
     async def _list(self) -> list[ModelRef]:
         cards = {str(card.id): card for card in (await self._quick.models.list()).data if getattr(card, "id", None)}
         wanted = {name: card for name, card in cards.items() if self._is_wanted(name)}
-        context = await self._context_of_server() if any(not _context_of(card) for card in wanted.values()) else 0
-        return [self._ref(name, _context_of(card) or context) for name, card in wanted.items()]
+        asked = len(wanted) == 1 or any(not _context_of(card) for card in wanted.values())
+        properties = await self._properties() if asked else {}
+        context = _context_in(properties)
+        # A server of one model tells what its template is; one of several tells it of any of them.
+        told = await asyncio.to_thread(told_by_template, properties) if len(wanted) == 1 else NO_SUPPORT
+        thinking = [self._thinking, told]
+        return [
+            self._ref(
+                name, _context_of(card) or context, thinking=_first([*thinking, told_by_card(card.model_extra or {})])
+            )
+            for name, card in wanted.items()
+        ]
 
     def _is_wanted(self, remote_id: str) -> bool:
         return any(fnmatchcase(remote_id, pattern) for pattern in self._settings.models)
 
-    def _ref(self, remote_id: str, context_length: int = 0, error: str | None = None) -> ModelRef:
+    def _ref(
+        self,
+        remote_id: str,
+        context_length: int = 0,
+        error: str | None = None,
+        thinking: ThinkingSupport = NO_SUPPORT,
+    ) -> ModelRef:
         context_length = context_length or self._settings.context_length
         place = "leaves this machine" if self._leaves_machine else "on this machine"
         details = [
@@ -143,6 +162,7 @@ class RemoteServer:
             details=error or Text.joined(" · ", details),
             error=error,
             context_length=context_length,
+            thinking=thinking,
         )
 
     def _unavailable(self, reason: str) -> list[ModelRef]:
@@ -152,12 +172,11 @@ class RemoteServer:
             return [self._ref(remote_id, error=reason) for remote_id in known]
         return [replace(self._ref(self.name, error=reason), remote_id="")]
 
-    async def _context_of_server(self) -> int:
-        """llama.cpp's server tells in its own way how many tokens a conversation may have; 0 if there is no telling."""
+    async def _properties(self) -> dict[str, Any]:
+        """What llama.cpp's server tells of itself in its own way; empty elsewhere."""
         with suppress(Exception):
-            properties = await self._call("GET", "props")
-            return int(properties["default_generation_settings"]["n_ctx"])
-        return 0
+            return await self._call("GET", "props")
+        return {}
 
     # Replies
 
@@ -172,7 +191,8 @@ class RemoteServer:
         reader = ReplyReader(request)
         last: Event
         try:
-            request, built = await self._fitted(model, request)
+            arguments = model.thinking.arguments(request.template_arguments)
+            request, built = await self._fitted(model, replace(request, template_arguments=arguments))
             reader = ReplyReader(request, built.n_tokens)
             emit(built)
             async for chunk in self._chunks(await self._begin(model, request, built.n_tokens), reader):
@@ -320,6 +340,17 @@ def _authorization(settings: EngineSettings) -> str:
     if settings.key or not url.username:
         return f"Bearer {settings.key or 'none'}"
     return "Basic " + b64encode(f"{unquote(url.username)}:{unquote(url.password or '')}".encode()).decode()
+
+
+def _first(known: Sequence[ThinkingSupport]) -> ThinkingSupport:
+    return next((support for support in known if support.thinks), NO_SUPPORT)
+
+
+def _context_in(properties: Mapping[str, Any]) -> int:
+    """How many tokens a conversation may have; 0 if there is no telling."""
+    with suppress(KeyError, TypeError, ValueError):
+        return int(properties["default_generation_settings"]["n_ctx"])
+    return 0
 
 
 def _context_of(card: openai.types.Model) -> int:

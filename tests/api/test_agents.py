@@ -21,7 +21,7 @@ from tests.api.events import events_in
 from tests.api.rebuilt import rebuild, template_of
 from tests.api.test_clients import LONG, figure, wait_until_idle
 from tests.browser.server import Server
-from tests.library.tiny import write_llama
+from tests.library.tiny import write_cross_encoder, write_llama
 
 QUESTION: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
 CALL = r'"<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>"'
@@ -51,10 +51,41 @@ def families(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Iterator
     write_llama(server.models / "judge.gguf", **judges, more=labels)
     template = {"tokenizer.chat_template.rerank": "Does {document} answer {query}?"}
     write_llama(server.models / "asked.gguf", **judges, more=labels | template)
+    write_cross_encoder(server.models / "bert.gguf")
     with server:
         wait_until_ready(server)
         yield server
         assert "Traceback" not in server.output()
+
+
+def shown(*cities: str) -> Any:
+    """A conversation in which calls have been made, and a question that wants one more."""
+    messages: list[Any] = []
+    for number, city in enumerate(cities):
+        function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
+        messages += [
+            {"role": "user", "content": f"What is the weather in {city}?"},
+            {"role": "assistant", "tool_calls": [{"id": f"call{number:05}", "type": "function", "function": function}]},
+            {"role": "tool", "tool_call_id": f"call{number:05}", "content": "sunny"},
+            {"role": "assistant", "content": f"It is sunny in {city}."},
+        ]
+    return [*messages, {"role": "user", "content": "What is the weather in Berlin?"}]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_call_that_nobody_forced_obeys_where_it_is_strict(client: openai.OpenAI, strict: bool):
+    """The model opens the call by itself, as it saw it done, and would name the city it was asked for."""
+    schema = {"type": "object", "properties": {"city": {"enum": ["Madrid", "Athens"]}}, "required": ["city"]}
+    function: Any = {"name": "get_weather", "parameters": schema, "strict": strict}
+    reply = client.chat.completions.create(
+        model="thinker",
+        messages=shown("Paris", "Rome", "Oslo"),
+        tools=[{"type": "function", "function": function}],
+        parallel_tool_calls=False,
+        max_tokens=80,
+    )
+    (call,) = reply.choices[0].message.tool_calls or ()
+    assert (json.loads(call.function.arguments)["city"] in ("Madrid", "Athens")) is strict
 
 
 @pytest.fixture
@@ -211,7 +242,7 @@ def test_suffix_fills_in_the_middle(families: Server, client: openai.OpenAI):
         client.completions.create(model="thinker", prompt="a", suffix="b")
 
 
-@pytest.mark.parametrize("model", ["judge", "asked"])
+@pytest.mark.parametrize("model", ["judge", "asked", "bert"])
 def test_documents_are_ordered_by_a_reranker(families: Server, model: str):
     documents = ["a cat", {"text": "a car"}, "ein Löwe", ""]
     body: dict[str, Any] = {"model": model, "query": "What purrs?", "documents": documents}

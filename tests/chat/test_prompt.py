@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from localchat_ui.chat import ChatService
-from localchat_ui.conversation import ChatOptions, Conversation
+from localchat_ui.chat.prompt import request_for
+from localchat_ui.conversation import ChatOptions, Conversation, Message, Role
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.history.store import HistoryStore
+from localchat_ui.inference.model_ref import ModelRef
 
 from .house import finished, said, shown, turns
 
@@ -62,3 +65,16 @@ async def test_the_prompt_can_be_looked_at_with_the_tokens_of_each_message(chat:
     assert view.text == "Be brief.\nOne two three?\nOne two three?"
     assert view.message_tokens == {question.id: 3, answer.id: 3}
     assert (view.n_tokens, view.system_tokens, view.n_unseen) == (8, 2, 0)
+
+
+def test_another_server_is_told_of_thinking_what_it_lets_be_chosen() -> None:
+    options = ChatOptions(thinking=False, reasoning_effort="low")
+    switch = ThinkingSupport(True, "enable_thinking", False, True)
+    for support, expected in (
+        (switch, {"enable_thinking": False}),
+        (ThinkingSupport(True, efforts=("low", "high")), {"reasoning_effort": "low"}),
+        (NO_SUPPORT, {}),
+    ):
+        model = ModelRef("box/one", "one", engine="box", remote_id="one", thinking=support)
+        request, _ = request_for(options, [Message("c", Role.USER, "Hi")], model)
+        assert request.template_arguments == expected

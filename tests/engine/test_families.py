@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localchat_ui.conversation import RequestOptions, Role
@@ -19,7 +19,7 @@ from localchat_ui.engine.prompt import Prompt, build_prompt
 from localchat_ui.engine.text import Phase, TextStream
 from localchat_ui.engine.thinking import marks_in
 from localchat_ui.engine.tool_calls import FoundCall, ToolCallParser
-from localchat_ui.engine.tool_grammar import ForcedCalls
+from localchat_ui.engine.tool_grammar import CallRules
 from tests.engine.families import FAMILIES, Family
 from tests.engine.random_text import some_text
 from tests.engine.test_grammar import accept, guided
@@ -82,6 +82,7 @@ def test_every_split(family: Family):
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_any_splits(data: st.DataObject):
     family = data.draw(st.sampled_from(FAMILIES))
     whole = family.thinking + family.two
@@ -196,6 +197,100 @@ def test_what_is_forced_is_read_as_calls(family: Family, vocabulary: Model):
             assert jsonschema_rs.validator_for(TOOLS[call.name]).is_valid(json.loads(call.arguments)), text
 
 
+@every_family
+def test_strict_calls_obey_and_text_is_free(family: Family, vocabulary: Model):
+    """Text, thinking and calls as the model writes them are allowed; arguments that do not obey are not."""
+    prompt = prompt_of(family, [QUESTION])
+
+    def may(text: str) -> bool:
+        guide = strictly(vocabulary, prompt)
+        tokens = vocabulary.tokenize(answered(family, text))
+        return all(_goes_on(guide, token) for token in tokens) and guide.allows(vocabulary.ends[0])
+
+    words = "It is < 3 °C [cold], {brr} and *I* call it `a|b`."
+    for text in (words, family.one, family.two, "" if family.name == "Llama 3.1" else f"Let me see.\n\n{family.one}"):
+        assert may(text), text
+        assert may((family.thinking if family.thinking.startswith(("<", "[")) else "") + text), text
+    assert not may(family.one.replace("Zürich", "Rome"))
+    if family.name != "Llama 3.1":
+        # Without any mark, JSON that names no function is text.
+        assert not may(family.one.replace("weather", "wether"))
+
+
+@every_family
+@pytest.mark.parametrize("must", [True, False], ids=["forced", "strict"])
+def test_arguments_of_any_kind_obey(family: Family, vocabulary: Model, must: bool):
+    """Whatever is written where a call has begun; in marks, texts stand there as they are."""
+    prompt = prompt_of(family, [QUESTION])
+    # Without any mark, only the name tells that it is a call.
+    n_begun = family.one.index("weather") + (8 if family.name == "Llama 3.1" else 0)
+    begun = answered(family, family.one[:n_begun])
+    for seed in range(2):
+        guide = strictly(vocabulary, prompt, FIELDS, must=must)
+        for token in vocabulary.tokenize(begun):
+            if not _goes_on(guide, token):
+                break
+        else:
+            text = some_text(vocabulary, guide, seed)
+            if text is not None:
+                calls = read_pieces(family, [begun + text], {"weather": FIELDS})[2]
+                assert calls, begun + text
+                assert FOLLOWS.is_valid(json.loads(calls[0].arguments)), (begun + text, calls)
+
+
+FIELDS = {
+    "type": "object",
+    "properties": {
+        "code": {"type": "string", "pattern": r"^[A-Z]{2}-\d+$|^none$", "maxLength": 12},
+        "unit": {"$ref": "#/$defs/Unit"},
+        "number": {"type": "integer", "minimum": 3, "maximum": 12},
+        "word": {"type": "string", "minLength": 2, "maxLength": 5},
+        "digits": {"type": "string", "enum": ["1", "22"]},
+    },
+    "required": ["code", "unit", "number", "word", "digits"],
+    "additionalProperties": False,
+    "$defs": {"Unit": {"type": "string", "enum": ["°C", "°F", " K"]}},
+}
+FOLLOWS = jsonschema_rs.validator_for(FIELDS)
+
+
+def _goes_on(guide: Guide, token: int) -> bool:
+    if guide.allows(token):
+        guide.accept(token)
+        return True
+    return False
+
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "pattern": "^Z", "maxLength": 20}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("name", ["Qwen 3", "Qwen 3 Coder", "Command R7B"])
+def test_an_answer_with_a_schema_leaves_room_for_calls(name: str, vocabulary: Model):
+    family = next(each for each in FAMILIES if each.name == name)
+    prompt = prompt_of(family, [QUESTION])
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    rules = CallRules(GIVEN, prompt.tool_format, must=False, answer=schema)
+    for text, allowed in (('{"a": 1}', True), (family.one, True), (family.two, False), ("Sure", False)):
+        guide = guide_of(vocabulary, RequestOptions(), prompt.marks, prompt.phase, rules)
+        assert guide is not None
+        tokens = vocabulary.tokenize(answered(family, text))
+        assert all(_goes_on(guide, token) for token in [*tokens, *vocabulary.ends[:1]]) is allowed, text
+
+
+def strictly(model: Model, prompt: Prompt, schema: dict = CITY, *, must: bool = False) -> Guide:  # type: ignore[type-arg]
+    weather = {"type": "function", "function": {"name": "weather", "parameters": schema}}
+    tools = [weather] if schema is FIELDS else [weather, GIVEN[1]]
+    rules = CallRules(tools, prompt.tool_format, several=schema is CITY, must=must, strict={"weather"})
+    guide = guide_of(model, RequestOptions(), prompt.marks, prompt.phase, rules)
+    assert guide is not None
+    return guide
+
+
 def allowed_of(model: Model, prompt: Prompt, text: str) -> str:
     """As much of a text as may be written where a call has to be made."""
     guide, allowed = forced_to_call(model, prompt), b""
@@ -209,7 +304,7 @@ def allowed_of(model: Model, prompt: Prompt, text: str) -> str:
 
 
 def forced_to_call(model: Model, prompt: Prompt, phase: Phase | None = None) -> Guide:
-    forced = ForcedCalls(GIVEN, prompt.tool_format, several=prompt.may_call_several)
+    forced = CallRules(GIVEN, prompt.tool_format, several=prompt.may_call_several)
     guide = guide_of(model, RequestOptions(), prompt.marks, phase or prompt.phase, forced)
     assert guide is not None
     return guide
@@ -224,11 +319,15 @@ def read(family: Family, written: str, size: int) -> tuple[str, str, list[FoundC
     return read_pieces(family, [written[at : at + size] for at in range(0, len(written), size)])
 
 
-def read_pieces(family: Family, pieces: list[str]) -> tuple[str, str, list[FoundCall]]:
+def read_pieces(
+    family: Family,
+    pieces: list[str],
+    tools: dict = TOOLS,  # type: ignore[type-arg]
+) -> tuple[str, str, list[FoundCall]]:
     """Thinking, text and calls of a reply, put together from what was news with each piece."""
     prompt = prompt_of(family, [QUESTION])
     stream = TextStream((), prompt.marks, prompt.phase)
-    parser = ToolCallParser(TOOLS, prompt.tool_format)
+    parser = ToolCallParser(tools, prompt.tool_format)
     thinking, text, calls = "", "", list[FoundCall]()
 
     def came() -> Iterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ class Stub:
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.counts_tokens = False
+        self.properties: dict[str, Any] | None = None
         self.left = threading.Event()
         self.url = ""
         self.app = FastAPI()
@@ -39,10 +40,14 @@ class Stub:
         self.app.post("/v1/completions")(self._reply)
         self.app.post("/v1/embeddings")(self._embed)
         self.app.post("/tokenize")(self._tokenize)
+        self.app.get("/props")(self._tell)
 
     async def _list(self, request: Request) -> Response:
         self.keys.append(request.headers["authorization"])
         return JSONResponse({"object": "list", "data": [{"object": "model", **model} for model in self.models]})
+
+    async def _tell(self) -> Response:
+        return JSONResponse(self.properties) if self.properties else Response(status_code=404)
 
     async def _reply(self, request: Request) -> Response:
         body = await request.json()

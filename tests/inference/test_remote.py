@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from localchat_ui.api.errors import ApiError
 from localchat_ui.api.requests import chat_requests
 from localchat_ui.api.schemas import ChatCompletionRequest
 from localchat_ui.conversation import RequestOptions, Role, SamplingOptions
@@ -545,6 +546,62 @@ def test_a_call_that_has_to_be_is_asked_of_the_server(choice: object) -> None:
     [here], _ = chat_requests(body, SamplingOptions())
     assert (here.must_call, here.sampling.json_schema) == (("add",), None)
     assert "tool_choice" not in here.template_arguments
+
+
+def test_what_calls_have_to_be_is_told_to_the_server() -> None:
+    function = {"name": "add", "strict": True}
+    given = {"messages": [{"role": "user", "content": "hi"}], "parallel_tool_calls": False}
+    tools = [{"type": "function", "function": function}, {"type": "function", "function": {"name": "sub"}}]
+    body = ChatCompletionRequest.model_validate(given | {"tools": tools})
+    (request,), _ = chat_requests(body, SamplingOptions(), tells_calls=True)
+    sent = parameters_of("one", request)
+    assert [tool["function"].get("strict") for tool in sent["tools"]] == [True, None]
+    assert sent["parallel_tool_calls"] is False
+    assert "strict" not in json.dumps(request.template_arguments)
+
+
+QWEN = "{{ messages[0].content }}{% if enable_thinking is false %}<think></think>{% endif %}"
+
+
+async def test_what_a_server_lets_be_chosen_of_thinking(stub: Stub) -> None:
+    """What its settings say, what it says of each model, or the one template that llama.cpp's server tells."""
+    stub.models = [
+        {"id": "a", "supported_parameters": ["reasoning_effort"]},
+        {"id": "b", "thinking": {"switch": True, "efforts": ["low", "odd"]}},
+        {"id": "c"},
+    ]
+    server = RemoteServer(EngineSettings(name="box", url=stub.url))
+    await server.refresh()
+    found = [(model.thinking.switch, model.thinking.efforts) for model in server.models]
+    assert found == [("", ("low", "medium", "high")), ("enable_thinking", ("low",)), ("", ())]
+    assert not any(model.thinking.has_budget for model in server.models[:2])
+    stub.models, stub.properties = [{"id": "one"}], {"chat_template": QWEN}
+    await server.refresh()
+    (model,) = server.models
+    assert model.thinking.switch == "enable_thinking"
+    await ask(server, "Hi", model=model, template_arguments={"enable_thinking": False})
+    assert stub.bodies[-1]["chat_template_kwargs"] == {"enable_thinking": False}
+    await server.close()
+    server = RemoteServer(EngineSettings(name="box", url=stub.url, efforts=["high", "none"]))
+    await server.refresh()
+    assert server.models[0].thinking.efforts == ("none", "high")
+    await ask(server, "Hi", template_arguments={"reasoning_effort": "medium"})
+    assert stub.bodies[-1]["reasoning_effort"] == "high"
+    await server.close()
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
+
+
+def test_images_go_to_a_server_and_are_refused_here() -> None:
+    content = [{"type": "text", "text": "What is this?"}, IMAGE]
+    messages = [{"role": "user", "content": "Look."}, {"role": "user", "content": content}]
+    body = ChatCompletionRequest.model_validate({"messages": messages})
+    (request,), _ = chat_requests(body, SamplingOptions(), tells_calls=True)
+    (message,) = parameters_of("one", request)["messages"]
+    assert message["content"] == [{"type": "text", "text": "Look."}, *content]
+    with pytest.raises(ApiError, match="cannot see images"):
+        chat_requests(body, SamplingOptions())
 
 
 def test_roles_alternate_wherever_the_model_runs() -> None:

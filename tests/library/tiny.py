@@ -102,6 +102,49 @@ def write_llama(
     return write_gguf(path, architecture, values, shapes, tokens=tokens)
 
 
+def write_cross_encoder(path: Path) -> Path:
+    """A reranker of BERT's kind: it reads a query and a document at once, and a head judges both."""
+    width, n_ctx = 32, 128
+    letters = [chr(code) for code in range(33, 127)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"\u2581{letter}" for letter in letters), *letters]
+    shapes = {
+        "token_embd.weight": (len(words), width),
+        "token_types.weight": (2, width),
+        "position_embd.weight": (n_ctx, width),
+        "token_embd_norm.weight": (width,),
+        "token_embd_norm.bias": (width,),
+        "cls.weight": (width, width),
+        "cls.bias": (width,),
+        "cls.output.weight": (1, width),
+        "cls.output.bias": (1,),
+    }
+    inner = {"ffn_up": (2 * width, width), "ffn_down": (width, 2 * width)}
+    square = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (width, width))
+    norms = dict.fromkeys(("attn_output_norm", "layer_output_norm"), (width,))
+    for name, shape in {**inner, **square, **norms}.items():
+        shapes |= {f"blk.0.{name}.weight": shape, f"blk.0.{name}.bias": shape[:1]}
+    values: dict[str, Any] = {
+        "{arch}.context_length": n_ctx,
+        "{arch}.embedding_length": width,
+        "{arch}.feed_forward_length": 2 * width,
+        "{arch}.block_count": 1,
+        "{arch}.attention.head_count": 4,
+        "{arch}.attention.layer_norm_epsilon": 1e-5,
+        "{arch}.attention.causal": False,
+        "{arch}.pooling_type": 4,
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.token_type_count": 2,
+        "tokenizer.ggml.tokens": words,
+        "tokenizer.ggml.token_type": [3] * 5 + [1] * (len(words) - 5),
+        "tokenizer.ggml.unknown_token_id": 1,
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.eos_token_id": 3,
+        "tokenizer.ggml.seperator_token_id": 3,
+        "tokenizer.ggml.padding_token_id": 0,
+    }
+    return write_gguf(path, "bert", values, shapes, has_vocabulary=False)
+
+
 def write_kind(path: Path, name: str) -> Path:
     """A file of a kind by its name in KINDS."""
     write, _ = KINDS[name]
@@ -124,6 +167,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str]] = {
         "embedding",
     ),
     "reranker": (partial(write_llama, more={"{arch}.pooling_type": 4}), "reranker"),
+    "cross encoder": (write_cross_encoder, "reranker"),
     "classifier": (partial(write_llama, more_tensors={"cls.output.weight": (1, 32)}), "reranker"),
     "LoRA": (
         _bare(

@@ -105,7 +105,7 @@ class ThinkingSettings:
         on = not support.switch or (support.on_by_default if self._thinking is None else self._thinking)
         self._switch_setting.offer(support.thinks and bool(support.switch))
         self._effort_setting.offer(support.thinks and on and bool(support.efforts))
-        self._budget_setting.offer(support.thinks and on)
+        self._budget_setting.offer(support.thinks and on and support.has_budget)
         self._filling = True
         self._switch.set_value(on)
         efforts = {DEFAULT: _("Default"), **{effort: _(EFFORTS[effort]) for effort in support.efforts}}
