@@ -61,6 +61,10 @@ class MemoryCheck:
             f" {self._advice(model, others, free)}"
         )
 
+    def fit_together(self, models: Sequence[ModelFile], reclaimable: int = 0) -> bool:
+        """Whether all of these can be loaded beside what is in memory now."""
+        return sum(self.need(model).total for model in models) <= free_memory() + reclaimable
+
     def verdict(self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0) -> Verdict:
         """Of a file of so many bytes, on this machine, for the settings the program runs with."""
         n_ctx = min(self.n_ctx or context_length, context_length or self.n_ctx)
