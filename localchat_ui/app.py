@@ -13,7 +13,7 @@ from nicegui import App, app
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
-from localchat_ui.chat import ChatDefaults, ChatService
+from localchat_ui.chat import ChatDefaults, ChatService, ComparisonService
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions, supports_gpu
 from localchat_ui.engine.loader import LoadOptions
@@ -44,6 +44,8 @@ from localchat_ui.ui import (
     trouble_page,
     uploads,
 )
+from localchat_ui.ui.compare import page as compare_page
+from localchat_ui.ui.compare import results_page
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -57,7 +59,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
     maintenance = Maintenance(store)
-    preferences = Preferences(database)
+    preferences, presets = Preferences(database), Presets(database)
     catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
     local = _local(engine or _llama(settings), catalog, settings)
     remotes = _remotes(settings)
@@ -74,12 +76,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     )
     library = _library(settings, catalog, models)
     chat = ChatService(inference, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
+    comparisons = ComparisonService(chat, store, models, local, preferences, quotas=access.quotas)
 
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
 
     access.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, access)  # /login, /logout
-    chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
+    chat_page.register(chat, models, presets, access)  # / and /c/{conversation_id}
+    results_page.register(comparisons)  # /compare/results
+    compare_page.register(comparisons, models, presets, access)  # /compare and /compare/{comparison_id}
     uploads.register(app, chat)  # /upload/…, for the chat page
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
@@ -111,6 +116,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
 
     async def stop() -> None:
         await maintenance.close()
+        await comparisons.close()
         await chat.close()
         # A load under way gives up when the engine closes, so the models are closed after it.
         await local.close()

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from nicegui import Event
 
-from localchat_ui.access import acting_as, current_visitor
+from localchat_ui.access import acting_as, current_owner, current_visitor
 from localchat_ui.access.quotas import Quotas
 from localchat_ui.chat.errors import STILL_WRITING, ChatError
 from localchat_ui.chat.service import ChatService
-from localchat_ui.comparison import Choice, Column, Comparison, Contestant, Vote, differences
+from localchat_ui.comparison import MAX_COLUMNS, MIN_COLUMNS, Choice, Column, Comparison, Contestant, Vote, differences
 from localchat_ui.conversation import (
     Attachment,
     ChatOptions,
@@ -28,12 +28,17 @@ from localchat_ui.conversation import (
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.comparisons import ComparisonStore
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.history.preferences import Preferences
+from localchat_ui.history.rows import options_of
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.i18n import _, ngettext
 from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.inference.local import LocalBackend
 
 logger = logging.getLogger(__name__)
+
+KEY = "compare.columns"
+WARM = 0.7
 
 
 @dataclass(eq=False)
@@ -55,6 +60,8 @@ class ComparisonService:
         store: HistoryStore,
         models: ModelRegistry,
         local: LocalBackend,
+        preferences: Preferences,
+        *,
         quotas: Quotas | None = None,
     ) -> None:
         """Without `quotas` nobody is limited."""
@@ -64,6 +71,7 @@ class ComparisonService:
         self._store = store
         self._models = models
         self._local = local
+        self._preferences = preferences
         self._quotas = quotas
         self._runs: dict[str, Run] = {}
 
@@ -73,6 +81,33 @@ class ComparisonService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def new(self) -> Comparison:
+        """With the columns that whoever asks has set up last, as far as their models are here."""
+        stored = await self._preferences.get(_key(), [])
+        columns = [
+            Column(str(model), Conversation(options=options_of(options)))
+            for model, options in (stored if isinstance(stored, list) else [])
+            if self._models.find(str(model))
+        ]
+        return Comparison(columns[:MAX_COLUMNS] if len(columns) >= MIN_COLUMNS else self._first_columns())
+
+    async def open(self, comparison_id: str) -> Comparison | None:
+        """None when it is unknown."""
+        return await self.comparisons.get(comparison_id)
+
+    async def remember(self, columns: Sequence[Column]) -> None:
+        """For the next comparison."""
+        told = [[column.model, column.options.model_dump(mode="json")] for column in columns]
+        await self._preferences.set(_key(), told)
+
+    def _first_columns(self) -> list[Column]:
+        """The model in use and another one, or itself with another temperature."""
+        usable = [model for model in self._models.models if model.refusal is None and model.kind.can_chat]
+        current = self._models.current or next(iter(usable), None)
+        first = Column(current.id if current else "", self.chat.new_conversation())
+        other = next((model for model in usable if not model.is_same(current)), None)
+        return [first, Column(other.id, self.chat.new_conversation()) if other else other_settings(first)]
 
     def is_running(self, comparison: Comparison) -> bool:
         return comparison.id in self._runs
@@ -309,3 +344,15 @@ class ComparisonService:
         speed = reply.stats.tokens_per_second if reply and reply.stats else None
         memory = self._local.memory_of(model.file) if model and model.file else None
         return Contestant(name, speed or None, memory)
+
+
+def other_settings(column: Column) -> Column:
+    """The same model, with a temperature that is plainly another."""
+    options = column.options
+    temperature = 0.2 if options.temperature > WARM else 1.2
+    return Column(column.model, Conversation(options=options.model_copy(update={"temperature": temperature})))
+
+
+def _key() -> str:
+    owner = current_owner()
+    return f"{KEY}.{owner}" if owner else KEY

@@ -12,6 +12,7 @@ from nicegui.events import GenericEventArguments
 from localchat_ui.chat import ChatError, ChatService
 from localchat_ui.conversation import Conversation
 from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import _
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.conversation_rows import ConversationRows
 from localchat_ui.ui.components.element import icon_button, text_button
@@ -47,6 +48,7 @@ class ConversationList:
             self._nav = ui.element("nav").classes("sidebar-nav").props("aria-label=Conversations")
             with ui.element("div").classes("sidebar-bottom"):
                 link(icons.MODELS, "Models", "/models")
+                link(icons.COLUMNS, _("Compare"), "/compare")
         with self._nav:
             with ui.element("div").classes("sidebar-top"):
                 self._new = ui.button("New chat", icon=icons.NEW, on_click=lambda: on_open(None), color=None)
