@@ -130,6 +130,8 @@ class ComparisonService:
             raise ChatError(_("The message is empty."))
         for column in comparison.columns:
             self._require(column)
+        if comparison.blind and not comparison.title and _are_alike(comparison):
+            raise ChatError(_("Both columns are the same. Choose another model or other settings."))
         run = self._begin(comparison)
         try:
             if not comparison.title:
@@ -351,6 +353,11 @@ def other_settings(column: Column) -> Column:
     options = column.options
     temperature = 0.2 if options.temperature > WARM else 1.2
     return Column(column.model, Conversation(options=options.model_copy(update={"temperature": temperature})))
+
+
+def _are_alike(comparison: Comparison) -> bool:
+    a, b = comparison.columns
+    return (a.model, a.options) == (b.model, b.options)
 
 
 def _key() -> str:

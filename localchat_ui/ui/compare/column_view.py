@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from nicegui import ui
 
 from localchat_ui.chat import ComparisonService, Reply
-from localchat_ui.comparison import Column, Comparison, differences
+from localchat_ui.comparison import Choice, Column, Comparison, differences
 from localchat_ui.conversation import Message
 from localchat_ui.i18n import _
 from localchat_ui.inference import ModelRef, ModelRegistry
@@ -60,8 +60,9 @@ class ColumnView:
             with ui.element("div").classes("compare-name"):
                 ui.label(self.letter).classes("compare-letter")
                 self._draw_name()
-            self._note = ui.label().classes("hint")
-            self._state = ui.label().classes("compare-state")
+            with ui.element("div").classes("compare-line"):
+                self._note = ui.label()
+                self._state = ui.label().classes("compare-state")
         secret = comparison.is_secret
         options = FooterOptions(SECRET_ACTIONS if secret else ACTIONS, f"message-menu-{place}", with_figures=True)
         with ui.element("div").classes("compare-column").style(f"--column: {place}"):
@@ -103,11 +104,10 @@ class ColumnView:
         """What tells it from the others, and where it runs."""
         model = self._service.model_of(self.column)
         others = [each.options for each in self._comparison.columns if each is not self.column]
-        unlike = differences(self.column.options, others)
-        parts = [*unlike, *([place] if (place := place_of(model)) else ())]
-        if model is None and not self._comparison.is_secret:
-            parts = [_("No longer here")]
-        self._note.set_text("" if self._comparison.is_secret else " · ".join(parts))
+        parts = [*differences(self.column.options, others), place_of(model)]
+        text = " · ".join(filter(None, parts)) or (model.details if model else _("No longer here"))
+        self._note.set_text("" if self._comparison.is_secret else text)
+        self._note.props["title"] = self._note.text
 
     async def sync(self) -> None:
         """Show what it says now, and follow the reply being written."""
@@ -126,9 +126,20 @@ class ColumnView:
         """How far its reply is, or why there is none yet."""
         self._drawn_at = time.monotonic()
         text = self._what_it_does()
+        self._stop.set_visibility(bool(text))
+        text = text or self._verdict()
         if text != self._state.text:
             self._state.set_text(text)
-        self._stop.set_visibility(bool(text))
+            self._state.props["title"] = text
+
+    def _verdict(self) -> str:
+        """What the vote said of it."""
+        vote = self._comparison.vote
+        if vote is Choice.TIE:
+            return _("Tie")
+        if vote is Choice.BAD:
+            return _("Bad")
+        return _("Better") if vote is not None and vote.value == self.letter.lower() else ""
 
     def _what_it_does(self) -> str:
         why = self._service.reason_to_wait(self._comparison, self.column)

@@ -33,6 +33,7 @@ class ModelSelect:
 
     def _choose(self, event: GenericEventArguments) -> None:
         self._chosen = str(event.args)
+        self._draw()
         self._on_choose(self._chosen)
 
     def _draw(self) -> None:
@@ -43,6 +44,8 @@ class ModelSelect:
         if (offers, self._chosen) == self._drawn:
             return
         self._drawn = (offers, self._chosen)
+        # Of four beside each other the names are cut.
+        self._select.props["title"] = next((name for _engine, model, name, _off in offers if model == self._chosen), "")
         self._select.clear()
         with self._select:
             for engine, group in groupby(sorted(offers, key=lambda offer: offer[0]), key=lambda offer: offer[0]):

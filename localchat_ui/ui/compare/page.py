@@ -93,15 +93,19 @@ class ComparePage:
             with ui.element("h1"):
                 ui.label(_("Compare"))
             ui.element("div").classes("grow")
-            self.keep = text_button(_("Keep as conversation"), self._keep)
+            self.keep = ui.button(_("Keep as conversation"), icon=icons.FORK, on_click=self._keep, color=None)
+            self.keep.props("flat no-caps").classes("page-link")
             self.again = link(icons.NEW, _("New comparison"), "/compare")
-            link(icons.CHART, _("Results"), "/compare/results")
+            results = link(icons.CHART, _("Results"), "/compare/results")
+            for button in (self.keep, self.again, results):
+                # On a phone only their icons have room.
+                button.props["aria-label"] = button.props["title"] = button.text
             HelpDialog()
 
     def _tools(self) -> None:
         """What a comparison is set up with."""
         with ui.element("div").classes("compare-tools"):
-            text_button(_("Same model, other settings"), self._same_model)
+            self.same = text_button(_("Same model, other settings"), self._same_model)
             self.add = text_button(_("Add column"), self._add)
             self.blind = ui.checkbox(_("Blind duel"), value=self.comparison.blind, on_change=self._set_blind)
         ui.label(
@@ -143,8 +147,9 @@ class ComparePage:
         begun = bool(comparison.title)
         self.start.set_visibility(not begun)
         self.again.set_visibility(begun)
-        self.keep.set_visibility(begun and not comparison.is_secret)
+        self.same.set_visibility(len(comparison.columns) == MIN_COLUMNS)
         self.add.set_visibility(len(comparison.columns) < MAX_COLUMNS and not comparison.blind)
+        self.keep.set_visibility(False)
         self._draw_promise()
         ui.page_title(f"{comparison.title or _('Compare')} · LocalChat")
 
@@ -164,7 +169,9 @@ class ComparePage:
             self._draw()
             for view in self.views:
                 await view.sync()
-            self.composer.show_writing(self.service.is_running(self.comparison))
+            running = self.service.is_running(self.comparison)
+            self.composer.show_writing(running)
+            self.keep.set_visibility(bool(self.comparison.title) and not self.comparison.is_secret and not running)
             self.vote_bar.show(await self.service.may_vote(self.comparison))
 
     async def _on_changed(self, comparison_id: str) -> None:
@@ -203,17 +210,18 @@ class ComparePage:
             await self.settings.open(title, column.options, self.service.chat.defaults.current, close)
 
     def _same_model(self) -> None:
-        """The last column becomes the first one's model with another temperature."""
+        """The second column becomes the first one's model with another temperature."""
         columns = self.comparison.columns
-        columns[1:] = [other_settings(columns[0])]
+        columns[1] = other_settings(columns[0])
         self._rebuild(1)
 
     def _add(self) -> None:
         columns = self.comparison.columns
         taken = {column.model for column in columns}
         usable = [model for model in chat_models(self.models) if model.refusal is None]
-        model = next((model.id for model in usable if model.id not in taken), columns[-1].model)
-        columns.append(Column(model, Conversation(options=columns[0].options)))
+        model = next((model.id for model in usable if model.id not in taken), None)
+        options = columns[0].options
+        columns.append(Column(model, Conversation(options=options)) if model else other_settings(columns[-1]))
         self._rebuild(len(columns) - 1)
 
     def _remove(self, column: Column) -> None:
@@ -270,14 +278,16 @@ class ComparePage:
     async def _vote(self, choice: Choice) -> None:
         with self._complaining():
             await self.service.vote(self.comparison, choice)
-            names = " · ".join(f"{view.letter}: {view.name}" for view in self.views)
-            self.notices.show(_("Your vote is saved. {names}").format(names=names), Kind.SUCCESS)
+            self.notices.show(_("Your vote is saved."), Kind.SUCCESS, label=_("Results"), action=self._open_results)
             ui.run_javascript("localchat.page.box().focus()")
 
     async def _keep(self) -> None:
         with self._complaining():
             kept = await self.service.keep(self.comparison)
             await self._open_conversation(kept.id)
+
+    async def _open_results(self) -> None:
+        ui.navigate.to("/compare/results")
 
     async def _open_conversation(self, conversation_id: str) -> None:
         ui.navigate.to(f"/c/{conversation_id}")

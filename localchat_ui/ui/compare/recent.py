@@ -44,7 +44,7 @@ class RecentComparisons:
             with ui.element("a") as anchor:
                 anchor.props["href"] = path_to(f"/compare/{comparison.id}")
                 ui.label(comparison.title).props("dir=auto").classes("compare-title")
-                ui.label(self._models_of(comparison)).classes("hint")
+                ui.label(self._models_of(comparison)).classes("compare-models")
             name = _("Delete “{title}”").format(title=comparison.title)
             icon_button(icons.DELETE, name, partial(self._ask, comparison)).props["aria-haspopup"] = "dialog"
 

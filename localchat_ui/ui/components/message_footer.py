@@ -28,7 +28,7 @@ MENU = {
 class FooterOptions:
     """What one log offers below its messages: buttons and items of the menu by their actions, and the id of its menu.
 
-    `with_figures` tells how many tokens a reply has, and how long the first one took, without a press.
+    `with_figures` tells how many tokens a reply has, and how long the first one took, in place of who wrote it.
     """
 
     actions: Collection[str] = ("edit", "regenerate", *MENU)
@@ -124,7 +124,7 @@ def _byline(message: Message, options: FooterOptions) -> str:
     moment = message.created_at.isoformat(timespec="seconds")
     parts = [f'<time datetime="{moment}"></time>']
     if message.role is Role.ASSISTANT:
-        if message.model:
+        if message.model and not options.with_figures:
             parts.insert(0, f"<span>{escape(message.model)}</span>")
         if message.stats and message.stats.tokens_per_second:
             parts.append(f"<span>{message.stats.tokens_per_second:.0f} tokens/s</span>")
