@@ -116,7 +116,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
 
     async def stop() -> None:
         await maintenance.close()
-        await comparisons.close()
+        await comparisons.runs.close()
         await chat.close()
         # A load under way gives up when the engine closes, so the models are closed after it.
         await local.close()

@@ -54,7 +54,7 @@ async def service(house: House) -> AsyncIterator[ComparisonService]:
     quotas = house.chat._replies._quotas
     service = ComparisonService(house.chat, house.store, house.models, house.local, preferences, quotas=quotas)
     yield service
-    await service.close()
+    await service.runs.close()
 
 
 def compare(*models: ModelRef, blind: bool = False) -> Comparison:
@@ -69,7 +69,7 @@ async def said(house: House, column: Column) -> list[Message]:
 
 
 async def ended(service: ComparisonService, comparison: Comparison) -> None:
-    await until(lambda: not service.is_running(comparison))
+    await until(lambda: not service.runs.is_running(comparison))
 
 
 async def test_all_are_asked_with_their_own_settings_and_again(house: House, service: ComparisonService) -> None:
@@ -85,7 +85,7 @@ async def test_all_are_asked_with_their_own_settings_and_again(house: House, ser
         assert [message.text for message in messages] == ["Hello there", "Hello there", "And again", "And again"]
         assert messages[1].model == column.model
     assert sorted(request.sampling.temperature for request in house.engine.requests[:3]) == [0.0, 0.1, 0.2]
-    again = await service.open(comparison.id)
+    again = await service.comparisons.get(comparison.id)
     assert again is not None
     assert [column.options.temperature for column in again.columns] == [0.0, 0.1, 0.2]
 
@@ -103,9 +103,9 @@ async def test_models_that_do_not_fit_together_write_in_turn(
     await until(
         lambda: service.chat.is_writing(small.conversation.id) and service.chat.is_writing(same.conversation.id)
     )
-    assert service.reason_to_wait(comparison, small) is None
-    assert "do not fit into memory together" in str(service.reason_to_wait(comparison, large))
-    service.stop(comparison, small)
+    assert service.runs.reason_to_wait(comparison, small) is None
+    assert "do not fit into memory together" in str(service.runs.reason_to_wait(comparison, large))
+    service.runs.stop(comparison, small)
     await ended(service, comparison)
 
     assert [(await said(house, column))[-1].state for column in comparison.columns] == [
@@ -124,8 +124,8 @@ async def test_the_limit_of_replies_at_a_time_lets_columns_wait_and_stop_all_end
     comparison = compare(SMALL, LARGE, SMALL, LARGE)
     await service.ask(comparison, "Go")
     last = comparison.columns[3]
-    await until(lambda: service.reason_to_wait(comparison, last) == "Waits: 3 replies may be written at a time.")
-    service.stop(comparison)
+    await until(lambda: service.runs.reason_to_wait(comparison, last) == "Waits: 3 replies may be written at a time.")
+    service.runs.stop(comparison)
     await ended(service, comparison)
     assert [message.role for message in await said(house, last)] == [Role.USER]
 

@@ -98,7 +98,7 @@ class ColumnView:
             icon_button(icons.CLOSE, name, lambda: self._handlers.remove(column))
 
     def _stop_reply(self) -> None:
-        self._service.stop(self._comparison, self.column)
+        self._service.runs.stop(self._comparison, self.column)
 
     def show_note(self) -> None:
         """What tells it from the others, and where it runs."""
@@ -142,10 +142,10 @@ class ColumnView:
         return _("Better") if vote is not None and vote.value == self.letter.lower() else ""
 
     def _what_it_does(self) -> str:
-        why = self._service.reason_to_wait(self._comparison, self.column)
+        why = self._service.runs.reason_to_wait(self._comparison, self.column)
         if why is not None:
             return why or _("Waiting")
-        if self._service.is_preparing(self._comparison, self.column):
+        if self._service.runs.is_preparing(self._comparison, self.column):
             return _("Loading the model")
         if self._reply is None:
             return ""

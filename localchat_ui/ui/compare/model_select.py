@@ -37,6 +37,8 @@ class ModelSelect:
         self._on_choose(self._chosen)
 
     def _draw(self) -> None:
+        if self._select.is_deleted:
+            return  # the columns were drawn anew
         models = chat_models(self._models)
         offers = [(model.engine, model.id, model.name, model.refusal is not None) for model in models]
         if all(model.id != self._chosen for model in models):

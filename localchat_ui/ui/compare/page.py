@@ -78,7 +78,7 @@ class ComparePage:
                     latest = icon_button(icons.DOWN, _("Jump to latest")).classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
                     self.vote_bar = VoteBar(self._vote)
-                    self.composer = Composer(on_send=self._send, on_stop=lambda: self.service.stop(self.comparison))
+                    self.composer = Composer(on_send=self._send, on_stop=self._stop)
                     self.promise = ui.label().classes("compare-promise")
             self.settings = ColumnSettings(self.presets, on_error=self.notices.show)
         self.service.changed.subscribe(self._on_changed)
@@ -169,7 +169,7 @@ class ComparePage:
             self._draw()
             for view in self.views:
                 await view.sync()
-            running = self.service.is_running(self.comparison)
+            running = self.service.runs.is_running(self.comparison)
             self.composer.show_writing(running)
             self.keep.set_visibility(bool(self.comparison.title) and not self.comparison.is_secret and not running)
             self.vote_bar.show(await self.service.may_vote(self.comparison))
@@ -275,6 +275,9 @@ class ComparePage:
             ui.run_javascript(f"localchat.drafts.settle({json.dumps(self._root + '/compare')})")
         ui.run_javascript("localchat.scrolling.toEnd()")
 
+    def _stop(self) -> None:
+        self.service.runs.stop(self.comparison)
+
     async def _vote(self, choice: Choice) -> None:
         with self._complaining():
             await self.service.vote(self.comparison, choice)
@@ -314,7 +317,7 @@ def register(service: ComparisonService, models: ModelRegistry, presets: Presets
     @ui.page("/compare/{comparison_id}", response_timeout=60)
     async def comparison_page(comparison_id: str) -> None:
         await service.chat.defaults.read()
-        found = await service.open(comparison_id)
+        found = await service.comparisons.get(comparison_id)
         page = ComparePage(service, models, presets, access, found or await service.new())
         page.build([] if found else await service.comparisons.recent(RecentComparisons.LIMIT))
         if found:
