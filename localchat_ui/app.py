@@ -14,7 +14,7 @@ from nicegui import App, app
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
-from localchat_ui.chat import ChatDefaults, ChatService
+from localchat_ui.chat import ChatDefaults, ChatService, ComparisonService
 from localchat_ui.engine.adapters import Adapter
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions
@@ -50,6 +50,8 @@ from localchat_ui.ui import (
     trouble_page,
     uploads,
 )
+from localchat_ui.ui.compare import page as compare_page
+from localchat_ui.ui.compare import results_page
 
 if TYPE_CHECKING:
     from localchat_ui.inference.remote import RemoteServer
@@ -66,7 +68,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     database = Database(settings.resolved_database_url, current_owner=current_owner)
     store = HistoryStore(database)
     maintenance = Maintenance(store)
-    preferences = Preferences(database)
+    preferences, presets = Preferences(database), Presets(database)
     catalog = new_catalog(settings)
     local = _local(engine or _llama(settings), catalog, settings)
     remotes = _remotes(settings)
@@ -102,11 +104,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     )
     defaults = ChatDefaults(settings.chat_options(), preferences, lambda: models.current)
     chat = ChatService(inference, store, models, defaults, access.quotas)
+    comparisons = ComparisonService(chat, store, models, local, preferences, quotas=access.quotas)
+
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
 
     access.protect(app)  # whatever is registered here or elsewhere
     login_page.register(app, access)  # /login, /logout
-    chat_page.register(chat, models, Presets(database), access)  # / and /c/{conversation_id}
+    chat_page.register(chat, models, presets, access)  # / and /c/{conversation_id}
+    results_page.register(comparisons)  # /compare/results
+    compare_page.register(comparisons, models, presets, access)  # /compare and /compare/{comparison_id}
     uploads.register(app, chat)  # /upload/…, for the chat page
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
@@ -139,6 +145,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
 
     async def stop() -> None:
         await maintenance.close()
+        await comparisons.runs.close()
         await chat.close()
         # A load under way gives up when the engine closes, so the models are closed after it.
         await local.close()

@@ -100,15 +100,19 @@ class RunningReplies:
         self._on_change(conversation.id)
         return reply
 
-    async def answer(self, conversation: Conversation, branch: Sequence[Message], question: Message) -> Reply:
+    async def answer(
+        self, conversation: Conversation, branch: Sequence[Message], question: Message, model: ModelRef | None = None
+    ) -> Reply:
         """Answer a question of the branch; what waited to be sent counts as sent now. Raises RefusedError."""
-        reply = await self._begin(conversation, _reply_to(question), waiting=_waiting(branch))
+        reply = await self._begin(conversation, _reply_to(question), waiting=_waiting(branch), model=model)
         self._on_change(conversation.id)
         return reply
 
-    async def continue_reply(self, conversation: Conversation, message: Message) -> Reply:
+    async def continue_reply(
+        self, conversation: Conversation, message: Message, model: ModelRef | None = None
+    ) -> Reply:
         """Write on where this reply ended; raises RefusedError."""
-        reply = await self._begin(conversation, message)
+        reply = await self._begin(conversation, message, model=model)
         self._on_change(conversation.id)
         return reply
 

@@ -192,15 +192,18 @@ class ChatService:
             await self._store.remove_message(message_id)
         self.conversation_changed.emit(conversation.id)
 
-    async def retry(self, conversation: Conversation) -> Reply:
-        """Answer the last question once more; the reply it had stays in the tree."""
+    async def retry(self, conversation: Conversation, model: ModelRef | None = None) -> Reply:
+        """Answer the last question once more, with this `model` instead of the one in use.
+
+        The reply it had stays in the tree.
+        """
         async with self._replies.lock_idle(conversation.id):
             stored = await self._replies.ensure_stored(conversation)
             messages = await self._store.branch(stored.id)
             question = next((message for message in reversed(messages) if message.role is Role.USER), None)
             if question is None:
                 raise ChatError(Text("There is no question to answer yet."))
-            return await self._replies.answer(stored, messages, question)
+            return await self._replies.answer(stored, messages, question, model)
 
     async def regenerate(self, conversation: Conversation, message_id: str) -> Reply:
         """Answer once more the question that this reply answered, or this question; other versions stay in the tree."""
@@ -255,14 +258,14 @@ class ChatService:
             await self._store.add_message(begun)
             return await self._replies.continue_reply(stored, begun)
 
-    async def continue_reply(self, conversation: Conversation) -> Reply:
-        """Go on with the last reply where it ended."""
+    async def continue_reply(self, conversation: Conversation, model: ModelRef | None = None) -> Reply:
+        """Go on with the last reply where it ended, with this `model` instead of the one in use."""
         async with self._replies.lock_idle(conversation.id):
             stored = await self._replies.ensure_stored(conversation)
             messages = await self._store.branch(stored.id)
             if not messages or messages[-1].role is not Role.ASSISTANT:
                 raise ChatError(Text("There is no reply to continue."))
-            return await self._replies.continue_reply(stored, messages[-1])
+            return await self._replies.continue_reply(stored, messages[-1], model)
 
     def stop(self, conversation_id: str) -> None:
         """End the reply being written, if any; what was written stays."""

@@ -85,8 +85,8 @@ async def export_file(store: HistoryStore, extension: str, conversation_id: str 
     chosen = await store.conversation(conversation_id) if conversation_id else None
     if conversation_id and chosen is None:
         raise UnknownConversationError(conversation_id)
-    # All at once: their order may change between two pages of the list.
-    conversations = [chosen] if chosen else await store.conversations(limit=ALL)
+    # All at once: their order may change between two pages of the list. Columns of comparisons go with them.
+    conversations = [chosen] if chosen else await store.conversations(ALL, with_columns=True)
     trees = [Tree(conversation, await store.messages(conversation.id)) for conversation in conversations]
     return _file_name(chosen, extension), await asyncio.to_thread(write, trees)
 

@@ -27,7 +27,7 @@ def conversation_of(row: ConversationRow) -> Conversation:
     return Conversation(
         id=row.id,
         title=row.title,
-        options=_options_of(row.options),
+        options=options_of(row.options),
         head_id=row.head_id,
         pinned=row.pinned,
         created_at=row.created_at,
@@ -105,7 +105,7 @@ def options_value(options: ChatOptions) -> dict[str, Any]:
     return options.model_dump(mode="json")
 
 
-def _options_of(stored: object) -> ChatOptions:
+def options_of(stored: object) -> ChatOptions:
     """What is valid in `stored`, and the defaults for the rest."""
     return _valid_part(ChatOptions, stored) if isinstance(stored, dict) else ChatOptions()
 

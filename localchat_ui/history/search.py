@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from localchat_ui.conversation import Conversation, MessageState
 from localchat_ui.history import rows
 from localchat_ui.history.highlight import Part, Term, highlighted, snippet, terms_of
-from localchat_ui.history.tables import ConversationRow, MessageRow
+from localchat_ui.history.tables import ConversationRow, MessageRow, is_no_column
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ async def find(session: AsyncSession, query: str, limit: int, offset: int) -> li
     statement = (
         select(ConversationRow, found.c.message_id)
         .join(found, found.c.conversation_id == ConversationRow.id)
-        .where(ConversationRow.deleted_at.is_(None))
+        .where(ConversationRow.deleted_at.is_(None), is_no_column())
         .order_by(found.c.in_title.desc(), ConversationRow.updated_at.desc(), ConversationRow.id)
         .limit(limit)
         .offset(offset)

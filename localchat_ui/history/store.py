@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, insert, literal, select, update
+from sqlalchemy import exists, func, insert, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.conversation import (
@@ -25,7 +25,7 @@ from localchat_ui.history.database import Database, rows_changed
 from localchat_ui.history.errors import UnknownConversationError, UnknownMessageError
 from localchat_ui.history.journal import Journal
 from localchat_ui.history.search import SearchHit, find
-from localchat_ui.history.tables import ConversationRow, MessageRow
+from localchat_ui.history.tables import ConversationRow, MessageRow, is_no_column
 from localchat_ui.history.trash import Deleted
 
 
@@ -44,14 +44,16 @@ class HistoryStore:
 
     # Conversations
 
-    async def conversations(self, limit: int = 50, offset: int = 0) -> list[Conversation]:
-        """Those that have a message, the pinned first, then the newest-updated."""
+    async def conversations(
+        self, limit: int = 50, offset: int = 0, *, with_columns: bool = False
+    ) -> list[Conversation]:
+        """Those that have a message, the pinned first, then the newest-updated; columns of comparisons if asked for."""
         has_message = exists().where(
             MessageRow.conversation_id == ConversationRow.id, MessageRow.deleted_with.is_(None)
         )
         statement = (
             select(ConversationRow)
-            .where(ConversationRow.deleted_at.is_(None), has_message)
+            .where(ConversationRow.deleted_at.is_(None), has_message, true() if with_columns else is_no_column())
             .order_by(ConversationRow.pinned.desc(), ConversationRow.updated_at.desc(), ConversationRow.id)
             .limit(limit)
             .offset(offset)

@@ -8,7 +8,21 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, false
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    exists,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -114,3 +128,47 @@ class PreferenceRow(Base):
 
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     value: Mapped[Any] = mapped_column(JSON)
+
+
+class ComparisonRow(Base):
+    __tablename__ = "comparisons"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    title: Mapped[str] = mapped_column(AnyText)
+    blind: Mapped[bool] = mapped_column(server_default=false())
+
+    __table_args__ = (Index(None, "owner_id", "created_at"),)
+
+
+class ColumnRow(Base):
+    """Makes a conversation a column of a comparison: it stands in no list then."""
+
+    __tablename__ = "comparison_columns"
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True)
+    comparison_id: Mapped[str] = mapped_column(ForeignKey("comparisons.id", ondelete="CASCADE"), index=True)
+    place: Mapped[int] = mapped_column()
+    model: Mapped[str] = mapped_column(AnyText)
+
+
+class VoteRow(Base):
+    __tablename__ = "votes"
+
+    # No foreign key: a vote outlives the comparison it was given in.
+    comparison_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    choice: Mapped[str] = mapped_column(String(8))
+    a: Mapped[str] = mapped_column(AnyText)
+    b: Mapped[str] = mapped_column(AnyText)
+    a_tokens_per_second: Mapped[float | None] = mapped_column(Float)
+    b_tokens_per_second: Mapped[float | None] = mapped_column(Float)
+    a_memory: Mapped[int | None] = mapped_column(BigInteger)
+    b_memory: Mapped[int | None] = mapped_column(BigInteger)
+
+
+def is_no_column() -> ColumnElement[bool]:
+    """Of conversations: those that belong to no comparison."""
+    return ~exists().where(ColumnRow.conversation_id == ConversationRow.id)

@@ -3,57 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import count
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.conversation import PRESET_NAME_LENGTH
-from localchat_ui.history.tables import ConversationRow, MessageRow, PreferenceRow, PresetRow
+from localchat_ui.history.owner import OWNED
+from localchat_ui.history.tables import (
+    Base,
+    ComparisonRow,
+    ConversationRow,
+    MessageRow,
+    PreferenceRow,
+    PresetRow,
+    VoteRow,
+    is_no_column,
+)
 from localchat_ui.text import Text, counted
 
 
 @dataclass(frozen=True)
 class UserData:
-    """How many conversations stand in a person's list, and how many system prompts are saved."""
+    """How many conversations stand in a person's list, how many system prompts are saved, and what was compared."""
 
     conversations: int = 0
     presets: int = 0
+    comparisons: int = 0
+    votes: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.conversations or self.presets)
+        return any(astuple(self))
 
     def __str__(self) -> str:
         """In words: `3 conversations and 1 saved prompt`."""
-        conversations = counted("{n} conversation", "{n} conversations", self.conversations)
-        presets = counted("{n} saved prompt", "{n} saved prompts", self.presets)
-        if self.conversations and self.presets:
-            return Text("{conversations} and {presets}", conversations=conversations, presets=presets)
-        return conversations if self.conversations else presets if self.presets else Text("nothing")
+        parts = [
+            counted("{n} conversation", "{n} conversations", self.conversations),
+            counted("{n} saved prompt", "{n} saved prompts", self.presets),
+            counted("{n} comparison", "{n} comparisons", self.comparisons),
+            counted("{n} vote", "{n} votes", self.votes),
+        ]
+        *most, last = [part for part in parts if part.values["n"]] or [Text("nothing")]
+        return Text("{most} and {last}", most=Text.joined(", ", most), last=last) if most else last
 
 
 async def user_data_of(session: AsyncSession, owner_id: str) -> UserData:
     said = exists().where(MessageRow.conversation_id == ConversationRow.id, MessageRow.deleted_with.is_(None))
-    theirs = (ConversationRow.owner_id == owner_id, ConversationRow.deleted_at.is_(None), said)
-    presets = select(func.count()).select_from(PresetRow).where(PresetRow.owner_id == owner_id)
+    theirs = (ConversationRow.owner_id == owner_id, ConversationRow.deleted_at.is_(None), said, is_no_column())
+
+    async def number(table: type[Base], *conditions: ColumnElement[bool]) -> int:
+        return await session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+
     return UserData(
-        await session.scalar(select(func.count()).select_from(ConversationRow).where(*theirs)) or 0,
-        await session.scalar(presets) or 0,
+        await number(ConversationRow, *theirs),
+        await number(PresetRow, PresetRow.owner_id == owner_id),
+        await number(ComparisonRow, ComparisonRow.owner_id == owner_id),
+        await number(VoteRow, VoteRow.owner_id == owner_id),
     )
 
 
 async def erase(session: AsyncSession, owner_id: str) -> None:
     """For good, what was never sent and what could still be restored included."""
-    await session.execute(delete(ConversationRow).where(ConversationRow.owner_id == owner_id))
+    for table in OWNED:
+        await session.execute(delete(table).where(table.owner_id == owner_id))
     await session.execute(delete(PresetRow).where(PresetRow.owner_id == owner_id))
     await _forget_preferences(session, owner_id)
 
 
 async def hand_over(session: AsyncSession, owner_id: str, name: str, heir_id: str) -> None:
     """Everything becomes the heir's. A saved prompt whose name the heir has already gets the `name` behind its own."""
-    theirs = update(ConversationRow).where(ConversationRow.owner_id == owner_id)
-    await session.execute(theirs.values(owner_id=heir_id))
+    for table in OWNED:
+        await session.execute(update(table).where(table.owner_id == owner_id).values(owner_id=heir_id))
     taken = set(await session.scalars(select(PresetRow.name).where(PresetRow.owner_id == heir_id)))
     for preset in list(await session.scalars(select(PresetRow.name).where(PresetRow.owner_id == owner_id))):
         free = next(each for each in _names(preset, name) if each not in taken)

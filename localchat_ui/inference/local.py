@@ -155,6 +155,19 @@ class LocalBackend:
                 if error := await self._catalog.try_load(model, lambda share: None):
                     raise ModelLoadError(error)
 
+    def fit_together(self, models: Sequence[ModelFile]) -> bool:
+        """Whether these can be in memory at the same time, when those leave that nobody needs."""
+        if self._memory is None:
+            return True
+        loaded = self.engine.figures.models
+        missing = [model for model in models if model.path not in loaded]
+        kept = sum(self._memory.need(model).total for model in models if model.path in loaded)
+        return not missing or self._memory.fit_together(missing, max(0, self.engine.figures.unused_bytes - kept))
+
+    def memory_of(self, model: ModelFile) -> int | None:
+        """About how many bytes it takes while it is loaded; None where that is not ours to say."""
+        return self._memory.need(model).total if self._memory else None
+
     async def free_memory(self, path: Path | None = None) -> None:
         """Let all models, or the one of this file, leave memory that nobody needs at this moment; they come back on
         demand."""

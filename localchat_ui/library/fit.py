@@ -71,6 +71,10 @@ class MemoryCheck:
             advice=self._advice(model, others, free),
         )
 
+    def fit_together(self, models: Sequence[ModelFile], reclaimable: int = 0) -> bool:
+        """Whether all of these can be loaded beside what is in memory now."""
+        return sum(self.need(model).total for model in models) <= free_memory() + reclaimable
+
     def verdict(
         self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0, *, free: int | None = None
     ) -> Verdict:

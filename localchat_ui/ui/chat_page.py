@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from nicegui import ui
 
 from localchat_ui.access import AccessControl, current_owner
-from localchat_ui.chat import ChatError, ChatService, PromptView, Reply
-from localchat_ui.conversation import Attachment, Conversation, Message, Version
+from localchat_ui.chat import ChatError, ChatService, PromptView
+from localchat_ui.conversation import Attachment, Conversation, Message
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.highlight import terms_of
 from localchat_ui.history.presets import Presets
 from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.ui import design, icons
+from localchat_ui.ui.branch import Branch, read_branch
 from localchat_ui.ui.components.account_button import AccountButton
 from localchat_ui.ui.components.composer import Composer
 from localchat_ui.ui.components.context_dialog import ContextDialog
@@ -42,23 +42,6 @@ from localchat_ui.ui.message_actions import MessageActions
 TITLE = "LocalChat"
 # After NiceGUI's 3 seconds a machine that is busy would answer with an error.
 PATIENCE_SECONDS = 60
-
-
-class Branch(NamedTuple):
-    """The end of the branch that is shown, which version each of its messages is, and the reply being written."""
-
-    messages: Sequence[Message]
-    versions: Mapping[str, Version]
-    reply: Reply | None
-
-
-async def read_branch(chat: ChatService, conversation_id: str, limit: int) -> Branch:
-    # What is in motion is read last, so that nothing happens between the snapshot and following it.
-    messages, reply = await chat.messages(conversation_id, limit)
-    versions = await chat.versions(messages)
-    await prepare([message for message in messages if reply is None or message.id != reply.message.id])
-    messages, reply = await chat.messages(conversation_id, limit)
-    return Branch(messages, versions, reply)
 
 
 class ChatPage:

@@ -218,7 +218,7 @@ def test_nothing_serious_on_a_desk(visit: Visit, state: Callable[[Visitor], None
     anna = visit(color_scheme=scheme, **STILL)
     state(anna)
 
-    assert _findings(anna) == []
+    assert findings(anna) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -227,7 +227,7 @@ def test_nothing_serious_on_a_phone(visit: Visit, state: Callable[[Visitor], Non
     anna = visit(color_scheme=scheme, **PHONE, **STILL)
     state(anna)
 
-    assert _findings(anna) == []
+    assert findings(anna) == []
 
 
 def test_the_check_finds_what_is_wrong(visit: Visit) -> None:
@@ -235,10 +235,10 @@ def test_the_check_finds_what_is_wrong(visit: Visit) -> None:
     anna.page.evaluate("document.querySelector('.header button').removeAttribute('aria-label')")
     anna.page.evaluate("document.querySelector('.header button').removeAttribute('title')")
 
-    assert [finding.split(":")[0] for finding in _findings(anna)] == ["critical button-name"]
+    assert [finding.split(":")[0] for finding in findings(anna)] == ["critical button-name"]
 
 
-def _findings(person: Visitor) -> list[str]:
+def findings(person: Visitor) -> list[str]:
     """What axe calls serious or critical: the rule, where, and what is the matter."""
     violations = Axe().run(person.page).response["violations"]
     return [

@@ -14,19 +14,20 @@ from localchat_ui.history.database import Database, open_engine, parse_url
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.history.tables import Base
-from tests.history import test_search, test_store, test_tree
+from tests.history import test_comparisons, test_search, test_store, test_tree
 from tests.history.conftest import open_store, start_conversation, store
+from tests.history.test_comparisons import house
 from tests.history.test_tree import see_that_the_tree_does_what_a_simple_model_of_it_does
 
 from .conftest import collected
 
-__all__ = ["open_store", "store"]
+__all__ = ["house", "open_store", "store"]
 
 SQLITE_ALONE = {
     "test_diacritics_do_not_count",  # as search.py says: ILIKE minds them
 }
 
-globals().update(collected(test_search, test_store, test_tree))
+globals().update(collected(test_comparisons, test_search, test_store, test_tree))
 for name in SQLITE_ALONE:
     del globals()[name]
 

@@ -25,6 +25,7 @@ localchat.scrolling = (() => {
     new ResizeObserver(settle).observe(scroller);
     // Coming near the top brings the messages above; what is being read stays where it is meanwhile.
     const earlier = document.querySelector(".earlier");
+    if (!earlier) return;
     earlier.addEventListener("click", () => {
       fromEnd = scroller.scrollHeight - scroller.scrollTop;
       setTimeout(() => (fromEnd = null), 1000);

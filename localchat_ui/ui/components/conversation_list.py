@@ -49,6 +49,7 @@ class ConversationList:
             self._nav.props["aria-label"] = _("Conversations")
             with ui.element("div").classes("sidebar-bottom"):
                 link(icons.MODELS, _("Models"), "/models")
+                link(icons.COLUMNS, _("Compare"), "/compare")
         with self._nav:
             with ui.element("div").classes("sidebar-top"):
                 self._new = ui.button(_("New chat"), icon=icons.NEW, on_click=lambda: on_open(None), color=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 from nicegui import ui
 
@@ -38,6 +40,10 @@ class Dialog:
         # An Escape is spent here; what lies below stays as it is.
         self._dialog.on("keydown", js_handler="(event) => { if (event.key === 'Escape') event.stopPropagation(); }")
         self._dialog.on("mousedown", js_handler=PRESS)
+
+    def on_close(self, handler: Callable[[], Any]) -> None:
+        """However it is closed."""
+        self._dialog.on("close", handler, args=[])
 
     def open_with(self, button: ui.button) -> None:
         """Let this button open the dialog."""

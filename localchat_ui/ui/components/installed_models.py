@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
+from nicegui import ui
+
 from localchat_ui.chat import ChatDefaults
 from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelLibrary, ModelRef, ModelRegistry
 from localchat_ui.library.model_file import readable_size
+from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.model_sheet import ModelSheet
 from localchat_ui.ui.components.models_table import ModelsTable
-from localchat_ui.ui.page_layout import Outcome, section
+from localchat_ui.ui.page_layout import Outcome, link, section
 
 
 class InstalledModels:
@@ -22,6 +25,8 @@ class InstalledModels:
         with section(_("On this machine")):
             self._sheet = ModelSheet(models, library, defaults)
             ModelsTable(models, choose=self._choose if models.may_choose else None, buttons=self._buttons)
+            with ui.element("div").classes("page-row"):
+                link(icons.COLUMNS, _("Compare models"), "/compare").classes("text-button")
             self._outcome = Outcome()
             self._confirm = Confirm()
         models.failed.subscribe(lambda error: self._outcome.complain(translated(error)))

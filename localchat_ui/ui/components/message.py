@@ -35,7 +35,12 @@ async def prepare(messages: Sequence[Message]) -> None:
 class MessageView:
     """What one page shows of a message, and the operations that bring the browser's copy up to date."""
 
-    def __init__(self, message: Message, draw: Callable[[Sequence[Operation]], None]) -> None:
+    def __init__(
+        self,
+        message: Message,
+        draw: Callable[[Sequence[Operation]], None],
+        footer_options: message_footer.FooterOptions = message_footer.CHAT,
+    ) -> None:
         """`draw` gets what a growing reply changes, at most about 20 times a second."""
         self.message = message
         self.words = GrowingMarkdown() if message.role is Role.ASSISTANT else None
@@ -46,6 +51,7 @@ class MessageView:
         self.is_waiting = False
         self.tokens: list[ScoredToken] = []
         self._draw = draw
+        self._footer_options = footer_options
         self._reply: Reply | None = None
         self._shows_receipt = False
         self._render_footer: Callable[[], str] = str
@@ -74,7 +80,12 @@ class MessageView:
         self.message = message
         self._follow(reply)
         self._render_footer = lambda: message_footer.render(
-            message, version, is_last, reply is not None, with_receipt=self._shows_receipt
+            message,
+            version,
+            is_last,
+            reply is not None,
+            with_receipt=self._shows_receipt,
+            options=self._footer_options,
         )
         yield from self._words()
         yield from self._below()

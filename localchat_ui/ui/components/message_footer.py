@@ -6,6 +6,8 @@ would cost more than its texts. `localchat.act` in the browser tells the server 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from html import escape
 
 from localchat_ui.conversation import GenerationStats, Message, MessageState, Role, Version
@@ -23,13 +25,34 @@ MENU = {
 }
 
 
+@dataclass(frozen=True)
+class FooterOptions:
+    """What one log offers below its messages: buttons and items of the menu by their actions, and the id of its menu.
+
+    `with_figures` tells how many tokens a reply has, and how long the first one took, in place of who wrote it.
+    """
+
+    actions: Collection[str] = ("edit", "regenerate", *MENU)
+    menu_id: str = "message-menu"
+    with_figures: bool = False
+
+
+CHAT = FooterOptions()
+
+
 def render(
-    message: Message, version: Version | None, is_last: bool, is_writing: bool, *, with_receipt: bool = False
+    message: Message,
+    version: Version | None,
+    is_last: bool,
+    is_writing: bool,
+    *,
+    with_receipt: bool = False,
+    options: FooterOptions = CHAT,
 ) -> str:
     """No actions while the message is being written; some only for the last one of the branch."""
     if is_writing:
         return _unsaved(message)
-    below = f'<div class="below">{_actions(message, version)}{_byline(message)}</div>'
+    below = f'<div class="below">{_actions(message, version, options)}{_byline(message, options)}</div>'
     parts = [_unsaved(message), _outcome(message, is_last=is_last), below]
     if with_receipt and message.stats is not None:
         parts.append(_receipt(message, message.stats))
@@ -73,39 +96,51 @@ def _ending(message: Message, *, is_last: bool) -> str:
     return ""
 
 
-def _actions(message: Message, version: Version | None) -> str:
+def _actions(message: Message, version: Version | None, options: FooterOptions) -> str:
     """What people do all the time has a button, the rest stands in a menu in words."""
     buttons = _versions(version) if version is not None and version.count > 1 else ""
     if message.text:
         buttons += _icon("copy", _("Copy"))
     if message.state is not MessageState.QUEUED:
-        buttons += _icon("edit", _("Edit"), changes=True)
-        if message.role is Role.ASSISTANT:
+        if "edit" in options.actions:
+            buttons += _icon("edit", _("Edit"), changes=True)
+        if message.role is Role.ASSISTANT and "regenerate" in options.actions:
             buttons += _icon("regenerate", _("Regenerate"), changes=True)
-        buttons += _more(message)
+        buttons += _more(message, options)
     return f'<div class="actions">{buttons}</div>'
 
 
-def _more(message: Message) -> str:
+def _more(message: Message, options: FooterOptions) -> str:
     """Opens the one menu of the log, and says what it has to offer here."""
     is_reply = message.role is Role.ASSISTANT and bool(message.text)
     offers = [*(("copy-text", "speak") if is_reply else ()), "fork", *(("about",) if message.stats else ()), "delete"]
+    offers = [action for action in offers if action in options.actions]
+    if not offers:
+        return ""
     return (
-        f'<button type="button" class="act more" popovertarget="message-menu" data-offers="{" ".join(offers)}"'
+        f'<button type="button" class="act more" popovertarget="{options.menu_id}" data-offers="{" ".join(offers)}"'
         f' aria-haspopup="menu" aria-label="{escape(_("More actions"))}" title="{escape(_("More actions"))}"></button>'
     )
 
 
-def _byline(message: Message) -> str:
+def _byline(message: Message, options: FooterOptions) -> str:
     """Who wrote it, when, and how fast. The browser says the time as its people do."""
     moment = message.created_at.isoformat(timespec="seconds")
     parts = [f'<time datetime="{moment}"></time>']
     if message.role is Role.ASSISTANT:
-        if message.model:
+        if message.model and not options.with_figures:
             parts.insert(0, f"<span>{escape(message.model)}</span>")
         if message.stats and message.stats.tokens_per_second:
             parts.append(f"<span>{escape(speed(message.stats.tokens_per_second))}</span>")
+        if message.stats and options.with_figures:
+            figures = (tokens(message.stats.reply_tokens), _first_token(message.stats))
+            parts += [f"<span>{escape(figure)}</span>" for figure in figures if figure]
     return f'<div class="byline">{"".join(parts)}</div>'
+
+
+def _first_token(stats: GenerationStats) -> str:
+    seconds = stats.seconds_to_first_token
+    return _("first after {seconds:.2f} s").format(seconds=seconds) if seconds else ""
 
 
 def _versions(version: Version) -> str:

@@ -2,21 +2,20 @@
 // Vue nor the browser pays for messages that stand above a growing one. All HTML in here was made safe by the server.
 
 const { _ } = localchat.page;
-const CONVERSATION = _("Conversation");
 const MORE = _("More actions");
 const NAMES = { user: _("You"), assistant: _("Assistant") };
 
 export default {
-  props: { first: Array, menu: Array },
+  props: { first: Array, menu: Array, label: String, menuId: String },
   emits: ["act", "save"],
   // The browser's own popover: it closes by itself, and gives the focus back.
   template: `
     <div>
-      <div ref="log" role="log" aria-label="${CONVERSATION}" aria-busy="false" @click="click"></div>
-      <div ref="menu" id="message-menu" class="menu" popover role="menu" aria-label="${MORE}"
+      <div ref="log" role="log" :aria-label="label" aria-busy="false" @click="click"></div>
+      <div ref="menu" :id="menuId" class="menu message-menu" popover role="menu" aria-label="${MORE}"
            @click="choose" @keydown="walk" @toggle="opened">
         <button v-for="[action, label] in menu" :key="action" type="button" role="menuitem" class="menu-item"
-                :class="action" :data-action="action" popovertarget="message-menu">{{ label }}</button>
+                :class="action" :data-action="action" :popovertarget="menuId">{{ label }}</button>
       </div>
     </div>`,
   mounted() {
@@ -146,6 +145,7 @@ const changes = {
     const attached = files.length ? [attachments(files)] : [];
     const below = make("div", { class: "footer" });
     const article = make("article", { class: `message ${role}`, ...named }, ...attached, body, below);
+    article.style.setProperty("--place", place);  // for logs that stand side by side
     log.insertBefore(article, articles(log)[place] ?? null);
     if (words) grow(body, words[0], 0, words[1]);
     else if (html) body.innerHTML = html;

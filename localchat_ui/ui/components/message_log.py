@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.i18n import _
+from localchat_ui.text import N_
 from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.components.element import SelfDrawn
 from localchat_ui.ui.components.message import MessageView, Operation
@@ -19,12 +20,16 @@ class MessageLog(SelfDrawn, component="message_log.js"):
     the new text of a message that was edited.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, label: str = N_("Conversation"), footer_options: message_footer.FooterOptions = message_footer.CHAT
+    ) -> None:
         super().__init__()
+        self._footer_options = footer_options
         self.views: list[MessageView] = []
         self.is_busy = False
         self._first_seen: str | None = None
-        self.keep(first=[], menu=[(action, _(label)) for action, label in message_footer.MENU.items()])
+        menu = [(action, _(name)) for action, name in message_footer.MENU.items()]
+        self.keep(first=[], menu=menu, label=_(label), menuId=footer_options.menu_id)
         self._is_first = True
 
     def view(self, message_id: str) -> MessageView | None:
@@ -39,7 +44,7 @@ class MessageLog(SelfDrawn, component="message_log.js"):
 
     def show_above(self, messages: Sequence[Message], versions: Mapping[str, Version]) -> None:
         """Put messages above those that are shown."""
-        self.views[:0] = [MessageView(message, self._change) for message in messages]
+        self.views[:0] = [self._view_of(message) for message in messages]
         puts = [
             self._put(place, versions.get(message.id), None, is_last=False) for place, message in enumerate(messages)
         ]
@@ -80,7 +85,7 @@ class MessageLog(SelfDrawn, component="message_log.js"):
         for view in self.views[kept:]:
             view.leave()
             yield ("drop", view.message.id)
-        self.views[kept:] = [MessageView(message, self._change) for message in messages[kept:]]
+        self.views[kept:] = [self._view_of(message) for message in messages[kept:]]
         for place, message in enumerate(messages):
             version, is_last = versions.get(message.id), place == len(messages) - 1
             growing = reply if reply is not None and reply.message.id == message.id else None
@@ -88,6 +93,9 @@ class MessageLog(SelfDrawn, component="message_log.js"):
                 yield from self.views[place].show(message, growing, version, is_last=is_last)
             else:
                 yield self._put(place, version, growing, is_last=is_last)
+
+    def _view_of(self, message: Message) -> MessageView:
+        return MessageView(message, self._change, self._footer_options)
 
     def _put(self, place: int, version: Version | None, reply: Reply | None, *, is_last: bool) -> Operation:
         view = self.views[place]

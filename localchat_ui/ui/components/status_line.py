@@ -46,7 +46,7 @@ class StatusLine(SelfDrawn, component="status_line.js"):
 
     def _draw(self) -> None:
         self._drawn_at = time.monotonic()
-        text = _reply_text(self._reply) or _model_text(self._models.status) or _stats_text(self._stats)
+        text = reply_text(self._reply) or _model_text(self._models.status) or _stats_text(self._stats)
         context, used = self._context()
         # Numbers that change twice a second would drown everything else a screen reader says.
         state: State = {"text": text, "quiet": self._reply is not None, "context": context, "used": used}
@@ -78,7 +78,8 @@ class State(TypedDict):
     used: float
 
 
-def _reply_text(reply: Reply | None) -> str:
+def reply_text(reply: Reply | None) -> str:
+    """How far a reply being written is."""
     if reply is None or reply.stream is None:
         return ""
     if reply.place:
