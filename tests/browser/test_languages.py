@@ -23,7 +23,7 @@ READ = """() => {
       for (const name of ["aria-label", "title", "placeholder", "alt"]) note(element.getAttribute(name));
   return [...found];
 }"""
-NAMES = {"LocalChat", "JSON", "Markdown", "ltr", "SmolLM2", "135M"}
+NAMES = {"LocalChat", "JSON", "Markdown", "qwen3 4b"}
 
 
 @pytest.fixture(scope="module")

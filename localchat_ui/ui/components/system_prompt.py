@@ -53,7 +53,7 @@ class SystemPrompt:
         with self.setting.body:
             self._select = self._draw_select()
             self.box = ui.textarea(value=text, on_change=on_change)
-            self.box.props("outlined dense rows=5").classes("system-prompt")
+            self.box.props("outlined dense rows=5 dir=auto").classes("system-prompt")
             self.box.props["aria-label"] = _("System prompt")
             self.box.on_value_change(self._draw)
             hint_of(self.box, hint)
