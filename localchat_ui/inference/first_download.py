@@ -26,10 +26,11 @@ class FirstDownload:
 
         What failed for want of a network goes on by itself all the same.
         """
-        waiting = self._job
-        if waiting is not None and waiting.is_open:
-            self._queue.retry(waiting.id)
-        job: Job | None = waiting if waiting and waiting.is_open else await self._queue.add(self._suggestion())
+        job = self._job
+        if job is not None and job.is_open:
+            self._queue.retry(job.id)
+        elif job is None or job.state is not State.DONE or not await asyncio.to_thread(self._queue.path(job).is_file):
+            await self._queue.add(self._suggestion())
         while (job := self._job) is not None and job.state is not State.PAUSED:
             if job.state is State.DONE:
                 return self._queue.path(job)

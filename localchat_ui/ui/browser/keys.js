@@ -25,7 +25,7 @@ localchat.keys = (() => {
       if (covered || (target.matches("[type=search]") && target.value)) return false;
       if (localchat.panels.close(target)) return true;
       // In another field Escape belongs to that field.
-      if (target !== box() && target.matches("textarea, input:not([readonly], [type=number])")) return false;
+      if (target !== box() && target.matches("textarea, input:not([readonly], [type=number], [role=combobox])")) return false;
       const stop = named(_("Stop"));
       if (stop?.checkVisibility()) return press(stop);
       if (!localchat.panels.isOpen("settings")) return false;
