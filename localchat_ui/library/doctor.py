@@ -117,6 +117,8 @@ def _program(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _speed(forecaster: Forecaster) -> Iterator[tuple[str, str]]:
     """Of models that everybody knows the size of."""
+    if not forecaster.calibration.is_known:
+        yield _("Tokens per second"), _("not known yet; look again in a moment")
     for name, n_weights in TYPICAL_WEIGHTS.items():
         if speed := forecaster.of(int(n_weights * TYPICAL_BITS / 8), UNKNOWN).speed:
             yield _("{n} parameters, Q4_K_M").format(n=name), speed.details

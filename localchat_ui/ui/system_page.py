@@ -28,7 +28,7 @@ def register(examine: Callable[[], Awaitable[Report]], library: ModelLibrary) ->
             _problems(report)
             for part in report.sections:
                 with section(part.title), ui.element("dl").classes("model-sheet"):
-                    for name, value in part.rows:
+                    for name, value in part.rows or ((_("None"), ""),):
                         _row(name, value)
         return None
 
