@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -15,7 +16,7 @@ from localchat_ui.api import chat_stream, documentation, health, messages, opena
 from localchat_ui.api.backend import Backend
 from localchat_ui.chat import ChatDefaults, ChatService
 from localchat_ui.engine.base import Engine
-from localchat_ui.engine.llama import ModelOptions, supports_gpu
+from localchat_ui.engine.llama import ModelOptions
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.history.database import Database
@@ -26,10 +27,11 @@ from localchat_ui.history.presets import Presets
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.inference import Inference, ModelLibrary, ModelRegistry
 from localchat_ui.inference.local import LocalBackend
-from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.catalog import Catalog, new_catalog
+from localchat_ui.library.doctor import examine
 from localchat_ui.library.download import Download
 from localchat_ui.library.downloads import new_downloads
-from localchat_ui.library.fit import MemoryCheck
+from localchat_ui.library.forecast import Forecaster, memory_check, new_forecaster
 from localchat_ui.library.hub import Hub
 from localchat_ui.library.hub_token import HubToken
 from localchat_ui.library.queue import DownloadQueue
@@ -41,6 +43,7 @@ from localchat_ui.ui import (
     install,
     login_page,
     models_page,
+    system_page,
     trouble_page,
     uploads,
 )
@@ -58,10 +61,16 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     store = HistoryStore(database)
     maintenance = Maintenance(store)
     preferences = Preferences(database)
-    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
+    catalog = new_catalog(settings)
     local = _local(engine or _llama(settings), catalog, settings)
     remotes = _remotes(settings)
-    inference = Inference(local, {remote.name: remote for remote in remotes}, record_usage=access.quotas.record_usage)
+    forecaster = new_forecaster(settings, lambda: local.engine.figures.unused_bytes)
+    inference = Inference(
+        local,
+        {remote.name: remote for remote in remotes},
+        record_usage=access.quotas.record_usage,
+        learn_speed=forecaster.learn,
+    )
     models = ModelRegistry(
         local,
         catalog,
@@ -70,9 +79,10 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
         download_name=settings.model_file,
         new_download=lambda: Download(settings.model_repo, settings.model_file, settings.models_dir),
         remotes=remotes,
+        forecaster=forecaster,
         is_admin=current_is_admin,
     )
-    library = _library(settings, catalog, models)
+    library = _library(settings, catalog, models, forecaster)
     chat = ChatService(inference, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
 
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
@@ -84,6 +94,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
     account_page.register(access)  # /account
     admin_page.register(access, models)  # /admin
     models_page.register(models, library)  # /models
+    system_page.register(partial(examine, settings, catalog, forecaster), library)  # /system
     install.register(app)  # /manifest.webmanifest, /service-worker.js, /offline, icons
     trouble_page.register(app)  # any page, when the database cannot be read
     chat_stream.register(app, backend, inference.metrics)  # /chat/stream, /reset, /conversations
@@ -137,18 +148,14 @@ def _before_the_first_request(app: App, start: Callable[[], Awaitable[None]]) ->
     app.router.lifespan_context = lifespan
 
 
-def _library(settings: Settings, catalog: Catalog, models: ModelRegistry) -> ModelLibrary:
+def _library(settings: Settings, catalog: Catalog, models: ModelRegistry, forecaster: Forecaster) -> ModelLibrary:
     token = HubToken(settings.hub_token, settings.data_dir / "hub-token")
     queue = DownloadQueue(settings.models_dir, settings.data_dir / "downloads.json", new_downloads(settings, token))
-    return ModelLibrary(catalog, models, queue, Hub(token), token, memory=_memory(settings), is_admin=current_is_admin)
+    return ModelLibrary(catalog, models, queue, Hub(token), token, forecaster=forecaster, is_admin=current_is_admin)
 
 
 def _local(engine: Engine, catalog: Catalog, settings: Settings) -> LocalBackend:
-    return LocalBackend(engine, catalog, _memory(settings))
-
-
-def _memory(settings: Settings) -> MemoryCheck | None:
-    return None if _uses_gpu(settings) else MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type)
+    return LocalBackend(engine, catalog, memory_check(settings))
 
 
 def _register_protocols(app: App, backend: Backend) -> None:
@@ -193,7 +200,3 @@ def _remotes(settings: Settings) -> list[RemoteServer]:
     from localchat_ui.inference.remote import RemoteServer  # noqa: PLC0415
 
     return [RemoteServer(each) for each in settings.engine_list]
-
-
-def _uses_gpu(settings: Settings) -> bool:
-    return settings.n_gpu_layers != 0 and supports_gpu()

@@ -27,6 +27,7 @@ ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.AS
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}", re.ASCII)
 SHARE = re.compile(r"\d+(\.\d+)?")
+OTHER_PROGRAMS = ("ollama", "lmstudio", "huggingface")
 ENGINES_EXAMPLE = '[{"name": "box", "url": "http://192.168.1.9:8000/v1", "key": "secret", "models": ["qwen*"]}]'
 # A key may be in it, which must not be read over somebody's shoulder, or in a log.
 SECRET = ("ENGINES",)
@@ -73,6 +74,9 @@ class Settings(BaseSettings, ChatOptions):
     port: int = Field(8080, ge=1, le=65535, description="port to listen on")
     open_browser: bool | None = Field(None, description="open a tab at start; empty does so at a terminal")
     models_dir: Path = Field(Path("models"), description="folder with GGUF files, searched recursively")
+    other_models: str = Field(
+        ",".join(OTHER_PROGRAMS), description="programs whose models are used too, where they are: these, or none"
+    )
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("localchat_ui", appauthor=False),
         description="folder of the database and caches",
@@ -134,6 +138,13 @@ class Settings(BaseSettings, ChatOptions):
         if 0 < value < 256:
             raise ValueError("use 0 or at least 256")
         return value
+
+    @field_validator("other_models")
+    @classmethod
+    def _programs(cls, value: str) -> str:
+        if value.strip().lower() != "none" and not {*_items(value.lower())} <= {*OTHER_PROGRAMS}:
+            raise ValueError(f"use none, or some of {', '.join(OTHER_PROGRAMS)}, with commas")
+        return value.lower()
 
     @field_validator("chat_template")
     @classmethod
@@ -240,6 +251,11 @@ class Settings(BaseSettings, ChatOptions):
     @property
     def kv_cache_disk_bytes(self) -> int:
         return 0 if self.kv_cache_disk == "0" else _bytes(self.kv_cache_disk)
+
+    @property
+    def other_programs(self) -> tuple[str, ...]:
+        """Those whose models are used too."""
+        return tuple(name for name in OTHER_PROGRAMS if name in _items(self.other_models))
 
     @property
     def tensor_shares(self) -> tuple[float, ...]:

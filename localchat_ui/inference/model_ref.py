@@ -40,7 +40,7 @@ class ModelRef:
     def of_file(cls, file: ModelFile, model_id: str = "") -> ModelRef:
         """A file of the library."""
         return cls(
-            id=model_id or displayable(file.path.stem),
+            id=model_id or file.label or displayable(file.path.stem),
             name=file.name,
             path=file.path,
             details=file.details,
@@ -78,7 +78,7 @@ def refs_of(files: Sequence[ModelFile], models_dir: Path) -> dict[ModelFile, Mod
     refs: dict[ModelFile, ModelRef] = {}
     taken: set[str] = set()
     for file in files:
-        model_id = displayable(file.path.stem)
+        model_id = file.label or displayable(file.path.stem)
         if model_id in taken:
             inside = file.path.is_relative_to(models_dir)
             path = file.path.relative_to(models_dir) if inside else file.path

@@ -22,6 +22,7 @@ from localchat_ui.inference.model_status import ChoiceRefusedError, ModelStatus,
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.library.download import Download
 from localchat_ui.library.errors import DownloadError
+from localchat_ui.library.forecast import Forecast, Forecaster
 from localchat_ui.library.model_file import ModelFile, displayable
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ class ModelRegistry:
         configured: str = "",
         download_name: str,
         new_download: Callable[[], Download],
+        forecaster: Forecaster | None = None,
         is_admin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`is_admin` tells of whoever asks."""
+        """`is_admin` tells of whoever asks. Without a `forecaster` nothing is said of memory and speed."""
+        self._forecaster = forecaster
         self._local = local
         self._catalog = catalog
         self._preferences = preferences
@@ -124,6 +127,12 @@ class ModelRegistry:
     def in_memory(self) -> tuple[Path, ...]:
         """The files whose models are loaded, in use or kept warm."""
         return self._local.engine.figures.models
+
+    def forecast(self, model: ModelRef) -> Forecast:
+        """Whether a file of this machine will run here, and how fast; what is loaded has its memory."""
+        if self._forecaster is None or model.file is None or not model.file.is_loadable:
+            return Forecast()
+        return self._forecaster.of_file(model.file, is_loaded=model.path in self.in_memory)
 
     @property
     def may_choose(self) -> bool:
@@ -200,6 +209,12 @@ class ModelRegistry:
                 raise NoModelError(f"No model is loaded. {self.status.error or HOW_TO_ADD}")
             await asyncio.wait([self._task])
         return model
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is loaded or computed at this moment."""
+        figures = self._local.engine.figures
+        return bool(figures.running or figures.waiting) or (self._task is not None and not self._task.done())
 
     @property
     def settling(self) -> bool:
@@ -291,12 +306,12 @@ class ModelRegistry:
             await self._use(model)
 
     async def _candidates(self) -> list[ModelRef]:
-        """The model used last, then the user's own files, then the starter."""
+        """The model used last, then the user's own files, the starter, and the smallest of other programs."""
         last_used = str(await self._preferences.get(LAST_USED, "") or "-")
         usable = [self._ref_of(file) for file in self._catalog.models if file.refusal is None]
         file = self._catalog.find(last_used)
         first = self._ref_of(file) if file else await self._remote(last_used)
-        others = sorted((model for model in usable if model != first), key=lambda model: model.is_starter)
+        others = sorted((model for model in usable if model != first), key=_belongs_to_others)
         return [first, *others] if first and (first in usable or not first.is_local) else others
 
     async def _remote(self, name: str) -> ModelRef | None:
@@ -373,3 +388,9 @@ class ModelRegistry:
     def _show(self, phase: Phase, **changes: Any) -> None:
         self.status = ModelStatus(phase, model=self._model, error=self._error, **changes)
         self.changed.emit()
+
+
+def _belongs_to_others(model: ModelRef) -> tuple[bool, bool, int]:
+    """A key that sorts what nobody put here for us behind what somebody did."""
+    is_foreign = bool(model.file and model.file.origin)
+    return is_foreign, model.is_starter, model.file.size_bytes if model.file and is_foreign else 0

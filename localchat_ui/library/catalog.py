@@ -16,21 +16,35 @@ from pydantic import TypeAdapter, ValidationError
 from localchat_ui.library.errors import RemovalError
 from localchat_ui.library.metadata import PROBE, Metadata, read_metadata, try_load
 from localchat_ui.library.model_file import ModelFile, displayable
+from localchat_ui.library.other_programs import others_own
 from localchat_ui.library.removal import remove_files
 from localchat_ui.library.scan import FoundFile, find_files
+from localchat_ui.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
 class Catalog:
-    """The models of one folder and the starter model. Belongs to one event loop."""
+    """The models of one folder, of other programs, and the starter model. Belongs to one event loop."""
 
-    def __init__(self, models_dir: Path, cache_file: Path, *, n_ctx: int = 0, probe: Sequence[str] = PROBE) -> None:
-        """`n_ctx` is the context that models are run with, in tokens; 0 is what each was trained for."""
+    def __init__(
+        self,
+        models_dir: Path,
+        cache_file: Path,
+        *,
+        n_ctx: int = 0,
+        programs: Sequence[str] = (),
+        probe: Sequence[str] = PROBE,
+    ) -> None:
+        """`n_ctx` is the context that models are run with, in tokens; 0 is what each was trained for.
+
+        `programs` are those whose models are found as well.
+        """
         self.models_dir = models_dir
         self.models: list[ModelFile] = []
         self._cache_file = cache_file
         self._n_ctx = n_ctx
+        self._programs = programs
         self._probe = probe
         self._others: list[Path] = []
         self._files: dict[Path, FoundFile] = {}
@@ -40,7 +54,7 @@ class Catalog:
     async def refresh(self) -> list[ModelFile]:
         """Look again. Costs a walk through the folder; only new and changed files are opened, in a child process."""
         async with self._refreshing:
-            found = await asyncio.to_thread(find_files, self.models_dir, self._others)
+            found = await asyncio.to_thread(find_files, self.models_dir, self._others, self._programs)
             if self._known is None:
                 self._known = await asyncio.to_thread(_load, self._cache_file)
             if new := [file for file in found if file not in self._known]:
@@ -63,19 +77,22 @@ class Catalog:
         await self.refresh()
         file = self._files.get(model.path)
         if file is None or self._known is None:
-            return f"{displayable(model.path.name)} is not there any more."
+            return f"{model.file_name} is not there any more."
         known = self._known[file]
         if known.loads or known.error:
             return known.error
         error = await try_load(model.path, on_share, self._probe)
+        error = _with_label(error, file) if error else None
         if error is None and file in self._known:
             self._known[file] = replace(known, loads=True)
             await asyncio.to_thread(_save, self._cache_file, dict(self._known))
         return error
 
     def owns(self, model: ModelFile) -> bool:
-        """Whether it lies in the folder of models, and so may be removed."""
-        return not model.is_starter and _normal(model.path).is_relative_to(_normal(self.models_dir))
+        """Whether it lies in the folder of models, and in none of another program, and so may be removed."""
+        if model.is_starter or model.origin or not _normal(model.path).is_relative_to(_normal(self.models_dir)):
+            return False
+        return not others_own(model.path)
 
     async def remove(self, model: ModelFile) -> int:
         """Remove a model's files; returns the bytes that are free now. Raises RemovalError."""
@@ -98,7 +115,7 @@ class Catalog:
             if _normal(model.path) in paths:
                 return model
         for model in self.models:
-            if str(name_or_path) in (model.path.name, model.path.stem):
+            if str(name_or_path) in (model.label or model.path.name, model.label or model.path.stem):
                 return model
         return self._add(wanted) if outside else None
 
@@ -116,25 +133,37 @@ class Catalog:
     def _model_file(self, file: FoundFile, metadata: Metadata) -> ModelFile:
         return ModelFile(
             path=file.path,
-            name=displayable(_name(file.stem, metadata.quantisation)),
+            name=displayable(file.label or _name(file.stem, metadata.quantisation)),
             parameters=metadata.parameters,
             quantisation=metadata.quantisation,
             size_bytes=file.size,
             context_length=metadata.context_length,
-            error=displayable(metadata.error) if metadata.error else None,
+            error=displayable(_with_label(metadata.error, file)) if metadata.error else None,
             is_starter=file.is_starter,
             shape=metadata.shape,
             kind=metadata.kind,
             architecture=displayable(metadata.architecture),
             licence=displayable(metadata.licence),
             abilities=metadata.abilities,
+            origin=file.origin,
+            label=displayable(file.label),
             n_ctx=min(self._n_ctx or metadata.context_length, metadata.context_length or self._n_ctx),
         )
+
+
+def new_catalog(settings: Settings) -> Catalog:
+    """Of the models that the settings name."""
+    cache_file = settings.data_dir / "models.json"
+    return Catalog(settings.models_dir, cache_file, n_ctx=settings.n_ctx, programs=settings.other_programs)
 
 
 def _normal(path: Path) -> Path:
     # Not resolved: the names that people see are those of links, not of what they point to.
     return Path(os.path.normpath(path.absolute()))
+
+
+def _with_label(error: str, file: FoundFile) -> str:
+    return error.replace(file.path.name, file.label) if file.label else error
 
 
 def _name(stem: str, quantisation: str) -> str:
@@ -155,7 +184,7 @@ class _Entry:
 @dataclass(frozen=True)
 class _Cache:
     entries: list[_Entry]
-    version: int = 4
+    version: int = 5
 
 
 _CACHE = TypeAdapter(_Cache)

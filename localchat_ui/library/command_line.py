@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localchat_ui import logs
-from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.catalog import Catalog, new_catalog
 from localchat_ui.library.download import progress_text
 from localchat_ui.library.downloads import NewDownload, new_downloads
 from localchat_ui.library.errors import LibraryError
+from localchat_ui.library.forecast import Forecaster, new_forecaster
 from localchat_ui.library.hub import Hub, Repository
 from localchat_ui.library.hub_token import HubToken
 from localchat_ui.library.model_file import ModelFile, displayable, readable_size
@@ -53,33 +54,36 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _act(options: argparse.Namespace, settings: Settings) -> None:
-    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
+    catalog = new_catalog(settings)
     await catalog.refresh()
     token = HubToken(settings.hub_token, settings.data_dir / "hub-token")
     hub = Hub(token)
+    forecaster = new_forecaster(settings)
     match options.action:
         case "search":
             _show(await hub.search(" ".join(options.words)))
         case "pull":
-            await _pull(options.source, hub, new_downloads(settings, token), settings.models_dir)
+            await _pull(options.source, hub, new_downloads(settings, token), settings.models_dir, forecaster)
         case "list":
-            _list(catalog)
+            _list(catalog, forecaster)
         case "info":
-            _tell(await _find(catalog, options.name, outside=True))
+            _tell(await _find(catalog, options.name, outside=True), forecaster)
         case "remove":
             await _remove(catalog, await _find(catalog, options.name), sure=options.yes)
 
 
-def _list(catalog: Catalog) -> None:
+def _list(catalog: Catalog, forecaster: Forecaster) -> None:
     for model in catalog.models:
-        say(f"{displayable(model.path.name)}\n    {model.details}")
+        forecast = forecaster.of_file(model).lines if model.is_loadable else ()
+        say("\n    ".join((model.file_name, model.details, *forecast)))
     if not catalog.models:
         say(f"There are no models in {catalog.models_dir}.")
 
 
-def _tell(model: ModelFile) -> None:
-    width = max(map(len, model.sheet))
-    for name, value in model.sheet.items():
+def _tell(model: ModelFile, forecaster: Forecaster) -> None:
+    rows = model.sheet | (forecaster.of_file(model).sheet if model.is_loadable else {})
+    width = max(map(len, rows))
+    for name, value in rows.items():
         say(f"{name:{width}}  {value}")
 
 
@@ -99,7 +103,7 @@ def _show(found: Sequence[Repository]) -> None:
         say("Nothing was found. Try fewer words.")
 
 
-async def _pull(text: str, hub: Hub, new_download: NewDownload, models_dir: Path) -> None:
+async def _pull(text: str, hub: Hub, new_download: NewDownload, models_dir: Path, forecaster: Forecaster) -> None:
     source = parse_source(text, hub.endpoint)
     if source is None:
         raise LibraryError(f"{displayable(text)} is no name of a repository, and no link. `models search` finds names.")
@@ -108,7 +112,8 @@ async def _pull(text: str, hub: Hub, new_download: NewDownload, models_dir: Path
     else:
         repository, offer = await hub.offer(source)
         job = job_of(repository.id, offer)
-        say(f"{offer.name}: {readable_size(offer.size)}")
+        forecast = forecaster.of(offer.model_size, *await hub.shape_or_unknown(repository.id, offer)).text
+        say(" · ".join(filter(None, (f"{offer.name}: {readable_size(offer.size)}", forecast))))
     for file in job.files:
         download = new_download(job, file, models_dir / job.folder)
         run = asyncio.create_task(download.run())

@@ -13,12 +13,16 @@ FILE = Path(__file__).with_name("curated.json")
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A repository, the bytes of its recommended file, and what it is good for."""
+    """A repository, the bytes of its recommended file, and what it is good for.
+
+    `read_share` of the bytes are read for each token: less than all of a mixture of experts.
+    """
 
     name: str
     repo: str
     size: int
     use: str
+    read_share: float = 1.0
 
 
 @cache

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,12 +17,48 @@ import psutil
 
 from localchat_ui import __version__, logs
 from localchat_ui.engine.llama import build_features, supports_gpu
-from localchat_ui.library.catalog import Catalog
-from localchat_ui.library.fit import MemoryCheck, free_memory
+from localchat_ui.engine.loader import usable_cores
+from localchat_ui.history.database import check
+from localchat_ui.history.errors import HistoryError
+from localchat_ui.i18n import _
+from localchat_ui.library.catalog import Catalog, new_catalog
+from localchat_ui.library.estimate import UNKNOWN
+from localchat_ui.library.fit import free_memory
+from localchat_ui.library.forecast import Forecaster, new_forecaster
 from localchat_ui.library.model_file import ModelFile, readable_size
+from localchat_ui.library.other_programs import PROGRAMS
+from localchat_ui.library.speed import TYPICAL_BITS
 from localchat_ui.settings import Settings, load_settings
 
 LEAST_DISK = 2 * 10**9
+TYPICAL_WEIGHTS = {"1B": 10**9, "4B": 4 * 10**9, "8B": 8 * 10**9}
+# Sets of instructions that make llama.cpp several times faster, as it and Linux call them.
+INSTRUCTIONS = {"AVX2": "avx2", "AVX512": "avx512f", "FMA": "fma"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows of names and values for people."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Neither paths, names of people, addresses nor keys are in it. `problems` say what to do about each."""
+
+    sections: tuple[Section, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """As text, to be read or sent to somebody; what should be done begins with `!`."""
+        none = f"  {_('none')}"
+        lines = []
+        for section in self.sections:
+            lines += [section.title, *([f"  {name}: {value}" for name, value in section.rows] or [none]), ""]
+        return [*lines, _("Problems"), *([f"! {problem}" for problem in self.problems] or [none])]
 
 
 def run(arguments: list[str]) -> None:
@@ -32,44 +70,73 @@ def run(arguments: list[str]) -> None:
 
 
 async def report(settings: Settings) -> list[str]:
-    """Lines for people; what should be done begins with `!`. No path, name of a person, address or key is in it."""
-    catalog = Catalog(settings.models_dir, settings.data_dir / "models.json", n_ctx=settings.n_ctx)
-    models = await catalog.refresh()
-    memory = MemoryCheck(settings.n_ctx, settings.parallel, settings.kv_type)
-    return [*_machine(settings), "", "Models", *_models(models, memory), "", "Problems", *_problems(settings, models)]
+    """The lines of a report on a program that is not running."""
+    forecaster = new_forecaster(settings)
+    if forecaster.can_measure:
+        await forecaster.calibration.measure()
+    return (await examine(settings, new_catalog(settings), forecaster)).lines
 
 
-def _machine(settings: Settings) -> Iterator[str]:
+async def examine(settings: Settings, catalog: Catalog, forecaster: Forecaster) -> Report:
+    """Look at everything, whether the program runs or not."""
+    return await asyncio.to_thread(_examine, settings, await catalog.refresh(), forecaster)
+
+
+def _examine(settings: Settings, models: Sequence[ModelFile], forecaster: Forecaster) -> Report:
+    sections = (
+        Section(_("Machine"), tuple(_machine(settings))),
+        Section(_("Program"), tuple(_program(settings))),
+        Section(_("Speed"), tuple(_speed(forecaster))),
+        Section(_("Models"), tuple(_models(models, forecaster))),
+    )
+    found = [*_of_models(models, forecaster), *_of_folders(settings), *_of_settings(settings, models), *_of_build()]
+    return Report(sections, tuple(found))
+
+
+def _machine(settings: Settings) -> Iterator[tuple[str, str]]:
     total = psutil.virtual_memory().total
-    yield "Machine"
-    yield f"  {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    yield f"  cores: {psutil.cpu_count(logical=False) or '?'} ({psutil.cpu_count() or '?'} threads)"
-    yield f"  memory: {readable_size(free_memory())} free of {readable_size(total)}"
-    yield f"  disk for models: {readable_size(_disk(settings.models_dir))} free"
-    yield "Program"
-    yield f"  localchat_ui {__version__}, llama-cpp-python {version('llama-cpp-python')}, NiceGUI {version('nicegui')}"
-    yield f"  graphics card: {'yes' if supports_gpu() else 'llama.cpp is built without one'}"
-    yield f"  llama.cpp: {build_features()}"
-    yield f"  context {settings.n_ctx or 'as trained'} × {settings.parallel}, KV {settings.kv_type}"
+    yield _("System"), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    cores = _("{n} ({threads} threads)").format(n=psutil.cpu_count(logical=False) or "?", threads=psutil.cpu_count())
+    yield _("Cores"), cores
+    free_of = _("{free} free of {total}")
+    yield _("Memory"), free_of.format(free=readable_size(free_memory()), total=readable_size(total))
+    yield _("Disk for models"), _("{free} free").format(free=readable_size(_disk(settings.models_dir)))
 
 
-def _models(models: list[ModelFile], memory: MemoryCheck) -> Iterator[str]:
+def _program(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "localchat_ui", __version__
+    yield "llama-cpp-python", version("llama-cpp-python")
+    yield _("Built for"), ", ".join(re.findall(r"(\w+) = 1", build_features()))
+    yield "NiceGUI", version("nicegui")
+    yield _("Graphics card"), _("yes") if supports_gpu() else _("llama.cpp is built without one")
+    context = str(settings.n_ctx) if settings.n_ctx else _("as trained")
+    yield _("Context"), f"{context} × {settings.parallel}, KV {settings.kv_type}"
+    yield _("Threads"), str(settings.n_threads or usable_cores())
+    yield _("Models of other programs"), ", ".join(PROGRAMS[name].title for name in settings.other_programs) or _("no")
+
+
+def _speed(forecaster: Forecaster) -> Iterator[tuple[str, str]]:
+    """Of models that everybody knows the size of."""
+    if not forecaster.calibration.is_known:
+        yield _("Tokens per second"), _("not known yet; look again in a moment")
+    for name, n_weights in TYPICAL_WEIGHTS.items():
+        if speed := forecaster.of(int(n_weights * TYPICAL_BITS / 8), UNKNOWN).speed:
+            yield _("{n} parameters, Q4_K_M").format(n=name), speed.details
+
+
+def _models(models: Sequence[ModelFile], forecaster: Forecaster) -> Iterator[tuple[str, str]]:
     for model in models:
-        yield f"  {model.name}: {model.details}"
-        if model.is_loadable:
-            yield f"    {memory.verdict(model.size_bytes, model.shape, model.context_length).text}"
-    if not models:
-        yield "  none"
+        forecast = forecaster.of_file(model).text if model.is_loadable else ""
+        yield model.name, f"{model.details}\n    {forecast}" if forecast else model.details
 
 
-def _problems(settings: Settings, models: list[ModelFile]) -> Iterator[str]:
-    found = [*_of_models(models), *_of_folders(settings), *_of_settings(settings, models)]
-    yield from (f"! {problem}" for problem in found) if found else ("  none",)
-
-
-def _of_models(models: list[ModelFile]) -> Iterator[str]:
-    if not any(model.refusal is None for model in models):
-        yield "No model can chat here. Get one: python -m localchat_ui models pull Qwen/Qwen2.5-0.5B-Instruct-GGUF"
+def _of_models(models: Sequence[ModelFile], forecaster: Forecaster) -> Iterator[str]:
+    usable = [model for model in models if model.refusal is None]
+    if not usable:
+        yield _("No model can chat here. Get one: python -m localchat_ui models pull Qwen/Qwen2.5-0.5B-Instruct-GGUF")
+    verdicts = [forecaster.of_file(model).verdict for model in usable]
+    if verdicts and all(verdict and not verdict.fits for verdict in verdicts):
+        yield _("No model fits into the memory that is free. Close other programs, or take a smaller model or N_CTX.")
     for model in models:
         if model.error:
             yield model.error
@@ -78,21 +145,56 @@ def _of_models(models: list[ModelFile]) -> Iterator[str]:
 def _of_folders(settings: Settings) -> Iterator[str]:
     for name, folder in (("MODELS_DIR", settings.models_dir), ("DATA_DIR", settings.data_dir)):
         if not os.access(_existing(folder), os.W_OK):
-            yield f"{name} cannot be written to. Correct its rights, or set it elsewhere."
+            yield _("{setting} cannot be written to. Correct its rights, or set it elsewhere.").format(setting=name)
     if _disk(settings.models_dir) < LEAST_DISK:
-        yield "The disk of MODELS_DIR is nearly full. Remove models that you do not use."
+        yield _("The disk of MODELS_DIR is nearly full. Remove models that you do not use.")
+    for program in settings.other_programs:
+        if any(root.is_dir() and not os.access(root, os.R_OK | os.X_OK) for root in PROGRAMS[program].roots()):
+            words = _(
+                "The models of {program} cannot be read. Let this program's user read its folder, or leave it out"
+                " of OTHER_MODELS."
+            )
+            yield words.format(program=PROGRAMS[program].title)
+    try:
+        check(settings.resolved_database_url)
+    except HistoryError:
+        yield _("The database cannot be read. `python -m localchat_ui` says what is wrong with it.")
 
 
-def _of_settings(settings: Settings, models: list[ModelFile]) -> Iterator[str]:
+def _of_settings(settings: Settings, models: Sequence[ModelFile]) -> Iterator[str]:
     cores = psutil.cpu_count(logical=False) or 1
     if settings.n_threads and settings.n_threads > cores:
-        yield f"N_THREADS={settings.n_threads} is more than the {cores} cores: that is slower. Leave it empty."
-    names = {name for model in models for name in (model.path.name, model.path.stem, str(model.path))}
+        words = _("N_THREADS={n} is more than the {cores} cores: that is slower. Leave it empty.")
+        yield words.format(n=settings.n_threads, cores=cores)
+    if settings.n_gpu_layers and not supports_gpu():
+        yield _(
+            "N_GPU_LAYERS has no effect: llama.cpp is built without a graphics card. The README says how to build it."
+        )
+    if settings.model_memory_bytes > psutil.virtual_memory().total:
+        yield _("MODEL_MEMORY is more than this machine has: models would push each other to disk. Make it smaller.")
+    names = {name for model in models for name in (model.file_name, model.path.stem, str(model.path))}
     is_file = settings.model.lower().endswith(".gguf")
     if is_file and settings.model not in names and not Path(settings.model).is_file():
-        yield "MODEL names a file that is not there. Choose another, or leave it empty."
+        yield _("MODEL names a file that is not there. Choose another, or leave it empty.")
     if not settings.listens_on_loopback and settings.ssl_certfile is None and not settings.trusted_proxies:
-        yield "Others can connect without TLS (HOST): what is written can be read on the way. See docs/deployment.md."
+        yield _(
+            "Others can connect without TLS (HOST): what is written can be read on the way. See docs/deployment.md."
+        )
+
+
+def _of_build() -> Iterator[str]:
+    """What the processor can do and llama.cpp was not built for."""
+    try:
+        able = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return
+    features = build_features()
+    if missing := [name for name, flag in INSTRUCTIONS.items() if flag in able and f"{name} = 1" not in features]:
+        words = _(
+            "llama.cpp is built without {instructions}, which this processor has, and is slower for it. Install"
+            " llama-cpp-python anew on this machine."
+        )
+        yield words.format(instructions=", ".join(missing))
 
 
 def _disk(folder: Path) -> int:

@@ -1,7 +1,8 @@
-"""How much memory a model takes, computed from what its file says of its shape."""
+"""What a model takes of a machine, computed from what its file says of its shape: memory, and work for each token."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,11 @@ BYTES_A_TOKEN_OF_VOCABULARY = 160
 WORK_BYTES = 32 * 10**6
 # The most that attention's scores may take at once: longer contexts are read in smaller batches.
 MOST_SCORE_BYTES = 512 * 2**20
+# No model has more of anything, or more layers; a file may say so.
+MOST, MOST_LAYERS, MOST_WEIGHTS = 10**7, 10**4, 10**13
+# Tables of which a token takes a row; the first is the output's as well where that has none of its own.
+ROWS = ("token_embd.", "per_layer_token_embd.", "position_embd.", "token_types.")
+TIED = ("token_embd.weight",)
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,8 @@ class Shape:
     """What the memory of a model depends on beside its weights. 0 is unknown.
 
     `kv_width` counts the numbers that all layers together keep for each token, `state_width` those they keep for each
-    conversation.
+    conversation. `active_weights` are those that each token is multiplied with, and `read_share` of the file's bytes
+    are read for that: of a mixture of experts only some, of a table of embeddings a row.
     """
 
     n_vocab: int = 0
@@ -31,6 +38,8 @@ class Shape:
     n_head: int = 0
     kv_width: int = 0
     state_width: int = 0
+    active_weights: int = 0
+    read_share: float = 1.0
 
 
 UNKNOWN = Shape()
@@ -67,38 +76,102 @@ def memory(weights: int, shape: Shape, *, n_ctx: int, parallel: int, kv_type: Kv
 
 
 def shape_of(header: GgufHeader) -> Shape:
-    """From the metadata alone: by layers, heads and head sizes, which may differ from layer to layer."""
+    """From the metadata alone: by layers, heads and head sizes, which may differ from layer to layer.
 
-    def numbers(key: str, default: int = 0) -> list[int]:
-        return _numbers(header.of_architecture(key)) or [default]
-
-    n_layer = numbers("block_count")[0]
-    n_embd = numbers("embedding_length")[0]
-    heads = numbers("attention.head_count")
-    kv_heads = _by_layer(numbers("attention.head_count_kv", heads[0]), n_layer)
-    # Some models let their last layers use the keys and values of earlier ones.
-    kv_heads = kv_heads[: n_layer - numbers("attention.shared_kv_layers")[0]]
-    width = n_embd // max(1, *heads)
-    size = numbers("attention.key_length", width)[0] + numbers("attention.value_length", width)[0]
-    size_in_window = numbers("attention.key_length_swa")[0] + numbers("attention.value_length_swa")[0] or size
-    is_window = _by_layer(numbers("attention.sliding_window_pattern"), n_layer) if size_in_window != size else []
-    sizes = [size_in_window if is_window[layer : layer + 1] == [1] else size for layer in range(n_layer)]
-    n_recurrent = n_layer - sum(1 for count in kv_heads if count) if numbers("ssm.state_size")[0] else 0
-    inner = numbers("ssm.inner_size")[0]
-    state = inner * numbers("ssm.state_size")[0] + inner * max(0, numbers("ssm.conv_kernel")[0] - 1)
+    Where the tensors are known as well, the work is counted and not computed.
+    """
+    layers = _Layers(header)
+    active, share = _counted_work(header, layers) if header.tensors and not _is_split(header) else layers.work()
     return Shape(
-        n_vocab=_count(header.values.get("tokenizer.ggml.tokens")),
-        n_embd=n_embd,
-        n_ff=max(numbers("feed_forward_length")),
-        n_head=max(heads),
-        kv_width=sum(count * size for count, size in zip(kv_heads, sizes, strict=False)),
-        state_width=n_recurrent * state,
+        n_vocab=layers.n_vocab,
+        n_embd=layers.n_embd,
+        n_ff=layers.n_ff,
+        n_head=max(layers.heads),
+        kv_width=sum(heads * size for heads, size in zip(layers.kv_heads, layers.sizes, strict=False)),
+        state_width=layers.n_recurrent * layers.state,
+        active_weights=active,
+        read_share=share,
     )
+
+
+class _Layers:
+    """The layers of a model, as its metadata describe them; a file may say anything, so nothing is taken for sure."""
+
+    def __init__(self, header: GgufHeader) -> None:
+        def numbers(key: str, default: int = 0) -> list[int]:
+            return _numbers(header.of_architecture(key)) or [default]
+
+        def number(key: str, default: int = 0) -> int:
+            return numbers(key, default)[0]
+
+        self.n_layer = min(number("block_count"), MOST_LAYERS)
+        self.n_embd = number("embedding_length")
+        self.n_vocab = _count(header.values.get("tokenizer.ggml.tokens"))
+        self.n_ff = max(numbers("feed_forward_length"))
+        self.heads = numbers("attention.head_count")
+        width = self.n_embd // max(1, *self.heads)
+        self.size = number("attention.key_length", width) + number("attention.value_length", width)
+        size_in_window = number("attention.key_length_swa") + number("attention.value_length_swa") or self.size
+        is_window = numbers("attention.sliding_window_pattern") if size_in_window != self.size else []
+        is_window = _by_layer(is_window, self.n_layer) if is_window else []
+        self.sizes = [
+            size_in_window if is_window[layer : layer + 1] == [1] else self.size for layer in range(self.n_layer)
+        ]
+        kv_heads = _by_layer(numbers("attention.head_count_kv", self.heads[0]), self.n_layer)
+        if interval := number("full_attention_interval"):
+            kv_heads = [heads if layer % interval == 0 else 0 for layer, heads in enumerate(kv_heads, start=1)]
+        self.state = _state(number, self.n_embd)
+        self.n_recurrent = sum(1 for heads in kv_heads if not heads) if self.state else 0
+        # Some models let their last layers use the keys and values of earlier ones.
+        self.kv_heads = kv_heads[: max(0, self.n_layer - number("attention.shared_kv_layers"))]
+        self.n_expert = number("expert_count")
+        self.n_expert_used = min(number("expert_used_count"), self.n_expert)
+        self.n_ff_expert = number("expert_feed_forward_length", self.n_ff)
+        self.n_dense = min(number("leading_dense_block_count"), self.n_layer)
+
+    def work(self) -> tuple[int, float]:
+        """Weights that a token is multiplied with, and their share of all."""
+        attention = sum(self.n_embd * (max(self.heads) + heads) * self.size for heads in self.kv_heads)
+        others = self.n_vocab * self.n_embd + attention
+        n_sparse = self.n_layer - self.n_dense if self.n_expert else 0
+        others += (self.n_layer - n_sparse) * 3 * self.n_embd * self.n_ff
+        expert = n_sparse * 3 * self.n_embd * self.n_ff_expert
+        active, total = others + self.n_expert_used * expert, others + self.n_expert * expert
+        return active, active / total if total else 1.0
+
+
+def _counted_work(header: GgufHeader, layers: _Layers) -> tuple[int, float]:
+    """As `_Layers.work`, of the tensors that are there."""
+    active = n_read = n_bytes = 0.0
+    for name, tensor in header.tensors.items():
+        share = 1.0
+        if "_exps." in name and layers.n_expert:
+            share = layers.n_expert_used / layers.n_expert
+        elif name.startswith(ROWS) and (name not in TIED or "output.weight" in header.tensors):
+            share = 0.0
+        active += min(tensor.n_weights, MOST_WEIGHTS) * share
+        n_read += tensor.n_bytes * share
+        n_bytes += tensor.n_bytes
+    return round(active), n_read / n_bytes if n_bytes else 1.0
+
+
+def _is_split(header: GgufHeader) -> bool:
+    return max(_numbers(header.values.get("split.count")), default=0) > 1
+
+
+def _state(number: Callable[[str], int], n_embd: int) -> int:
+    """Numbers that a layer without keys and values keeps for each conversation, of whichever kind it is."""
+    inner, size, groups = number("ssm.inner_size"), number("ssm.state_size"), number("ssm.group_count")
+    mamba = inner * size + max(0, number("ssm.conv_kernel") - 1) * (inner + 2 * groups * size)
+    rwkv = n_embd * (number("wkv.head_size") + number("token_shift_count"))
+    convolution = n_embd * max(0, number("shortconv.l_cache") - 1)
+    return mamba if inner and size else rwkv if number("wkv.head_size") else convolution
 
 
 def _numbers(value: Value | None) -> list[int]:
     listed = value if isinstance(value, tuple) else (value,)
-    return [int(number) for number in listed if isinstance(number, (int, float)) and number >= 0]
+    numbers = (number for number in listed if isinstance(number, (int, float)))
+    return [int(number) for number in numbers if 0 <= number <= MOST]
 
 
 def _by_layer(values: list[int], n_layer: int) -> list[int]:
@@ -106,4 +179,4 @@ def _by_layer(values: list[int], n_layer: int) -> list[int]:
 
 
 def _count(value: Value | None) -> int:
-    return value if isinstance(value, int) else 0
+    return min(value, MOST) if isinstance(value, int) and value > 0 else 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from localchat_ui.i18n import _
 from localchat_ui.library.estimate import UNKNOWN, KvType, Memory, Shape, memory
 from localchat_ui.library.model_file import ModelFile, readable_size
 
 SMALLEST_CONTEXT = 512
+# Below it there is no chat model worth the name.
+SMALLEST_MODEL = 50 * 10**6
 # Of the free memory; above it other programs feel it.
 SHARE_AT_EASE = 0.75
 CGROUP = Path("/sys/fs/cgroup")
@@ -29,12 +32,14 @@ class Verdict:
     need: int
     advice: str = ""
     is_known: bool = True
+    fits: bool = True
 
     @property
     def text(self) -> str:
         """One line: `fits well: about 1.2 GB of memory`."""
-        about = "about" if self.is_known else "at least"
-        return f"{self.words}: {about} {readable_size(self.need)} of memory{f'; {self.advice}' if self.advice else ''}"
+        about, at_least = _("{words}: about {size} of memory"), _("{words}: at least {size} of memory")
+        text = (about if self.is_known else at_least).format(words=self.words, size=readable_size(self.need))
+        return f"{text}; {self.advice}" if self.advice else text
 
 
 @dataclass(frozen=True)
@@ -61,26 +66,44 @@ class MemoryCheck:
             f" {self._advice(model, others, free)}"
         )
 
-    def verdict(self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0) -> Verdict:
-        """Of a file of so many bytes, on this machine, for the settings the program runs with."""
+    def verdict(
+        self, weights: int, shape: Shape = UNKNOWN, context_length: int = 0, *, free: int | None = None
+    ) -> Verdict:
+        """Of a file of so many bytes, on this machine, for the settings the program runs with.
+
+        `free` are the bytes it may take, if that is not what is free now.
+        """
         n_ctx = min(self.n_ctx or context_length, context_length or self.n_ctx)
-        free = free_memory()
+        free = free_memory() if free is None else free
 
         def need(n_ctx: int, kv_type: KvType) -> int:
             return memory(weights, shape, n_ctx=n_ctx, parallel=self.parallel, kv_type=kv_type).total
 
-        needed = need(n_ctx, self.kv_type)
+        needed, is_known = need(n_ctx, self.kv_type), shape.n_embd > 0
         if needed <= free * SHARE_AT_EASE:
-            return Verdict("fits well", needed, is_known=shape != UNKNOWN)
+            return Verdict(_("fits well"), needed, is_known=is_known)
         if needed <= free:
-            return Verdict("tight", needed, is_known=shape != UNKNOWN)
+            return Verdict(_("tight"), needed, is_known=is_known)
+        return Verdict(_("too big"), needed, self._remedy(weights, n_ctx, free, need), is_known, fits=False)
+
+    def _remedy(self, weights: int, n_ctx: int, free: int, need: Callable[[int, KvType], int]) -> str:
+        """What would make it fit: what costs the least first."""
         if need(n_ctx, "q8_0") <= free:
-            return Verdict("too big", needed, "fits with KV_TYPE=q8_0")
-        while n_ctx >= 2 * SMALLEST_CONTEXT:
-            n_ctx //= 2
-            if need(n_ctx, self.kv_type) <= free:
-                return Verdict("too big", needed, f"fits with N_CTX={n_ctx}")
-        return Verdict("too big", needed, f"{readable_size(free)} are free; take a smaller quantisation or model")
+            return _("fits with KV_TYPE=q8_0")
+        for kv_type, words in (
+            (self.kv_type, _("fits with N_CTX={n}")),
+            ("q8_0", _("fits with N_CTX={n}, KV_TYPE=q8_0")),
+        ):
+            smaller = n_ctx
+            while smaller >= 2 * SMALLEST_CONTEXT:
+                smaller //= 2
+                if need(smaller, kv_type) <= free:
+                    return words.format(n=smaller)
+        largest = free - (need(min(n_ctx, SMALLEST_CONTEXT), self.kv_type) - weights)
+        if largest < SMALLEST_MODEL:
+            return _("{free} are free; take a smaller quantisation or model").format(free=readable_size(free))
+        text = _("{free} are free; take a smaller quantisation or model, of up to {largest}")
+        return text.format(free=readable_size(free), largest=readable_size(largest))
 
     def need(self, model: ModelFile, n_ctx: int | None = None) -> Memory:
         return memory(

@@ -5,12 +5,14 @@ llama.cpp opens only what it can load; an adapter, a projector or half a downloa
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -42,12 +44,22 @@ class CutOffError(GgufError):
     """The file ends in the middle of its description."""
 
 
+class Tensor(NamedTuple):
+    """How many weights a tensor has, and in how many bytes they are packed."""
+
+    n_weights: int
+    n_bytes: int
+
+
 @dataclass(frozen=True)
 class GgufHeader:
-    """`values` is the metadata; of a list of strings or a very long list only the length is in it."""
+    """`values` is the metadata; of a list of strings or a very long list only the length is in it.
+
+    `tensors` are those of this file, by name: a split model has more.
+    """
 
     values: dict[str, Value]
-    tensors: tuple[str, ...]
+    tensors: dict[str, Tensor]
 
     @property
     def architecture(self) -> str:
@@ -81,7 +93,7 @@ def parse_beginning(content: bytes) -> GgufHeader:
             if kind == _ARRAY:
                 values[key] = cursor.peek_length()
             values[key] = cursor.value(kind)
-    return GgufHeader(values, ())
+    return GgufHeader(values, {})
 
 
 def parse_header(content: Buffer) -> GgufHeader:
@@ -91,15 +103,19 @@ def parse_header(content: Buffer) -> GgufHeader:
     for _ in range(n_values):
         key = cursor.string()
         values[key] = cursor.value(cursor.number("I"))
-    tensors = []
-    last = 0
+    weights: dict[str, int] = {}
+    offsets: dict[str, int] = {}
     for _ in range(n_tensors):
-        tensors.append(cursor.string())
-        cursor.skip(8 * cursor.number("I") + 4)
-        last = max(last, cursor.number("Q"))
-    if tensors and cursor.position + -cursor.position % ALIGNMENT + last >= len(content):
+        name = cursor.string()
+        weights[name] = math.prod(cursor.numbers("Q", cursor.number("I")))
+        cursor.skip(4)
+        offsets[name] = cursor.number("Q")
+    start = cursor.position + -cursor.position % ALIGNMENT
+    if offsets and start + max(offsets.values()) >= len(content):
         raise GgufError(INCOMPLETE)
-    return GgufHeader(values, tuple(tensors))
+    # A tensor goes on to where the next one begins.
+    ends = dict(pairwise([*sorted({*offsets.values()}), len(content) - start]))
+    return GgufHeader(values, {name: Tensor(weights[name], ends[at] - at) for name, at in offsets.items()})
 
 
 def _begin(content: Buffer) -> tuple[int, int, _Cursor]:
@@ -126,7 +142,10 @@ class _Cursor:
         self.position = position
 
     def number(self, form: str) -> int:
-        return int(self._numbers(form, 1)[0])
+        return self.numbers(form, 1)[0]
+
+    def numbers(self, form: str, count: int) -> tuple[int, ...]:
+        return tuple(map(int, self._numbers(form, count)))
 
     def string(self) -> str:
         start = self.position + 8

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from localchat_ui.library.errors import DownloadError
-from localchat_ui.library.estimate import Shape, shape_of
+from localchat_ui.library.estimate import UNKNOWN, Shape, shape_of
 from localchat_ui.library.gguf_header import GgufError, parse_beginning
 from localchat_ui.library.model_file import readable_count
 from localchat_ui.library.offers import Offer, RemoteFile, offers_of
@@ -133,6 +133,13 @@ class Hub:
             raise DownloadError(f"{offer.name} {error}") from error
         context = header.of_architecture("context_length")
         return shape_of(header), context if isinstance(context, int) else 0
+
+    async def shape_or_unknown(self, repo_id: str, offer: Offer) -> tuple[Shape, int]:
+        """The same where nothing depends on it."""
+        try:
+            return await self.shape(repo_id, offer)
+        except DownloadError:
+            return UNKNOWN, 0
 
     async def _ask(self, work: Callable[[HfApi], T], repo_id: str = "") -> T:
         return await asyncio.to_thread(self._ask_here, work, repo_id)

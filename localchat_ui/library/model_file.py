@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from localchat_ui.i18n import _
 from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.kind import Kind
 
@@ -14,7 +15,8 @@ class ModelFile:
     """A GGUF file. With `error` set it cannot be loaded, and what it would have said of itself is empty or 0.
 
     `parameters` is exact, `size_bytes` counts all parts of a split file. `context_length` is what it was trained for,
-    `n_ctx` what it runs with, in tokens; 0 is unknown.
+    `n_ctx` what it runs with, in tokens; 0 is unknown. `origin` is the program that it belongs to, if not to the user,
+    and `label` what that calls it where its path does not say.
     """
 
     path: Path
@@ -31,6 +33,13 @@ class ModelFile:
     architecture: str = ""
     licence: str = ""
     abilities: tuple[str, ...] = ()
+    origin: str = ""
+    label: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file, or of the model where its file has none that people know."""
+        return self.label or displayable(self.path.name)
 
     @property
     def is_loadable(self) -> bool:
@@ -43,7 +52,7 @@ class ModelFile:
         if self.error or self.kind.can_chat:
             return self.error
         article = "an" if self.kind.words[0] in "aeiou" else "a"
-        return f"{self.path.name} is {article} {self.kind.words}, and cannot chat. Choose another file."
+        return f"{self.file_name} is {article} {self.kind.words}, and cannot chat. Choose another file."
 
     @property
     def sheet(self) -> dict[str, str]:
@@ -59,6 +68,7 @@ class ModelFile:
             "Context in use": f"{self.n_ctx:,} tokens" if self.n_ctx else "",
             "Licence": self.licence,
             "Size": readable_size(self.size_bytes),
+            "Belongs to": self.origin,
             "File": displayable(str(self.path)),
         }
         return {name: value for name, value in rows.items() if value}
@@ -75,6 +85,7 @@ class ModelFile:
             self.quantisation,
             readable_size(self.size_bytes),
             f"{context} context" if context else "",
+            _("from {program}").format(program=self.origin) if self.origin else "",
         ]
         return " · ".join(part for part in parts if part)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from localchat_ui.i18n import _
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import readable_size
 
@@ -116,4 +117,9 @@ def explain_disk_error(error: OSError, path: Path) -> str:
     """What the disk's error means for who wants to have the file at `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk is full: {path.parent} has no room for the rest of {path.name}. Make room and start again."
+    if error.errno == errno.EFBIG:
+        # FAT32 ends at 4 GB; a limit of the shell looks the same.
+        return _("{folder} takes no file as large as {name}. Set MODELS_DIR to a disk that does.").format(
+            folder=path.parent, name=path.name
+        )
     return f"{path.parent} cannot be written to: {error.strerror or error}. Correct that, or set MODELS_DIR elsewhere."

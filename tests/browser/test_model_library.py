@@ -83,6 +83,7 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
     assert anna.ask(SHORT).reply()
 
     page.goto(f"{server.url}/models")
+    expect(here).to_contain_text(re.compile(r"about [\d.–]+ tokens per second"))
     page.get_by_role("button", name="Details of small").click()
     expect(page.get_by_role("dialog")).to_contain_text("Licenceapache-2.0")
     page.keyboard.press("Escape")
@@ -91,6 +92,9 @@ def test_from_nothing_to_a_reply_and_back(visit: Visit, hub: FakeHub, server: Se
     expect(page.get_by_role("status").filter(has_text="is gone")).to_contain_text("small is gone; 98 MB are free.")
     expect(page.get_by_text("There are none yet.")).to_be_visible()
     assert not list(server.models.rglob("*.gguf"))
+    page.get_by_role("link", name="System check").click()
+    expect(page.get_by_role("region", name="Problems")).to_contain_text("No model can chat here. Get one:")
+    expect(page.get_by_role("region", name="Speed")).to_contain_text("tokens per second")
 
 
 def test_files_that_come_and_go_are_seen_at_once(visit: Visit, server: Server) -> None:

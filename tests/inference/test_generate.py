@@ -16,6 +16,7 @@ from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.inference import Inference, ModelRef, QueueFullError
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
+from localchat_ui.library.model_file import ModelFile
 from tests.chat.house import SlowTaker, until
 
 MODEL = ModelRef.of_path(Path("tiny.gguf"))
@@ -27,7 +28,12 @@ class House:
         self.engine = engine
         self.spent: list[tuple[Visitor | None, int]] = []
         self.local = LocalBackend(engine, Catalog(folder, folder / "models.json"))
-        self.inference = Inference(self.local, record_usage=lambda visitor, n: self.spent.append((visitor, n)))
+        self.speeds: list[tuple[str, float]] = []
+        self.inference = Inference(
+            self.local,
+            record_usage=lambda visitor, n: self.spent.append((visitor, n)),
+            learn_speed=lambda file, stats: self.speeds.append((file.name, stats.tokens_per_second)),
+        )
 
 
 @pytest.fixture
@@ -91,6 +97,27 @@ async def test_a_stream_may_be_stopped_and_changed(house: House) -> None:
     assert isinstance(last, GenerationDone)
     assert last.stats.finish_reason == "cancelled"
     assert house.engine.changes[0][1].temperature == 2
+
+
+async def test_a_reply_that_is_alone_teaches_how_fast_its_file_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = ModelFile(Path("tiny.gguf"), "tiny", None, "", 1, 0, None, False)
+    for model, figures in (
+        (MODEL, EngineFigures()),
+        (ModelRef.of_file(file), EngineFigures(running=1)),
+        (ModelRef.of_file(file), EngineFigures(waiting=1)),
+        (ModelRef.of_file(file), EngineFigures()),
+    ):
+        monkeypatch.setattr(ScriptedEngine, "figures", figures)
+        assert not house.speeds
+        house.engine.enqueue(*["word "] * 20)
+        async with house.inference.generate(model, request()) as stream:
+            async for _ in stream:
+                pass
+    [(name, speed)] = house.speeds
+    assert name == "tiny"
+    assert speed > 0
 
 
 async def test_a_full_queue_admits_nobody(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ async def test_a_user_with_two_models_a_broken_one_and_the_starter(
         context_length=32768,
         error=None,
         is_starter=False,
-        shape=Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216),
+        shape=Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216, active_weights=268098176),
         kind=Kind.BASE,
         n_ctx=4096,
         architecture="gemma3",

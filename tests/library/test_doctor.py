@@ -29,7 +29,7 @@ async def told(settings: Settings) -> str:
 
 async def test_a_machine_without_models_says_how_to_get_one(settings: Settings) -> None:
     said = await told(settings)
-    assert re.search(r"memory: .* free of ", said)
+    assert re.search(r"Memory: .* free of ", said)
     assert "llama-cpp-python" in said
     assert "! No model can chat here. Get one: python -m localchat_ui models pull" in said
 

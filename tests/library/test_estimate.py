@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localchat_ui.library.estimate import Shape, memory, shape_of
-from localchat_ui.library.gguf_header import read_header
+from localchat_ui.library.gguf_header import GgufHeader, Tensor, Value, read_header
+from localchat_ui.library.speed import Observation, Work, decode_range, work_of
 from tests.engine import tiny
 from tests.library.tiny import write_gguf, write_llama
 
@@ -116,7 +117,60 @@ def test_a_mamba_keeps_a_state_and_no_tokens(tmp_path: Path) -> None:
 
 def test_a_file_that_says_nothing_has_no_shape(tmp_path: Path) -> None:
     header = read_header(write_gguf(tmp_path / "x.gguf", "llama", {"{arch}.block_count": 2}, {}))
-    assert shape_of(header) == Shape(n_vocab=259)
+    assert shape_of(header).kv_width == shape_of(header).state_width == 0
+    assert shape_of(header).n_vocab == 259
+
+
+KEYS = (
+    "block_count", "embedding_length", "feed_forward_length", "attention.head_count", "attention.head_count_kv",
+    "attention.key_length", "attention.value_length", "attention.key_length_swa", "attention.sliding_window_pattern",
+    "attention.shared_kv_layers", "expert_count", "expert_used_count", "expert_feed_forward_length",
+    "leading_dense_block_count", "full_attention_interval", "ssm.inner_size", "ssm.state_size", "ssm.group_count",
+    "ssm.conv_kernel", "wkv.head_size", "token_shift_count", "shortconv.l_cache",
+)  # fmt: skip
+anything = st.one_of(
+    st.integers(-(2**63), 2**64),
+    st.floats(),
+    st.booleans(),
+    st.text(max_size=5),
+    st.lists(st.integers(-5, 2**64)).map(tuple),
+)
+tensors = st.dictionaries(
+    st.sampled_from(["token_embd.weight", "output.weight", "blk.0.ffn_up_exps.weight", "x"]),
+    st.builds(Tensor, st.integers(0, 2**256), st.integers(0, 2**63)),
+)
+
+
+@given(
+    values=st.dictionaries(st.sampled_from(KEYS), anything), tensors=tensors, size=st.integers(0, 2**62), n_ctx=tokens
+)
+def test_whatever_a_file_says_there_is_an_estimate(
+    values: dict[str, Value], tensors: dict[str, Tensor], size: int, n_ctx: int
+) -> None:
+    values = {f"x.{key}": value for key, value in values.items()} | {"general.architecture": "x"}
+    shape = shape_of(GgufHeader(values, tensors))
+    assert 0 <= shape.read_share <= 1
+    assert size <= memory(size, shape, n_ctx=n_ctx, parallel=4).total < 10**40
+    work = work_of(size, shape, n_ctx=n_ctx)
+    speed = decode_range([Observation("y", Work(10**8, 10**8, 10**8), [10.0])], work)
+    assert 0 <= speed.low <= speed.high < 10**40
+    assert decode_range([Observation("y", Work(10**8, 10**8, 10**8), [20.0])], work).high > speed.high
+
+
+EXPERTS = {"{arch}.expert_count": 8, "{arch}.expert_used_count": 2}
+
+
+def test_of_experts_only_those_in_use_are_read(tmp_path: Path) -> None:
+    tensors = {f"blk.{layer}.ffn_{name}_exps.weight": (8, 64, 32) for layer in range(2) for name in ("gate", "up")}
+    tensors |= {f"blk.{layer}.ffn_down_exps.weight": (8, 32, 64) for layer in range(2)}
+    header = read_header(write_llama(tmp_path / "x.gguf", more=EXPERTS, more_tensors=tensors))
+    counted = shape_of(header)
+    dense = shape_of(read_header(write_llama(tmp_path / "y.gguf")))
+    assert counted.active_weights - dense.active_weights == 2 * 2 * 3 * 64 * 32
+    assert counted.read_share < 0.6 < dense.read_share
+    # Without the tensors, as of a file on the hub, the same follows from the metadata (the dense layers are no more).
+    told = shape_of(GgufHeader(header.values, {}))
+    assert told.active_weights == pytest.approx(counted.active_weights - 2 * 3 * 64 * 32, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["smollm", "gemma", "wide", "deep", "many words"])

@@ -38,7 +38,7 @@ def test_values_and_tensors_are_read(content: bytes) -> None:
     assert header.of_architecture("attention.head_count_kv") == (1, 2, 1)
     assert header.of_architecture("attention.sliding_window_pattern") == (True, False, True)
     assert header.of_architecture("absent") is None
-    assert header.tensors == ("token_embd.weight", "output_norm.weight")
+    assert list(header.tensors) == ["token_embd.weight", "output_norm.weight"]
 
 
 def test_of_lists_of_strings_and_very_long_lists_only_the_length_is_kept(content: bytes, smollm: Path) -> None:
@@ -52,6 +52,12 @@ def test_real_models_are_read(name: str, request: pytest.FixtureRequest) -> None
     header = read_header(request.getfixturevalue(name))
     assert header.architecture == {"smollm": "llama", "gemma": "gemma3"}[name]
     assert "output_norm.weight" in header.tensors
+    # What lies between the offsets is what all weights take, but for the padding.
+    n_bytes = sum(tensor.n_bytes for tensor in header.tensors.values())
+    assert 0.9 * request.getfixturevalue(name).stat().st_size < n_bytes < request.getfixturevalue(name).stat().st_size
+    assert (
+        sum(tensor.n_weights for tensor in header.tensors.values()) == {"smollm": 134515008, "gemma": 268098176}[name]
+    )
 
 
 @pytest.mark.parametrize(

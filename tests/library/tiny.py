@@ -29,7 +29,8 @@ def write_gguf(
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in values.items():
         add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
-        add.get(type(value), writer.add_array)(key.format(arch=architecture), value)
+        put: Any = add.get(type(value), writer.add_array)
+        put(key.format(arch=architecture), value)
     if has_vocabulary:
         kinds = gguf.TokenType
         writer.add_tokenizer_model("llama")

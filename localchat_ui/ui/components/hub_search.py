@@ -9,6 +9,7 @@ from nicegui import ui
 
 from localchat_ui.inference import ModelLibrary
 from localchat_ui.library.curated import Suggestion, suggestions
+from localchat_ui.library.estimate import Shape
 from localchat_ui.library.hub import Repository
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.library.offers import Offer
@@ -38,9 +39,9 @@ class HubSearch:
         _heading("Good to begin with")
         with ui.element("ul").classes("offers"):
             for each in suggestions():
-                verdict = self._library.verdict(each.size)
-                details = " · ".join(filter(None, (each.use, readable_size(each.size), verdict)))
-                _row(each.name, details, "Download", partial(self._take, each))
+                forecast = self._library.forecast(each.size, Shape(read_share=each.read_share))
+                details = f"{each.use} · {readable_size(each.size)}"
+                _row(each.name, [details, forecast.text], "Download", partial(self._take, each))
 
     async def _search(self) -> None:
         words = (self._words.value or "").strip()
@@ -64,7 +65,7 @@ class HubSearch:
             _heading("On the hub" if found else "Nothing was found. Try fewer words.")
             with ui.element("ul").classes("offers"):
                 for each in found:
-                    _row(each.id, each.details, "Choose a file", partial(self._choose, each.id))
+                    _row(each.id, [each.details], "Choose a file", partial(self._choose, each.id))
 
     async def _choose(self, repo_id: str) -> None:
         self._ticket += 1
@@ -74,7 +75,7 @@ class HubSearch:
 
     async def _open(self, repo_id: str, ticket: int) -> None:
         repository = await self._library.repository(repo_id)
-        verdicts = await self._library.verdicts(repository)
+        forecasts = await self._library.forecasts(repository)
         if ticket != self._ticket:
             return
         self._results.clear()
@@ -82,11 +83,10 @@ class HubSearch:
             _heading(repository.id)
             ui.label(repository.details).classes("page-text")
             with ui.element("ul").classes("offers"):
-                for offer, verdict in zip(repository.offers, verdicts, strict=True):
+                for offer, forecast in zip(repository.offers, forecasts, strict=True):
                     name = offer.quantisation or offer.name
                     download = partial(self._download, repository.id, offer)
-                    details = " · ".join(filter(None, (offer.details, verdict)))
-                    _row(name, details, "Download", download, primary=offer.is_recommended)
+                    _row(name, [offer.details, forecast.text], "Download", download, primary=offer.is_recommended)
 
     async def _download(self, repo_id: str, offer: Offer) -> None:
         with self._outcome.telling(f"{offer.name} is on its way."):
@@ -102,10 +102,13 @@ def _heading(text: str) -> None:
         ui.label(text).props("dir=auto")
 
 
-def _row(name: str, details: str, verb: str, act: Callable[[], Awaitable[None]], *, primary: bool = False) -> None:
+def _row(
+    name: str, details: list[str], verb: str, act: Callable[[], Awaitable[None]], *, primary: bool = False
+) -> None:
     with ui.element("li").classes("offer-row"):
         with ui.element("div").classes("download-words"):
             ui.label(name).classes("strong").props("dir=auto")
-            ui.label(details).classes("hint")
+            for line in filter(None, details):
+                ui.label(line).classes("hint")
         button = text_button(verb, act, primary=primary)
         button.props["aria-label"] = f"{verb}: {name}"

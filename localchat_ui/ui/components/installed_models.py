@@ -44,9 +44,7 @@ class InstalledModels:
         self._place.clear()
         with self._place:
             dialog = Dialog(model.name, close="Close")
-            file = model.file
-            memory = self._library.verdict(file.size_bytes, file.shape, file.context_length) if file.is_loadable else ""
-            rows = file.sheet | ({"Memory here": memory} if memory else {})
+            rows = model.file.sheet | self._models.forecast(model).sheet
             with dialog.body, ui.element("dl").classes("model-sheet"):
                 for name, value in rows.items():
                     # Where things lie on this machine is for those who manage it.

@@ -8,6 +8,7 @@ from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from localchat_ui.access.accounts import Administration
+from localchat_ui.i18n import _
 from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import text_button
@@ -29,6 +30,7 @@ class ModelChoice:
             with ui.element("div").classes("page-row"):
                 text_button("Free memory", self._free)
                 link(icons.MODELS, "Download and remove", "/models").classes("text-button")
+                link(icons.ABOUT, _("System check"), "/system").classes("text-button")
             self._outcome = Outcome()
         models.changed.subscribe(lambda: self._only_admins.set_value(models.only_admins_choose))
         models.failed.subscribe(self._outcome.complain)

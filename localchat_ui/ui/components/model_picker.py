@@ -14,13 +14,14 @@ from localchat_ui.inference import ChoiceRefusedError, ModelRef, ModelRegistry, 
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.element import OPTIONS_ALONE
 
-# The label of an option is "name\ndetails", and a third line if it cannot be used; names come from file names, so they
-# are shown as text, never as HTML.
+# The label of an option is "name\ndetails", a third line if it cannot be used, and its forecast as a fourth; names come
+# from file names, so they are shown as text, never as HTML.
 OPTION = """
 <q-item v-bind="props.itemProps" class="model-option" :class="{ unusable: props.opt.label.split('\\n')[2] }">
   <q-item-section>
     <q-item-label>{{ props.opt.label.split("\\n")[0] }}</q-item-label>
     <q-item-label caption>{{ props.opt.label.split("\\n")[1] }}</q-item-label>
+    <q-item-label caption>{{ props.opt.label.split("\\n")[3] }}</q-item-label>
   </q-item-section>
 </q-item>
 """
@@ -87,7 +88,7 @@ class ModelPicker:
     def _draw(self) -> None:
         if self._models.status.phase is Phase.READY and not self._models.status.error:
             self._is_choosing = False
-        options = {_key(model): _label(model) for model in self._listed()}
+        options = {_key(model): self._label(model) for model in self._listed()}
         if self._shown() is None:
             # The slot would hide these words.
             self._select.props["display-value"] = "Choose a model"
@@ -115,13 +116,13 @@ class ModelPicker:
         found.sort(key=lambda model: model.error is not None)
         return found if shown is None or shown in found else [shown, *found]
 
+    def _label(self, model: ModelRef) -> str:
+        forecast = self._models.forecast(model).short
+        return "\n".join((model.name, model.details, "unusable" if model.error else "", forecast)).rstrip("\n")
+
     def _shown(self) -> str | None:
         shown = self._models.status.target or self._models.status.model
         return _key(shown) if shown else None
-
-
-def _label(model: ModelRef) -> str:
-    return f"{model.name}\n{model.details}" + ("\nunusable" if model.error else "")
 
 
 def _key(model: ModelRef) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from nicegui import ui
@@ -31,7 +31,7 @@ class ModelsTable:
 
     def _draw(self) -> None:
         models = sorted(self._models.models, key=lambda model: model.error is not None)
-        shown = [(model, self._state(model)) for model in models]
+        shown = [(model, self._state(model), self._models.forecast(model).lines) for model in models]
         if shown == self._drawn:
             return
         self._drawn = shown
@@ -46,14 +46,16 @@ class ModelsTable:
                         ui.html(name, sanitize=False, tag="th")
                     ui.html("", sanitize=False, tag="td")
                 with ui.element("tbody"):
-                    for model, state in shown:
-                        self._row(model, state)
+                    for model, state, forecast in shown:
+                        self._row(model, state, forecast)
 
-    def _row(self, model: ModelRef, state: str) -> None:
+    def _row(self, model: ModelRef, state: str, forecast: Sequence[str]) -> None:
         with ui.element("tr"):
             with ui.element("td").classes("name"):
                 ui.label(model.name).props("dir=auto")
                 ui.label(model.details).classes("hint")
+                for line in forecast:
+                    ui.label(line).classes("hint")
             with ui.element("td").classes("state"):
                 ui.label(state)
             with ui.element("td").classes("actions-cell"):
