@@ -21,12 +21,12 @@ from nicegui.storage import Storage
 from nicegui.testing import User, UserInteraction
 from nicegui.testing.general import nicegui_reset_globals
 
-from localchat_ui import app as app_module
 from localchat_ui.__main__ import run
 from localchat_ui.app import create_app
 from localchat_ui.chat import ChatService
 from localchat_ui.conversation import ChatOptions, Conversation
 from localchat_ui.engine.scripted import ScriptedEngine
+from localchat_ui.library import catalog as catalog_module
 from localchat_ui.library import scan
 from localchat_ui.library.catalog import Catalog
 from localchat_ui.settings import Settings
@@ -323,7 +323,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     monkeypatch.setenv("NICEGUI_USER_SIMULATION", "true")
     monkeypatch.setattr(Storage, "path", tmp_path / "nicegui")
     monkeypatch.setattr(scan, "STARTER_PACKAGE", "no_such_package")
-    monkeypatch.setattr(app_module, "Catalog", partial(Catalog, probe=Child(tmp_path).command))
+    monkeypatch.setattr(catalog_module, "Catalog", partial(Catalog, probe=Child(tmp_path).command))
     program = Program(tmp_path, ScriptedEngine())
     for name in ("first.gguf", "second.gguf"):
         program.models.mkdir(exist_ok=True)
