@@ -78,13 +78,19 @@ def second_turn(turns: Mapping[str, Sequence[Turns]]) -> None:
 
 
 def pause(bench: Bench, servers: Mapping[str, Server]) -> None:
-    """Longest pause of a stream while somebody else's prompt of about 3,000 tokens is read beside it."""
+    """Longest pause of a stream while somebody else's prompt of about 3,000 tokens is read beside it.
+
+    One that has to give the same text every time may have to be read in larger pieces.
+    """
     size = 1500 if bench.quick else 3000
-    sides = {name: partial(_pause, server, size) for name, server in servers.items()}
-    measured = in_turn(1 if bench.quick else bench.rounds, sides, warm_up=False)
     table = Table(f"a stream beside a prompt of {size:,} tokens", OURS, LLAMA_SERVER)
-    table.row("longest pause, ms", {name: [longest for longest, _ in of] for name, of in measured.items()})
-    table.row("tokens/s of the stream meanwhile", {name: [speed for _, speed in of] for name, of in measured.items()})
+    for kind, temperature in (("", 0.7), (" of temperature 0", 0.0)):
+        sides = {name: partial(_pause, server, size, temperature) for name, server in servers.items()}
+        measured = in_turn(1 if bench.quick else bench.rounds, sides, warm_up=False)
+        pauses = {name: [longest for longest, _ in of] for name, of in measured.items()}
+        table.row(f"longest pause beside one{kind}, ms", pauses)
+        speeds = {name: [speed for _, speed in of] for name, of in measured.items()}
+        table.row(f"tokens/s of the stream beside one{kind}", speeds)
 
 
 def long_prompt(size: int) -> str:
@@ -105,7 +111,7 @@ def _turns(server: Server, size: int) -> Turns:
     return Turns(opening, ask(server, prompt, opening.text, "And then?", max_tokens=4))
 
 
-def _pause(server: Server, size: int) -> tuple[float, float]:
+def _pause(server: Server, size: int, temperature: float) -> tuple[float, float]:
     """Milliseconds, and tokens/s of the stream, while it was written and the other prompt was read."""
     begun = threading.Event()
 
@@ -115,7 +121,7 @@ def _pause(server: Server, size: int) -> tuple[float, float]:
 
     def other() -> Reply:
         begun.wait(60)
-        return ask(server, long_prompt(size), max_tokens=1)
+        return ask(server, long_prompt(size), max_tokens=1, temperature=temperature)
 
     running, reader = together([stream, other])
     start, end = reader.sent, min(reader.times[0], running.times[-1])
