@@ -43,7 +43,8 @@ def attach(model: Model, context: llama_cpp.llama_context_p) -> None:
     n = len(model.adapters)
     if not n:
         return
-    handles = (llama_cpp.llama_adapter_lora_p_ctypes * n)(*(handle for handle, _ in model.adapters))
+    # The bindings declare a handle as a pointer to one, and give it as it is.
+    handles = (llama_cpp.llama_adapter_lora_p_ctypes * n)(*(handle for handle, _ in model.adapters))  # type: ignore[misc]
     scales = (ctypes.c_float * n)(*(scale for _, scale in model.adapters))
     if llama_cpp.llama_set_adapters_lora(context, handles, n, scales) != 0:
         raise ModelLoadError(f"The adapters of {model.path.stem} cannot be used together.")
