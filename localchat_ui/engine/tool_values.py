@@ -119,7 +119,7 @@ def _literal(node: ast.expr) -> object:
 class _JsonWords(ast.NodeTransformer):
     """Words of JSON between Python's, however deep they stand."""
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - ast's name
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         words = ("true", "false", "null")
         return ast.copy_location(ast.Constant(json.loads(node.id)), node) if node.id in words else node
 
