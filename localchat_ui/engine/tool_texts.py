@@ -43,7 +43,8 @@ def text_in_lark(schema: Mapping[str, Any], end: str) -> str:
 
     It neither begins nor ends with a line feed. Empty if the text may be anything.
     """
-    if choices := choices_of(schema):
+    # One with the mark in it could not be told from its end.
+    if choices := [each for each in choices_of(schema) if not end or end not in each]:
         return f"({' | '.join(json.dumps(each, ensure_ascii=False) for each in choices)})"
     if schema.get("maxLength") == 0:
         return '""'

@@ -77,7 +77,6 @@ def plain_name(name: str, names: Collection[str]) -> str:
 
 def value_of(written: str, schema: Mapping[str, Any]) -> object:
     """What a text between marks stands for: itself where a text is expected, else JSON."""
-    types = schema.get("type")
     text = written.removeprefix("\n").removesuffix("\n")
     if is_text(schema):
         return text
@@ -85,9 +84,11 @@ def value_of(written: str, schema: Mapping[str, Any]) -> object:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return PYTHON_WORDS.get(text.strip(), text)
-    return text if types is None and isinstance(value, str) else value
+    return text if isinstance(value, str) and schema.keys().isdisjoint(SAY_WHAT) else value
 
 
+# Without one of these in a schema, quotation marks may be part of a text.
+SAY_WHAT = ("type", "enum", "const", "anyOf", "oneOf", "allOf")
 PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -112,9 +113,15 @@ def _keywords(node: ast.Call) -> dict[str, object]:
 
 
 def _literal(node: ast.expr) -> object:
-    if isinstance(node, ast.Name) and node.id in ("true", "false", "null"):
-        return json.loads(node.id)
-    return ast.literal_eval(node)
+    return ast.literal_eval(_JsonWords().visit(node))
+
+
+class _JsonWords(ast.NodeTransformer):
+    """Words of JSON between Python's, however deep they stand."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        words = ("true", "false", "null")
+        return ast.copy_location(ast.Constant(json.loads(node.id)), node) if node.id in words else node
 
 
 def _json(value: object) -> str:

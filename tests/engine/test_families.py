@@ -245,9 +245,10 @@ FIELDS = {
         "unit": {"$ref": "#/$defs/Unit"},
         "number": {"type": "integer", "minimum": 3, "maximum": 12},
         "word": {"type": "string", "minLength": 2, "maxLength": 5},
-        "digits": {"type": "string", "enum": ["1", "22"]},
+        "digits": {"type": "string", "enum": ["1", "22", "</parameter>"]},
+        "some": {"anyOf": [{"type": "string", "maxLength": 3}, {"type": "integer"}]},
     },
-    "required": ["code", "unit", "number", "word", "digits"],
+    "required": ["code", "unit", "number", "word", "digits", "some"],
     "additionalProperties": False,
     "$defs": {"Unit": {"type": "string", "enum": ["°C", "°F", " K"]}},
 }
