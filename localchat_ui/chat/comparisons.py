@@ -190,6 +190,8 @@ class ComparisonService:
     def _require(self, column: Column) -> ModelRef:
         """Raises ChatError when its model cannot answer."""
         model = self.model_of(column)
+        if not column.model:
+            raise ChatError(_("Choose a model for each column."))
         if model is None:
             raise ChatError(_("{model} is no longer here. Choose another model.").format(model=column.model))
         if model.refusal:

@@ -47,6 +47,9 @@ def test_two_temperatures_stand_side_by_side_through_a_reload_and_become_version
     anna.box.focus()
     page.keyboard.press("Escape")
     expect(anna.stop).to_be_hidden()
+    anna.choose_action(replies(page, "B"), "About this reply")
+    expect(replies(page, "B")).to_contain_text("Temperature1.2")
+    expect(replies(page, "A")).not_to_contain_text("Temperature")
     assert findings(anna) == []
 
     press(page, "Keep as conversation")
@@ -64,6 +67,8 @@ def test_a_blind_duel_hides_its_models_until_the_vote_and_counts_it(visit: Visit
     anna.box.fill(SHORT)
     anna.send.tap()
     vote = page.get_by_role("group", name="Vote")
+    expect(vote).to_be_visible()
+    page.reload()  # what it was set up with is gone then
     expect(vote).to_be_visible()
     assert "SmolLM2" not in page.content()
     assert "tokens/s" not in page.content()

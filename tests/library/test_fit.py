@@ -40,6 +40,14 @@ def test_models_that_may_leave_count_as_room(free: Callable[[int], None]):
     assert MemoryCheck(4096, 4).refusal(model(), reclaimable=5 * GB) is None
 
 
+def test_two_that_fit_alone_may_not_fit_together(free: Callable[[int], None]):
+    free(7 * GB)
+    check = MemoryCheck(4096, 4)
+    assert check.fit_together([model()])
+    assert not check.fit_together([model(), model("other")])
+    assert check.fit_together([model(), model("other")], reclaimable=7 * GB)
+
+
 def test_a_refusal_tells_the_numbers_and_the_context_that_would_fit(free: Callable[[int], None]):
     free(8 * GB)
     assert MemoryCheck(32768, 4).refusal(model()) == (
