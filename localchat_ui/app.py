@@ -13,7 +13,7 @@ from nicegui import App, app
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
-from localchat_ui.chat import ChatDefaults, ChatService
+from localchat_ui.chat import ChatDefaults, ChatService, TitleWriter
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions, supports_gpu
 from localchat_ui.engine.loader import LoadOptions
@@ -73,7 +73,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
         is_admin=current_is_admin,
     )
     library = _library(settings, catalog, models)
-    chat = ChatService(inference, store, models, ChatDefaults(settings.chat_options(), preferences), access.quotas)
+    titles = TitleWriter(inference, store, preferences, configured=settings.auto_titles)
+    defaults = ChatDefaults(settings.chat_options(), preferences)
+    chat = ChatService(inference, store, models, defaults, access.quotas, titles=titles)
 
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)
 

@@ -46,7 +46,8 @@ class GenerationRequest:
     (`enable_thinking` and `reasoning_effort` under its own names; `tools` as OpenAI's protocol gives them). `may_drop`
     lets the oldest turns leave when not all fit. The reply has to be a call of one of the tools named in `must_call`,
     if there are any, or of several. A `prompt`, if there is one, is read as it is instead of turns: text or tokens.
-    With a `suffix` the reply is what stands between the two.
+    With a `suffix` the reply is what stands between the two. What is `ephemeral` is written behind what the KV cache
+    holds of its conversation, and leaves it as it was; without such a sequence it is refused.
     """
 
     turns: Sequence[Turn]
@@ -59,6 +60,7 @@ class GenerationRequest:
     may_call_several: bool = True
     prompt: str | Sequence[int] | None = None
     suffix: str | None = None
+    ephemeral: bool = False
     id: str = field(default_factory=new_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from weakref import WeakSet
 
 from localchat_ui.access import current_visitor
 from localchat_ui.conversation import new_id
@@ -37,14 +38,26 @@ class Inference:
         self.max_waiting = max_waiting
         self._remotes = remotes
         self._record_usage = record_usage
+        self._ephemeral: WeakSet[TokenStream] = WeakSet()
 
     def generate(self, model: ModelRef, request: GenerationRequest) -> TokenStream:
         """A reply: `async with inference.generate(model, request) as stream`, then `async for events in stream`.
 
         Raises EngineError when the block is entered and the request cannot begin.
+        What is ephemeral is cancelled as soon as anything else is asked for.
         """
         meter = Meter(self.metrics, self._record_usage, current_visitor())
-        return TokenStream(self._backend(model), model, request, meter)
+        self._make_way()
+        stream = TokenStream(self._backend(model), model, request, meter)
+        if request.ephemeral:
+            self._ephemeral.add(stream)
+        return stream
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the engine has nothing to do."""
+        figures = self.local.engine.figures
+        return not figures.running and not figures.waiting
 
     def admit(self) -> None:
         """Raises QueueFullError when too many requests wait for the engine in this process already."""
@@ -61,6 +74,7 @@ class Inference:
         Raises EngineError.
         """
         visitor, backend, request_id = current_visitor(), self._backend(model), new_id()
+        self._make_way()
         try:
             embeddings = await backend.embed(model, texts, request_id=request_id)
         finally:
@@ -73,6 +87,7 @@ class Inference:
         if model.kind is not Kind.RERANKER:
             raise EngineError(f"{model.name} is no reranker. Name one in model.")
         visitor, request_id = current_visitor(), new_id()
+        self._make_way()
         try:
             ranking = await self.local.rank(model, query, documents, request_id=request_id)
         finally:
@@ -91,6 +106,11 @@ class Inference:
         """The text of tokens. Raises EngineError."""
         _require_local(model)
         return await self.local.detokenize(model, tokens)
+
+    def _make_way(self) -> None:
+        for stream in self._ephemeral:
+            stream.cancel()
+        self._ephemeral.clear()
 
     def _backend(self, model: ModelRef) -> Backend:
         return self._remotes[model.engine] if model.engine else self.local
