@@ -233,11 +233,11 @@ class ChatService:
             return await self._replies.ask(stored, question)
 
     async def edit_answer(self, conversation: Conversation, message_id: str, text: str) -> None:
-        """Put other words into the model's mouth, in a branch of its own."""
+        """Put other words into the model's mouth, or into the system's, in a branch of its own."""
         async with self._replies.lock_idle(conversation.id):
             stored, messages, index = await self._find(conversation, message_id)
             before = messages[index]
-            edited = Message(stored.id, Role.ASSISTANT, text, parent_id=before.parent_id, model=before.model)
+            edited = Message(stored.id, before.role, text, parent_id=before.parent_id, model=before.model)
             await self._store.add_message(edited)
         self.conversation_changed.emit(stored.id)
 
@@ -247,7 +247,7 @@ class ChatService:
         message, model = messages[index], await self._models.ready()
         if message.model and message.model != model.id:
             raise ChatError(f"Choose {message.model} first: it wrote this reply.")
-        return await score_tokens(self._inference, model, conversation.options, messages[:index], message.text)
+        return await score_tokens(self._inference, model, conversation.options, messages[:index], message)
 
     async def branch_reply(self, conversation: Conversation, message_id: str, opening: str) -> Reply:
         """Go on with other words from somewhere in a reply, in a branch of its own."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from localchat_ui.ui.markdown import render_markdown
+from localchat_ui.markdown import render_markdown
 
 MAX_KEPT_CHARACTERS = 8_000_000
 

@@ -75,6 +75,6 @@ def _row(words: str, n_tokens: int, *, is_read: bool = True) -> str:
 
 
 def _excerpt(message: Message) -> str:
-    who = "You" if message.role is Role.USER else "Assistant"
+    who = "You" if message.role is Role.USER else message.role.value.capitalize()
     words = " ".join([*message.text.split(), *(f"[{file.name}]" for file in message.attachments)])
     return f"{who}: {words[:EXCERPT]}{'…' if len(words) > EXCERPT else ''}"

@@ -73,6 +73,7 @@ export default {
         this.menu.row.pinned ? ["unpin", "Unpin"] : ["pin", "Pin"],
         ["rename", "Rename"],
         ["markdown", "Export as Markdown"],
+        ["html", "Export as HTML"],
         ["json", "Export as JSON"],
         ["delete", "Delete"],
       ];

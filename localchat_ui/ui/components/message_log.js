@@ -1,7 +1,7 @@
 // The messages of a conversation. The server says what changed, and nothing else in the document is touched: neither
 // Vue nor the browser pays for messages that stand above a growing one. All HTML in here was made safe by the server.
 
-const NAMES = { user: "You", assistant: "Assistant" };
+const NAMES = { user: "You", assistant: "Assistant", system: "System prompt", tool: "Tool" };
 
 export default {
   props: { first: Array, menu: Array },
@@ -136,7 +136,7 @@ const changes = {
   },
   put(log, id, place, { role, text, html, files, words, thinking, summary, footer, waiting, language }) {
     // The blocks of a reply say themselves when they run from right to left.
-    const kind = role === "user" ? { class: "words", dir: "auto" } : { class: "words markdown", dir: "ltr" };
+    const kind = role === "assistant" ? { class: "words markdown", dir: "ltr" } : { class: "words", dir: "auto" };
     const body = make("div", kind);
     const named = { id: `message-${id}`, "data-id": id, "aria-label": NAMES[role] };
     const attached = files.length ? [attachments(files)] : [];

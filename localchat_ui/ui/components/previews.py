@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.elements import mermaid  # noqa: F401 - the browser can import its library by name from now on
 from nicegui.events import GenericEventArguments
 
-from localchat_ui.ui.markdown.data_table import DataError, data_table
+from localchat_ui.markdown.data_table import DataError, data_table
 
 
 def answer_previews() -> None:
