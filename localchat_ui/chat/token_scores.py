@@ -16,7 +16,7 @@ from localchat_ui.inference import Inference, ModelRef
 N_ALTERNATIVES = 8
 MAX_CHARACTERS = 30_000
 # Where an answer begins in a prompt.
-ANSWER = "\ufdd0"
+ANSWER = "\ufdef"
 
 
 @dataclass(frozen=True)
