@@ -14,7 +14,7 @@ from nicegui import App, app
 from localchat_ui.access import AccessControl, current_is_admin, current_owner
 from localchat_ui.api import chat_stream, documentation, health, messages, openai, rerank, responses, tokens, unanswered
 from localchat_ui.api.backend import Backend
-from localchat_ui.chat import ChatDefaults, ChatService, ComparisonService
+from localchat_ui.chat import ChatDefaults, ChatService, ComparisonService, TitleWriter
 from localchat_ui.engine.adapters import Adapter
 from localchat_ui.engine.base import Engine
 from localchat_ui.engine.llama import ModelOptions
@@ -103,7 +103,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> App:  # noqa
         is_admin=current_is_admin,
     )
     defaults = ChatDefaults(settings.chat_options(), preferences, lambda: models.current)
-    chat = ChatService(inference, store, models, defaults, access.quotas)
+    titles = TitleWriter(inference, store, preferences, configured=settings.auto_titles)
+    chat = ChatService(inference, store, models, defaults, access.quotas, titles=titles)
     comparisons = ComparisonService(chat, store, models, local, preferences, quotas=access.quotas)
 
     backend = Backend(inference, models, chat, access.page_sessions.until_access_ends)

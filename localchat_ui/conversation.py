@@ -213,12 +213,16 @@ class Message:
 
 @dataclass
 class Conversation:
-    """A conversation without its messages. `head_id` is the last message of the branch that is shown."""
+    """A conversation without its messages. `head_id` is the last message of the branch that is shown.
+
+    A draft of a title was given by the program; a model may write a better one.
+    """
 
     title: str = ""
     options: ChatOptions = field(default_factory=ChatOptions)
     head_id: str | None = None
     pinned: bool = False
+    title_is_draft: bool = False
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=utc_now)
     updated_at: datetime = field(default_factory=utc_now)

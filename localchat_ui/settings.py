@@ -118,6 +118,9 @@ class Settings(BaseSettings, ChatOptions):
     kv_cache_disk: str = Field("0", description="room on disk for conversations read before: 5GB; 0 keeps none")
     model_memory: str = Field("50%", description="budget for models kept warm: a share of all memory, or 8GB")
     model_idle_minutes: float = Field(0, ge=0, le=100_000, description="unload a model after so long unused; 0 never")
+    auto_titles: bool | None = Field(
+        None, description="idle models name new chats; empty is on for models here, true also for servers elsewhere"
+    )
     access_token: str = Field("", repr=False, description="token that lets people in; empty makes one when needed")
     allowed_hosts: str = Field("", description="more names this program answers to, with commas: chat.example.org")
     cors_origins: str = Field("", description="web pages elsewhere that may use the API: https://app.example.org")

@@ -6,6 +6,7 @@ from localchat_ui.chat.errors import ChatError, RefusedError
 from localchat_ui.chat.prompt import PromptView
 from localchat_ui.chat.reply import Reply
 from localchat_ui.chat.service import ChatService
+from localchat_ui.chat.titles import TitleWriter
 from localchat_ui.chat.token_scores import ScoredToken
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "RefusedError",
     "Reply",
     "ScoredToken",
+    "TitleWriter",
 ]

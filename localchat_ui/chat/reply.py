@@ -58,7 +58,7 @@ class ReplyWriter:
 
     async def write(self, reply: Reply) -> GenerationStats:
         """Run one request; the reply's message grows meanwhile. Raises EngineError with the reason it ended with."""
-        model = reply.model or await self._models.ready()
+        reply.model = model = reply.model or await self._models.ready()
         message, options = reply.message, reply.options
         begun = message.stats.reply_tokens if message.stats and message.text else 0
         messages = up_to(await self._store.branch(message.conversation_id), message)

@@ -47,16 +47,20 @@ class RunningReplies:
         store: HistoryStore,
         models: ModelRegistry,
         quotas: Quotas | None,
+        *,
         on_change: Callable[[str], None],
+        on_complete: Callable[[Reply], None] = lambda reply: None,
     ) -> None:
         """Without `quotas` nobody is limited.
 
-        `on_change` is told the conversation whenever a reply began or ended there, or could not begin.
+        `on_change` is told the conversation whenever a reply began or ended there, or could not begin; `on_complete`
+        the reply once it is whole and saved.
         """
         self._inference = inference
         self._store = store
         self._quotas = quotas
         self._on_change = on_change
+        self._on_complete = on_complete
         self._writer = ReplyWriter(inference, models, store)
         self._journal = store.journal
         self._journal.on_change = self._on_unsaved
@@ -65,6 +69,11 @@ class RunningReplies:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+
+    @property
+    def any(self) -> bool:
+        """Whether any reply is written, waits, or is just being saved."""
+        return bool(self._replies)
 
     def get(self, conversation_id: str) -> Reply | None:
         """The reply that is written there, or just being saved."""
@@ -269,6 +278,8 @@ class RunningReplies:
             claim.release()
         reply.changed.emit()
         self._on_change(message.conversation_id)
+        if message.state is MessageState.COMPLETE:
+            self._on_complete(reply)
         if not self._closing:
             task = asyncio.create_task(self._answer_queued(message))
             self._tasks.add(task)
@@ -312,7 +323,7 @@ class RunningReplies:
 
     async def _give_title(self, conversation_id: str, title: str) -> None:
         try:
-            await self._store.rename(conversation_id, title)
+            await self._store.rename(conversation_id, title, is_draft=True)
         except HistoryError as error:
             # The message is sent by now, and better without a title than twice.
             logger.warning("the conversation got no title: %s", error)

@@ -14,6 +14,7 @@ from localchat_ui.chat.errors import STILL_WRITING, ChatError
 from localchat_ui.chat.prompt import PromptView, preview
 from localchat_ui.chat.reply import Reply
 from localchat_ui.chat.running import RunningReplies
+from localchat_ui.chat.titles import TitleWriter
 from localchat_ui.chat.token_scores import ScoredToken, score_tokens
 from localchat_ui.conversation import (
     FILE_NAME_LENGTH,
@@ -54,15 +55,23 @@ class ChatService:
         models: ModelRegistry,
         defaults: ChatDefaults,
         quotas: Quotas | None = None,
+        *,
+        titles: TitleWriter | None = None,
     ) -> None:
-        """Without `quotas` nobody is limited."""
+        """Without `quotas` nobody is limited; without `titles` those stay that the first message gives."""
         self.defaults = defaults
         self.list_changed: Event[[]] = Event()
         self.conversation_changed: Event[[str]] = Event()
         self._inference = inference
         self._store = store
         self._models = models
-        self._replies = RunningReplies(inference, store, models, quotas, on_change=self._tell_both)
+        self.titles = titles
+        self._replies = RunningReplies(
+            inference, store, models, quotas, on_change=self._tell_both, on_complete=self._on_complete
+        )
+        if titles is not None:
+            titles.is_busy = lambda: self._replies.any
+            titles.on_title = self._tell_both
 
     async def start(self) -> None:
         """Mark what a crash left unfinished. Raises HistoryError."""
@@ -72,6 +81,8 @@ class ChatService:
 
     async def close(self) -> None:
         """Stop all replies and keep what was written of them as interrupted."""
+        if self.titles is not None:
+            await self.titles.close()
         await self._replies.close()
 
     # Reading
@@ -226,11 +237,11 @@ class ChatService:
             return await self._replies.ask(stored, question)
 
     async def edit_answer(self, conversation: Conversation, message_id: str, text: str) -> None:
-        """Put other words into the model's mouth, in a branch of its own."""
+        """Put other words into the model's mouth, or into the system's, in a branch of its own."""
         async with self._replies.lock_idle(conversation.id):
             stored, messages, index = await self._find(conversation, message_id)
             before = messages[index]
-            edited = Message(stored.id, Role.ASSISTANT, text, parent_id=before.parent_id, model=before.model)
+            edited = Message(stored.id, before.role, text, parent_id=before.parent_id, model=before.model)
             await self._store.add_message(edited)
         self.conversation_changed.emit(stored.id)
 
@@ -240,7 +251,7 @@ class ChatService:
         message, model = messages[index], await self._models.ready()
         if message.model and message.model != model.id:
             raise ChatError(Text("Choose {model} first: it wrote this reply.", model=message.model))
-        return await score_tokens(self._inference, model, conversation.options, messages[:index], message.text)
+        return await score_tokens(self._inference, model, conversation.options, messages[:index], message)
 
     async def branch_reply(self, conversation: Conversation, message_id: str, opening: str) -> Reply:
         """Go on with other words from somewhere in a reply, in a branch of its own."""
@@ -351,6 +362,10 @@ class ChatService:
         if index is None:
             raise ChatError(Text("This message is no longer shown; it may have been changed in another tab."))
         return stored, messages, index
+
+    def _on_complete(self, reply: Reply) -> None:
+        if self.titles is not None and reply.model is not None:
+            self.titles.want(reply.message.conversation_id, reply.model)
 
     def _tell_both(self, conversation_id: str) -> None:
         """Whoever looks at the conversation, and whoever looks at the list."""

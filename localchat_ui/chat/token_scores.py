@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from localchat_ui.chat.errors import ChatError
-from localchat_ui.chat.prompt import turns_of
-from localchat_ui.conversation import ChatOptions, Message, RequestOptions
-from localchat_ui.engine.base import EngineError, GenerationFailed, GenerationRequest, Token, TokenLogprob
+from localchat_ui.chat.prompt import request_for
+from localchat_ui.conversation import ChatOptions, Message, RequestOptions, Role
+from localchat_ui.engine.base import EngineError, GenerationFailed, GenerationRequest, Token, TokenLogprob, Turn
 from localchat_ui.inference import Inference, ModelRef
 from localchat_ui.text import Text
 
 N_ALTERNATIVES = 8
 MAX_CHARACTERS = 30_000
+# Where an answer begins in a prompt.
+ANSWER = "\ufdef"
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class ScoredToken:
 
 
 async def score_tokens(
-    inference: Inference, model: ModelRef, options: ChatOptions, above: Sequence[Message], text: str
+    inference: Inference, model: ModelRef, options: ChatOptions, above: Sequence[Message], reply: Message
 ) -> list[ScoredToken]:
-    """Have the model write just this text as the answer to the messages `above` it, and note what it thought of it.
+    """Have the model write just this answer to the messages `above` it, and note what it thought of it.
 
     Nothing has to be kept while replies are written, and what was edited or imported can be looked at as well. The
     grammar leaves one token at each place, so most are decoded together, as fast as a prompt. Raises EngineError and
@@ -47,19 +49,19 @@ async def score_tokens(
     """
     if not model.is_local:
         raise ChatError(Text("Token probabilities can be shown for models that run on this machine."))
+    text = reply.text
     if len(text) > MAX_CHARACTERS:
         raise ChatError(
-            Text(
-                "This reply is too long for that: {n} characters are the most.",
-                n=MAX_CHARACTERS,
-            )
+            Text("This reply is too long for that: {n} characters are the most.", n=MAX_CHARACTERS),
         )
-    turns, _ = turns_of(options.system_prompt, above)
     sampling = RequestOptions(
         top_logprobs=N_ALTERNATIVES, grammar=f"root ::= {_literal(text)}", max_tokens=32_768, deterministic=False
     )
     tokens: list[Token] = []
-    async with inference.generate(model, GenerationRequest(turns, sampling)) as stream:
+    request, _ = request_for(options, above, model)
+    if reply.thinking:
+        request = await _behind_thinking(inference, model, request, reply.thinking)
+    async with inference.generate(model, replace(request, sampling=sampling)) as stream:
         async for events in stream:
             for event in events:
                 if isinstance(event, GenerationFailed):
@@ -67,6 +69,16 @@ async def score_tokens(
                 if isinstance(event, Token):
                     tokens.append(event)
     return _scored(tokens)
+
+
+async def _behind_thinking(
+    inference: Inference, model: ModelRef, request: GenerationRequest, thinking: str
+) -> GenerationRequest:
+    """The same, as far as to the answer that follows these thoughts: as it is, because no turn ends there."""
+    turns = [*request.turns, Turn(Role.ASSISTANT, ANSWER, thinking)]
+    built = await inference.preview(model, replace(request, turns=turns))
+    prompt, found, _ = built.text.rpartition(ANSWER)
+    return replace(request, prompt=prompt) if found else request
 
 
 def _scored(tokens: Sequence[Token]) -> list[ScoredToken]:

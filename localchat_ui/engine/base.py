@@ -50,7 +50,8 @@ class GenerationRequest:
     lets the oldest turns leave when not all fit. The reply has to be a call of one of the tools named in `must_call`,
     if there are any, or of several; those named in `strict` are called with arguments that obey their schemas, and
     one in a turn at most unless it `may_call_several`. A `prompt`, if there is one, is read as it is instead of turns:
-    text or tokens. With a `suffix` the reply is what stands between the two.
+    text or tokens. With a `suffix` the reply is what stands between the two. What is `ephemeral` is written behind what
+    the KV cache holds of its conversation, and leaves it as it was; without such a sequence it is refused.
     """
 
     turns: Sequence[Turn]
@@ -64,6 +65,7 @@ class GenerationRequest:
     may_call_several: bool = True
     prompt: str | Sequence[int] | None = None
     suffix: str | None = None
+    ephemeral: bool = False
     id: str = field(default_factory=new_id)
 
 

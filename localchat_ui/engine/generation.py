@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from localchat_ui.conversation import GenerationStats, RequestOptions
+from localchat_ui.conversation import GenerationStats, RequestOptions, Role
 from localchat_ui.engine.base import Emit, GenerationRequest, PromptProgress, Token
 from localchat_ui.engine.context import Context
 from localchat_ui.engine.grammar import Guide
@@ -107,7 +107,7 @@ class Generation:
             return None
         draft, self.draft = self.draft, []
         row = self.row - len(draft)
-        if not self.n_replied and self.sequence is not None:
+        if not self.n_replied and self.sequence is not None and not self.request.ephemeral:
             self.sequence.end_prompt(len(self.tokens), context.logits(row), canonical=self.deterministic)
         n_right = 0
         while True:
@@ -182,6 +182,13 @@ class Generation:
         sizes = [n for turn, n in enumerate(self.prompt.turn_tokens) if not 0 < turn <= n_dropped]
         ends = list(accumulate(sizes))
         return [ends[0], ends[-2]] if n_turns > 1 and len(ends) > 1 else []
+
+    @property
+    def n_first_question(self) -> int:
+        """Tokens down to the end of the first question: who shares them is of the same conversation."""
+        turns = self.request.turns
+        n_turns = next((n for n, turn in enumerate(turns, start=1) if turn.role is Role.USER), len(turns))
+        return sum(self.prompt.turn_tokens[:n_turns])
 
     @property
     def deterministic(self) -> bool:

@@ -23,13 +23,14 @@ from localchat_ui.engine.kv_disk_cache import KvDiskCache
 from localchat_ui.engine.llama import Model
 from localchat_ui.engine.prefill_budget import PrefillBudget
 from localchat_ui.engine.prompt import Prompt
-from localchat_ui.engine.sequences import SequencePool, common_prefix
+from localchat_ui.engine.sequences import KvSequence, SequencePool, common_prefix
 
 logger = logging.getLogger(__name__)
 
 NOT_COMPUTED = "The model failed while computing this reply. Try again, or choose another."
 NOT_SAMPLED = "Choosing the next token failed. Try again, or reset the settings."
 NOT_APPLIED = "These sampling settings could not be applied. Reset them and try again."
+NOT_HELD = "The conversation is no longer in the KV cache."
 # A request waits for a prompt that somebody else reads if they share so many tokens.
 WORTH_WAITING = 64
 
@@ -118,12 +119,10 @@ class Scheduler:
                 break
             if self._is_read_by_another(generation):
                 continue
-            sequence = self._pool.acquire(
-                generation.tokens,
-                n_prompt=generation.n_prompt,
-                canonical=generation.deterministic,
-                seconds_per_token=self._budget.seconds_per_token,
-            )
+            sequence = self._sequence_for(generation)
+            if sequence is None:
+                self._fail(generation, NOT_HELD, "refused")
+                continue
             self._waiting.remove(generation)
             self._running.append(generation)
             self._try(generation, partial(generation.begin, self._model, sequence), otherwise=NOT_APPLIED)
@@ -131,6 +130,16 @@ class Scheduler:
             if generation.place != place:
                 generation.place = place
                 generation.emit(Queued(place))
+
+    def _sequence_for(self, generation: Generation) -> KvSequence | None:
+        if generation.request.ephemeral:
+            return self._pool.borrow(generation.tokens, generation.n_first_question)
+        return self._pool.acquire(
+            generation.tokens,
+            n_prompt=generation.n_prompt,
+            canonical=generation.deterministic,
+            seconds_per_token=self._budget.seconds_per_token,
+        )
 
     def _begin_at_once(self) -> None:
         """Choose the first token of replies whose whole prompt was read before, scores and all."""
@@ -227,6 +236,8 @@ class Scheduler:
         if generation.sampler is not None:
             generation.sampler.close()
         if generation.sequence is not None:
+            if generation.request.ephemeral:
+                self._pool.truncate(generation.sequence, generation.reused)
             self._pool.release(generation.sequence, keep=keep)
         generation.sampler = generation.sequence = None
 

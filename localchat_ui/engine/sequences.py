@@ -116,6 +116,21 @@ class SequencePool:
         sequence.busy = True
         return sequence
 
+    def borrow(self, prompt: Sequence[int], n_least: int) -> KvSequence | None:
+        """The idle sequence whose tokens begin most of the prompt; None when no one holds its first `n_least`.
+
+        Whoever borrows it truncates it to what it holds now before it is released.
+        """
+        idle = [sequence for sequence in self._sequences if not sequence.busy]
+        lengths = {each.id: self._reusable(each, prompt, None) for each in idle}
+        sequence = max(idle, key=lambda each: lengths[each.id], default=None)
+        if sequence is None or lengths[sequence.id] < max(1, n_least):
+            return None
+        self.checkpoint(sequence)
+        self.truncate(sequence, lengths[sequence.id])
+        sequence.busy = True
+        return sequence
+
     def close(self) -> None:
         """Let everything go to disk, where there is one."""
         for sequence in self._sequences:

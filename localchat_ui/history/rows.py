@@ -30,6 +30,7 @@ def conversation_of(row: ConversationRow) -> Conversation:
         options=options_of(row.options),
         head_id=row.head_id,
         pinned=row.pinned,
+        title_is_draft=row.title_is_draft,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -43,6 +44,7 @@ def conversation_row(conversation: Conversation, owner_id: str | None) -> Conver
         options=options_value(conversation.options),
         head_id=conversation.head_id,
         pinned=conversation.pinned,
+        title_is_draft=conversation.title_is_draft,
         created_at=conversation.created_at,
         updated_at=conversation.updated_at,
     )

@@ -1,4 +1,4 @@
-"""Search over titles and messages: with an index on SQLite, with ILIKE elsewhere.
+"""Search over titles, messages and attached files: with an index on SQLite, with ILIKE elsewhere.
 
 Both answer in the same order and shape; only that ILIKE also finds words inside of words, and minds diacritics.
 
@@ -23,6 +23,7 @@ from sqlalchemy import (
     case,
     column,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -54,7 +55,9 @@ async def find(session: AsyncSession, query: str, limit: int, offset: int) -> li
     terms = terms_of(query)
     if not terms:
         return []
-    found = (_by_index if session.get_bind().dialect.name == "sqlite" else _by_reading)(terms).subquery()
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    said = _said(is_sqlite=is_sqlite)
+    found = (_by_index if is_sqlite else _by_reading)(terms, said).subquery()
     statement = (
         select(ConversationRow, found.c.message_id)
         .join(found, found.c.conversation_id == ConversationRow.id)
@@ -66,7 +69,7 @@ async def find(session: AsyncSession, query: str, limit: int, offset: int) -> li
     page = (await session.execute(statement)).all()
     # The texts are read when it is known whose: sorting them along with all that was found takes long.
     wanted = [message_id for _, message_id in page if message_id]
-    texts = select(MessageRow.id, MessageRow.text).where(MessageRow.id.in_(wanted))
+    texts = select(MessageRow.id, said).where(MessageRow.id.in_(wanted))
     text_of = dict((await session.execute(texts)).all()) if wanted else {}
     return [
         SearchHit(
@@ -88,7 +91,7 @@ _entries = table(
 )
 
 
-def _by_index(terms: list[Term]) -> Select[Any]:
+def _by_index(terms: list[Term], said: SQLColumnExpression[str]) -> Select[Any]:
     """The conversations in question: conversation_id, in_title (0 or 1), and message_id or None."""
     newest = func.max(_entries.c.id).filter(_entries.c.message_id.is_not(None))
     found = (
@@ -97,7 +100,7 @@ def _by_index(terms: list[Term]) -> Select[Any]:
             func.max(_entries.c.message_id.is_(None)).label("in_title"),
             newest.label("newest"),
         )
-        .where(_matching(terms))
+        .where(_matching(terms, said))
         .group_by(_entries.c.conversation_id)
         .subquery()
     )
@@ -107,11 +110,11 @@ def _by_index(terms: list[Term]) -> Select[Any]:
     )
 
 
-def _matching(terms: list[Term]) -> ColumnElement[bool]:
+def _matching(terms: list[Term], said: SQLColumnExpression[str]) -> ColumnElement[bool]:
     """Entries whose words the index holds, or whose text has to be read because it cannot tell words in them."""
     words = [term for term in terms if term.is_word]
     others = [term for term in terms if not term.is_word]
-    message = select(MessageRow.text).where(MessageRow.id == _entries.c.message_id).scalar_subquery()
+    message = select(said).where(MessageRow.id == _entries.c.message_id).scalar_subquery()
     title = select(ConversationRow.title).where(ConversationRow.id == _entries.c.conversation_id).scalar_subquery()
     text = case((_entries.c.message_id.is_(None), title), else_=message)
     read = and_(_entries.c.unspaced, _contains(text, terms))
@@ -125,14 +128,14 @@ def _matching(terms: list[Term]) -> ColumnElement[bool]:
     return or_(and_(matched, _contains(text, others)) if others else matched, read)
 
 
-def _by_reading(terms: list[Term]) -> Select[Any]:
+def _by_reading(terms: list[Term], said: SQLColumnExpression[str]) -> Select[Any]:
     """The same without an index."""
     newest = func.row_number().over(
         partition_by=MessageRow.conversation_id, order_by=(MessageRow.created_at.desc(), MessageRow.id)
     )
-    said = (
+    found = (
         select(MessageRow.id, MessageRow.conversation_id, newest.label("place"))
-        .where(_contains(MessageRow.text, terms), MessageRow.deleted_with.is_(None))
+        .where(_contains(said, terms), MessageRow.deleted_with.is_(None))
         .where(MessageRow.state != MessageState.WRITING.value)
         .subquery()
     )
@@ -141,11 +144,27 @@ def _by_reading(terms: list[Term]) -> Select[Any]:
         select(
             ConversationRow.id.label("conversation_id"),
             case((in_title, 1), else_=0).label("in_title"),
-            said.c.id.label("message_id"),
+            found.c.id.label("message_id"),
         )
-        .outerjoin(said, and_(said.c.conversation_id == ConversationRow.id, said.c.place == 1))
-        .where(or_(in_title, said.c.id.is_not(None)))
+        .outerjoin(found, and_(found.c.conversation_id == ConversationRow.id, found.c.place == 1))
+        .where(or_(in_title, found.c.id.is_not(None)))
     )
+
+
+def _said(*, is_sqlite: bool) -> SQLColumnExpression[str]:
+    """The words of a message, then each file's name and text, as the index has them."""
+    files = func.json_each(MessageRow.attachments) if is_sqlite else func.json_array_elements(MessageRow.attachments)
+    file = files.table_valued("value")
+    line_feed = literal("\n", String)
+
+    def field(name: str) -> ColumnElement[str]:
+        if is_sqlite:
+            return func.json_extract(file.c.value, f"$.{name}")
+        return file.c.value.op("->>", return_type=String)(name)
+
+    each = line_feed + field("name") + line_feed + field("text")
+    join = func.group_concat if is_sqlite else func.string_agg
+    return MessageRow.text + func.coalesce(select(join(each, "")).scalar_subquery(), "")
 
 
 def _contains(text: SQLColumnExpression[str], terms: list[Term]) -> ColumnElement[bool]:

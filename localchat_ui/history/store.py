@@ -82,10 +82,17 @@ class HistoryStore:
             elif row.deleted_at is not None:
                 raise UnknownConversationError(conversation.id)
 
-    async def rename(self, conversation_id: str, title: str) -> None:
+    async def rename(self, conversation_id: str, title: str, *, is_draft: bool = False) -> None:
         """Change the title, not the place in the list; raises UnknownConversationError."""
         async with self.database.transaction() as session:
-            await _change_conversation(session, conversation_id, title=title)
+            await _change_conversation(session, conversation_id, title=title, title_is_draft=is_draft)
+
+    async def settle_title(self, conversation_id: str, title: str | None = None) -> bool:
+        """Make the draft of a title final, or put this in its place; False where the title is no draft any more."""
+        values = {"title_is_draft": False} | ({"title": title} if title else {})
+        draft = update(ConversationRow).where(ConversationRow.id == conversation_id, ConversationRow.title_is_draft)
+        async with self.database.transaction() as session:
+            return bool(await rows_changed(session, draft.values(**values)))
 
     async def set_options(self, conversation_id: str, options: ChatOptions) -> None:
         """Change the options, not the place in the list; raises UnknownConversationError."""

@@ -83,6 +83,7 @@ class ConversationRow(Base):
     title: Mapped[str] = mapped_column(AnyText)
     options: Mapped[Any] = mapped_column(JSON)
     pinned: Mapped[bool] = mapped_column(server_default=false())
+    title_is_draft: Mapped[bool] = mapped_column(server_default=false())
 
     __table_args__ = (Index(None, "deleted_at", "pinned", "updated_at"),)
 

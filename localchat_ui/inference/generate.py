@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from weakref import WeakSet
 
 from localchat_ui.access import current_visitor
 from localchat_ui.conversation import GenerationStats, new_id
@@ -45,15 +46,27 @@ class Inference:
         self._remotes = remotes
         self._record_usage = record_usage
         self._learn_speed = learn_speed
+        self._ephemeral: WeakSet[TokenStream] = WeakSet()
 
     def generate(self, model: ModelRef, request: GenerationRequest) -> TokenStream:
         """A reply: `async with inference.generate(model, request) as stream`, then `async for events in stream`.
 
         Raises EngineError when the block is entered and the request cannot begin.
+        What is ephemeral is cancelled as soon as anything else is asked for.
         """
-        on_done = partial(self._learn, model) if self._is_idle else _ignore
+        on_done = partial(self._learn, model) if self.is_idle else _ignore
         meter = Meter(self.metrics, self._record_usage, current_visitor(), on_done)
-        return TokenStream(self._backend(model), model, request, meter)
+        self._make_way()
+        stream = TokenStream(self._backend(model), model, request, meter)
+        if request.ephemeral:
+            self._ephemeral.add(stream)
+        return stream
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the engine has nothing to do."""
+        figures = self.local.engine.figures
+        return not figures.running and not figures.waiting
 
     def admit(self) -> None:
         """Raises QueueFullError when too many requests wait for the engine in this process already."""
@@ -70,6 +83,7 @@ class Inference:
         Raises EngineError.
         """
         visitor, backend, request_id = current_visitor(), self._backend(model), new_id()
+        self._make_way()
         try:
             embeddings = await backend.embed(model, texts, request_id=request_id)
         finally:
@@ -82,6 +96,7 @@ class Inference:
         if model.kind is not Kind.RERANKER:
             raise EngineError(Text("{name} is no reranker. Name one in model.", name=model.name))
         visitor, request_id = current_visitor(), new_id()
+        self._make_way()
         try:
             ranking = await self.local.rank(model, query, documents, request_id=request_id)
         finally:
@@ -101,15 +116,15 @@ class Inference:
         _require_local(model)
         return await self.local.detokenize(model, tokens)
 
-    @property
-    def _is_idle(self) -> bool:
-        figures = self.local.engine.figures
-        return not figures.running and not figures.waiting
-
     def _learn(self, model: ModelRef, stats: GenerationStats) -> None:
         """Of a reply that began alone; one that had company in between is an odd one among others."""
-        if model.file is not None and self._is_idle:
+        if model.file is not None and self.is_idle:
             self._learn_speed(model.file, stats)
+
+    def _make_way(self) -> None:
+        for stream in self._ephemeral:
+            stream.cancel()
+        self._ephemeral.clear()
 
     def _backend(self, model: ModelRef) -> Backend:
         return self._remotes[model.engine] if model.engine else self.local

@@ -17,8 +17,8 @@ from localchat_ui.access.accounts import CSRF, SESSION, cookie_of, safe_redirect
 from localchat_ui.access.hardening import address_of
 from localchat_ui.access.visitor import visitor_of_scope
 from localchat_ui.i18n import _, direction_of, language_of_scope, speaking, translated
+from localchat_ui.markdown.theme import DARK, LIGHT, SCALE
 from localchat_ui.text import N_
-from localchat_ui.ui.design import DARK, LIGHT, SCALE
 
 FORM_SECONDS = 90 * 86400
 # No scripts. With the referrer policy "no-referrer" browsers would send `Origin: null` with the form.

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from localchat_ui.i18n import current_language, speaking
-from localchat_ui.ui.markdown import render_markdown
+from localchat_ui.markdown import render_markdown
 
 MAX_KEPT_CHARACTERS = 8_000_000
 

@@ -48,7 +48,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self.database_url = f"sqlite+aiosqlite:///{folder / 'data' / 'localchat.sqlite3'}"
-        self.environment = clean_environment(**(environment or {}))
+        # Nothing is written that no test has asked for.
+        self.environment = clean_environment(**{"LOCALCHAT_AUTO_TITLES": "false", **(environment or {})})
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Server:

@@ -63,6 +63,10 @@ H<sub>2</sub>O, <kbd>Ctrl</kbd>, <mark>marked</mark> and https://example.org
 name,value
 one,1
 ```
+
+```
+a line of plain code that is wider than any phone, which the keyboard has to be able to scroll
+```
 """
 
 
@@ -82,10 +86,11 @@ async def _keep_a_conversation(store: HistoryStore) -> None:
     stats = GenerationStats(reply_tokens=512, context_tokens=900, tokens_per_second=123, finish_reason="length")
     question = Message(conversation.id, Role.USER, "Show me everything.")
     answer = Message(conversation.id, Role.ASSISTANT, REPLY, parent_id=question.id, stats=stats)
-    again = Message(conversation.id, Role.USER, "Again?", parent_id=answer.id)
+    notice = Message(conversation.id, Role.SYSTEM, "From now on in rhyme.", parent_id=answer.id)
+    again = Message(conversation.id, Role.USER, "Again?", parent_id=notice.id)
     failed = Message(conversation.id, Role.ASSISTANT, "", parent_id=again.id, state=MessageState.FAILED)
     failed.error = "The engine fell over."
-    for message in (question, answer, again, failed):
+    for message in (question, answer, notice, again, failed):
         await store.add_message(message)
     await Presets(store.database).save("Pirate", "You are a pirate.")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from localchat_ui.markdown import render_markdown
 from localchat_ui.ui.components.message import GrowingMarkdown
-from localchat_ui.ui.markdown import render_markdown
-from tests.ui.markdown.test_stream import REPLY
+from tests.markdown.test_stream import REPLY
 
 from .conftest import Visit
 from .visitor import LONG

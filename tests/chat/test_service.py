@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from localchat_ui.chat import ChatError, ChatService, Reply
-from localchat_ui.conversation import ChatOptions, MessageState, Role
+from localchat_ui.conversation import ChatOptions, Message, MessageState, Role
 from localchat_ui.engine.scripted import ScriptedEngine
 from localchat_ui.history import maintenance, trash
 from localchat_ui.history.errors import HistoryError
@@ -265,6 +265,16 @@ async def test_an_edited_answer_is_what_the_model_reads_next(chat: ChatService, 
     await chat.edit_answer(conversation, answer.id, "I said nothing.")
     await finished(await chat.send(conversation, "What did you say?"))
     assert [turn.text for turn in engine.requests[-1].turns[1:]] == ["One?", "I said nothing.", "What did you say?"]
+
+
+async def test_an_edited_system_message_stays_one(chat: ChatService, store: HistoryStore) -> None:
+    conversation = await said(chat, "One?")
+    above = (await shown(chat, conversation))[-1]
+    system = Message(conversation.id, Role.SYSTEM, "In rhyme.", parent_id=above.id)
+    await store.add_message(system)
+    await chat.edit_answer(conversation, system.id, "In prose.")
+    last = (await shown(chat, conversation))[-1]
+    assert (last.role, last.text) == (Role.SYSTEM, "In prose.")
 
 
 async def test_a_reply_goes_on_where_it_ended(chat: ChatService, engine: ScriptedEngine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from localchat_ui.inference import Inference, ModelRef
 from localchat_ui.inference.local import LocalBackend
 from localchat_ui.library.catalog import Catalog
 from tests.browser.server import starter
+from tests.engine.templated import THINKER, templated
 
 QUESTION = [Message("c", Role.USER, "What is the capital of France?")]
 
@@ -29,8 +31,9 @@ async def inference(tmp_path: Path, smollm: Path) -> AsyncIterator[Inference]:
     await local.close()
 
 
-async def score(inference: Inference, text: str) -> list[ScoredToken]:
-    return await score_tokens(inference, ModelRef.of_path(starter()), ChatOptions(), QUESTION, text)
+async def score(inference: Inference, text: str, thinking: str = "", model: Path | None = None) -> list[ScoredToken]:
+    reply = Message("c", Role.ASSISTANT, text, thinking=thinking)
+    return await score_tokens(inference, ModelRef.of_path(model or starter()), ChatOptions(), QUESTION, reply)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +65,22 @@ async def test_what_is_likely_is_told_from_what_is_not(inference: Inference):
     assert likeliest == sorted(likeliest, reverse=True)
 
 
+async def test_what_was_thought_counts(inference: Inference, smollm: Path, tmp_path: Path):
+    thinker = templated(smollm, tmp_path, THINKER)
+    inference.local.engine.load(thinker, lambda share: None)
+    answer = "The capital of France is Bergen."
+    thoughtless = await score(inference, answer, "I know that.", thinker)
+    convinced = await score(
+        inference, answer, "They changed it: the capital of France is Bergen now. Say Bergen.", thinker
+    )
+    assert "".join(token.text for token in convinced) == answer
+    before, after = (math.prod(token.probability for token in each) for each in (thoughtless, convinced))
+    assert after > 5 * before
+
+
 async def test_what_cannot_be_scored_says_why(inference: Inference):
     with pytest.raises(ChatError, match="too long"):
         await score(inference, "x" * (MAX_CHARACTERS + 1))
     elsewhere = ModelRef("far/away", "away", engine="far")
     with pytest.raises(ChatError, match="on this machine"):
-        await score_tokens(inference, elsewhere, ChatOptions(), QUESTION, "x")
+        await score_tokens(inference, elsewhere, ChatOptions(), QUESTION, Message("c", Role.ASSISTANT, "x"))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from localchat_ui.conversation import RequestOptions
-from localchat_ui.engine.base import GenerationRequest
+from localchat_ui.conversation import RequestOptions, Role
+from localchat_ui.engine.base import GenerationFailed, GenerationRequest, Turn
 from localchat_ui.engine.loader import LoadOptions
 from localchat_ui.engine.worker import LlamaEngine
 from tests.engine.harness import Collected, ask
@@ -66,6 +66,29 @@ def test_turn_by_turn_with_an_edited_message_and_a_shared_system_prompt(path: Pa
     assert all(reply.stats.reused_tokens >= 16 for reply in warm[1:])
     for talk, reply in zip(talks, warm, strict=True):
         assert reply.text == cold(path, *talk, system=SYSTEM, max_tokens=24).text
+
+
+def test_what_is_ephemeral_leaves_the_cache_as_it_was(path: Path):
+    def whisper(*turns: Turn) -> Collected:
+        request = GenerationRequest(turns, RequestOptions(max_tokens=8, deterministic=False), ephemeral=True)
+        engine.submit(request, (heard := Collected(request)).emit)
+        return heard.wait()
+
+    with running(path) as engine:
+        ask(engine, "What is a harbour?", system=SYSTEM, max_tokens=8).wait()
+        first = ask(engine, LONG, system=SYSTEM, max_tokens=24).wait()
+        sequences = engine._pool.all()[0].scheduler._pool._sequences
+        before = [list(each.tokens) for each in sequences]
+        talk = [*first.request.turns, Turn(Role.ASSISTANT, first.text), Turn(Role.USER, "Summarize it.")]
+        title = whisper(*talk)
+        n_missing = title.stats.prompt_tokens - title.stats.reused_tokens
+        assert n_missing < 100, "it goes on from the conversation"
+        after = [list(each.tokens) for each in sequences]
+        assert all(old[: len(new)] == new for old, new in zip(before, after, strict=True))
+        assert sum(map(len, before)) - sum(map(len, after)) <= 40, "the prompts are all there"
+        stranger = whisper(Turn(Role.SYSTEM, SYSTEM), Turn(Role.USER, "A question that nobody asked before"))
+        assert isinstance(stranger.events[-1], GenerationFailed)
+        assert [list(each.tokens) for each in sequences] == after
 
 
 def test_a_state_that_cannot_be_truncated_is_used_whole_or_from_a_checkpoint(mamba: Path):

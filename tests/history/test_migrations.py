@@ -27,7 +27,7 @@ REBUILD = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0008", "0007"
+revision, down_revision = "0009", "0008"
 
 
 def upgrade():
@@ -203,7 +203,7 @@ def test_the_next_migration_is_written_from_the_tables(later_version: Path) -> N
     finally:
         table._columns.remove(extra)
 
-    text = (later_version / "0008_add_notes.py").read_text()
+    text = (later_version / "0009_add_notes.py").read_text()
     assert "sa.Column('note', sa.Text(), nullable=True)" in text
     assert "localchat_ui" not in text
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
-from localchat_ui.conversation import Conversation, Message, MessageState, Role
+from localchat_ui.conversation import Attachment, Conversation, Message, MessageState, Role
 from localchat_ui.history import search
 from localchat_ui.history.database import Database
 from localchat_ui.history.highlight import Part, Term, highlighted, matches, snippet, terms_of
@@ -54,6 +54,23 @@ async def test_titles_come_first_and_then_the_newest(store: HistoryStore) -> Non
     assert hits[1].snippet == [("more of the ", False), ("alp", True), ("s", False)]
     assert [hit.conversation.title for hit in await store.search("alp", limit=1, offset=1)] == ["b"]
     assert await store.search("alp", limit=5, offset=3) == []
+
+
+@pytest.mark.usefixtures("_both_ways")
+@pytest.mark.parametrize("query", ["glacier", "Müll", "冰川", "C++", "notes.txt", "see 冰"])
+async def test_the_text_of_attached_files_is_found(store: HistoryStore, query: str) -> None:
+    text = 'The "glacier" of Müll\n冰川 and C++'
+    conversation, _ = await start_conversation(store, title="Mountains")
+    files = (Attachment(name="other.txt", size=1, text="nothing"), Attachment(name="notes.txt", size=9, text=text))
+    message = Message(conversation.id, Role.USER, "Please see", attachments=files)
+    await store.add_message(message)
+
+    [hit] = await store.search(query)
+
+    assert hit.message_id == message.id
+    assert matched(hit.snippet)
+    await store.delete_message(message.id)
+    assert not await store.search(query)
 
 
 @pytest.mark.usefixtures("_both_ways")
@@ -272,6 +289,7 @@ def test_matches_begin_where_words_do() -> None:
 
 
 def test_postgresql_can_be_asked_the_same() -> None:
-    written = str(search._by_reading(terms_of("50% of C++")).compile(dialect=postgresql.dialect()))
+    statement = search._by_reading(terms_of("50% of C++"), search._said(is_sqlite=False))
+    written = str(statement.compile(dialect=postgresql.dialect()))
     assert written.count("ILIKE") >= 6
     assert "search_" not in written

@@ -65,7 +65,7 @@ class Program:
         lifespan = core.app.router.lifespan_context
         with nicegui_reset_globals():
             try:
-                settings = Settings(_env_file=None, models_dir=self.models, data_dir=self._data)
+                settings = Settings(_env_file=None, models_dir=self.models, data_dir=self._data, auto_titles=False)
                 create_app(settings, engine=self.engine)
                 run(settings)
                 async with _lifespan():

@@ -17,8 +17,8 @@ from localchat_ui.history.journal import Journal
 from localchat_ui.history.store import HistoryStore
 from localchat_ui.ui.components import conversation_list
 from tests.inference.test_registry import UNREADABLE
+from tests.markdown.test_stream import assert_harmless
 from tests.ui.conftest import Program, Visitor, until
-from tests.ui.markdown.test_stream import assert_harmless
 
 STORY = [f"word{n} " for n in range(200)]
 HOSTILE = [

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from localchat_ui.chat import Reply
 from localchat_ui.conversation import GenerationStats, Message, MessageState, Role
+from localchat_ui.markdown import render_markdown
 from localchat_ui.ui.components import message as message_module
 from localchat_ui.ui.components.message import GrowingMarkdown, Growth, MessageView, Operation
-from localchat_ui.ui.markdown import render_markdown
-from tests.ui.markdown.test_stream import REPLY, few, texts
+from tests.markdown.test_stream import REPLY, few, texts
 
 
 class Copy:

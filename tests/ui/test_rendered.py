@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from localchat_ui.markdown import render_markdown
 from localchat_ui.ui import rendered as rendered_module
-from localchat_ui.ui.markdown import render_markdown
 from localchat_ui.ui.rendered import Rendered
 
 

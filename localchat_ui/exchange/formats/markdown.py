@@ -30,7 +30,7 @@ def _conversation(tree: Tree) -> str:
     if system_prompt and system_prompt != DEFAULT_SYSTEM_PROMPT:
         blocks += ["## System prompt", _closed(system_prompt)]
     for message in tree.branch:
-        blocks += [f"## {_name_of(message)}", f"*{_when(message)}*"]
+        blocks += [f"## {name_of(message)}", f"*{_when(message)}*"]
         if message.thinking:
             thinking = re.sub(r"<(/?(?:details|summary))", r"&lt;\1", _closed(message.thinking), flags=re.IGNORECASE)
             blocks += ["<details>\n<summary>Thinking</summary>", thinking, "</details>"]
@@ -39,18 +39,30 @@ def _conversation(tree: Tree) -> str:
         for file in message.attachments:
             name = escape(" ".join(file.name.split()))
             blocks += [f"<details>\n<summary>Attached: {name}</summary>", file.block, "</details>"]
-        if message.state in _STATES:
-            reason = f": {message.error}" if message.error else ""
-            blocks.append(f"*({_STATES[message.state]}{reason})*")
+        if ending := ending_of(message):
+            blocks.append(f"*({ending})*")
     return "\n\n".join(blocks) + "\n"
 
 
-def _when(message: Message) -> str:
+def ending_of(message: Message) -> str:
+    """How it ended, if not well."""
+    if message.state not in _STATES:
+        return ""
+    return _STATES[message.state] + (f": {message.error}" if message.error else "")
+
+
+def speed_of(message: Message) -> str:
+    """How fast it was written, if anybody measured."""
     speed = message.stats.tokens_per_second if message.stats else 0
-    return f"{message.created_at:%Y-%m-%d %H:%M} UTC" + (f" · {speed:.0f} tokens/s" if speed else "")
+    return f"{speed:.0f} tokens/s" if speed else ""
 
 
-def _name_of(message: Message) -> str:
+def _when(message: Message) -> str:
+    return " · ".join(filter(None, (f"{message.created_at:%Y-%m-%d %H:%M} UTC", speed_of(message))))
+
+
+def name_of(message: Message) -> str:
+    """Who said it: the person, or the model."""
     if message.role is Role.USER:
         return "You"
     return " ".join((message.model or "").split()) or message.role.value.capitalize()

@@ -80,6 +80,7 @@ def _row(words: str, n_tokens: int, *, is_read: bool = True) -> str:
 
 
 def _excerpt(message: Message) -> str:
-    who = _("You") if message.role is Role.USER else _("Assistant")
+    names = {Role.USER: _("You"), Role.ASSISTANT: _("Assistant"), Role.SYSTEM: _("System prompt"), Role.TOOL: _("Tool")}
+    who = names[message.role]
     words = " ".join([*message.text.split(), *(f"[{file.name}]" for file in message.attachments)])
     return f"{who}: {words[:EXCERPT]}{'…' if len(words) > EXCERPT else ''}"

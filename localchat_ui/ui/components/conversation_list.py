@@ -23,6 +23,8 @@ from localchat_ui.ui.components.trash_dialog import TrashDialog
 from localchat_ui.ui.page_layout import link
 
 PAGE_SIZE = 50
+# What the menu of a row calls a format, and the extension of its files.
+EXPORTED = {"markdown": "md", "html": "html", "json": "json"}
 
 
 class ConversationList:
@@ -135,8 +137,8 @@ class ConversationList:
                 await self._chat.set_pinned(conversation_id, action == "pin")
             elif action == "rename" and (title := str(event.args["title"]).strip()):
                 await self._chat.rename(conversation_id, title)
-            elif action in ("markdown", "json"):
-                await self._exchange.export("json" if action == "json" else "md", conversation_id)
+            elif action in EXPORTED:
+                await self._exchange.export(EXPORTED[action], conversation_id)
             elif action == "delete":
                 await self._delete(conversation_id)
 

@@ -84,6 +84,7 @@ export default {
         this.menu.row.pinned ? ["unpin", _("Unpin")] : ["pin", _("Pin")],
         ["rename", _("Rename")],
         ["markdown", _("Export as Markdown")],
+        ["html", _("Export as HTML")],
         ["json", _("Export as JSON")],
         ["delete", _("Delete")],
       ];

@@ -10,11 +10,11 @@ from typing import Any
 from localchat_ui.chat import Reply, ScoredToken
 from localchat_ui.conversation import Message, Role, Version
 from localchat_ui.i18n import _, number
+from localchat_ui.markdown import MarkdownStream
+from localchat_ui.markdown.directions import with_technical_apart
+from localchat_ui.markdown.language import language_of
 from localchat_ui.ui.components import message_footer
 from localchat_ui.ui.components.token_view import render_alternatives, render_tokens, render_waiting
-from localchat_ui.ui.language import language_of
-from localchat_ui.ui.markdown import MarkdownStream
-from localchat_ui.ui.markdown.directions import with_technical_apart
 from localchat_ui.ui.rendered import rendered
 from localchat_ui.ui.words import note_of
 

@@ -174,7 +174,7 @@ def _receipt(message: Message, stats: GenerationStats) -> str:
         if stats.sampling.thinking_budget is not None:
             rows.append((_("Thinking budget"), tokens(stats.sampling.thinking_budget)))
     shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
-    switch = _button("tokens", _("Token probabilities"), changes=False) if message.text and not message.thinking else ""
+    switch = _button("tokens", _("Token probabilities"), changes=False) if message.text else ""
     receipt = f'<dl class="receipt" aria-label="{escape(_("About this reply"))}">{shown}</dl>'
     return f'{receipt}{_notes(stats)}<div class="receipt-actions">{switch}</div>'
 

@@ -3,7 +3,7 @@
 
 const { _ } = localchat.page;
 const MORE = _("More actions");
-const NAMES = { user: _("You"), assistant: _("Assistant") };
+const NAMES = { user: _("You"), assistant: _("Assistant"), system: _("System prompt"), tool: _("Tool") };
 
 export default {
   props: { first: Array, menu: Array, label: String, menuId: String },
@@ -139,7 +139,7 @@ const changes = {
   },
   put(log, id, place, { role, text, html, files, words, thinking, summary, footer, waiting, language }) {
     // The blocks of a reply say themselves when they run from right to left.
-    const kind = role === "user" ? { class: "words", dir: "auto" } : { class: "words markdown", dir: "ltr" };
+    const kind = role === "assistant" ? { class: "words markdown", dir: "ltr" } : { class: "words", dir: "auto" };
     const body = make("div", kind);
     const named = { id: `message-${id}`, "data-id": id, "aria-label": NAMES[role] };
     const attached = files.length ? [attachments(files)] : [];

@@ -9,7 +9,7 @@ from nicegui.elements import mermaid  # noqa: F401 - the browser can import its 
 from nicegui.events import GenericEventArguments
 
 from localchat_ui.i18n import translated
-from localchat_ui.ui.markdown.data_table import DataError, data_table
+from localchat_ui.markdown.data_table import DataError, data_table
 
 
 def answer_previews() -> None:

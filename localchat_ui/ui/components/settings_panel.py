@@ -25,6 +25,7 @@ from localchat_ui.ui.components.notices import Notices
 from localchat_ui.ui.components.setting import Group
 from localchat_ui.ui.components.system_prompt import SystemPrompt
 from localchat_ui.ui.components.thinking_settings import ThinkingSettings
+from localchat_ui.ui.components.title_setting import TitleSetting
 
 SAVE_SECONDS = 0.3
 # Boxes that may be empty; others keep what they had.
@@ -50,6 +51,7 @@ class SettingsPanel:
         self._conversation = conversation
         self._settings: dict[str, DialSetting | SystemPrompt] = {}
         self._groups: list[Group] = []
+        self._titles: TitleSetting | None = None
         self._filling = False
         self._saving: asyncio.TimerHandle | None = None
         self._n_storing = 0
@@ -86,6 +88,8 @@ class SettingsPanel:
                 self._draw()
             self._mark()
             await self._prompt.refresh()
+            if self._titles is not None:
+                await self._titles.refresh()
 
     def _draw(self) -> None:
         search = ui.input(placeholder=_("Search settings"), on_change=lambda event: self._find(event.value or ""))
@@ -95,6 +99,9 @@ class SettingsPanel:
             group.add(ModelFacts(self._models).setting)
             self._dial(group, MAX_TOKENS)
             self._draw_thinking(group)
+            if self._chat.titles is not None:
+                self._titles = TitleSetting(self._chat.titles, on_error=self._notices.show)
+                group.add(self._titles.setting)
         with self._group(_("Sampling")) as group:
             for dial in SAMPLING:
                 self._dial(group, dial)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from localchat_ui.ui.markdown.data_table import DataError, data_table
-from tests.ui.markdown.test_stream import ATTACKS, tags_of
+from localchat_ui.markdown.data_table import DataError, data_table
+from tests.markdown.test_stream import ATTACKS, tags_of
 
 
 def cells(html: str) -> list[list[str]]:

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from localchat_ui.ui.markdown import MarkdownStream, render_markdown
-from localchat_ui.ui.markdown.heavy_blocks import MAX_WEIGHT, weight
-from tests.ui.markdown.test_stream import assert_harmless, tags_of, text_of
+from localchat_ui.markdown import MarkdownStream, render_markdown
+from localchat_ui.markdown.heavy_blocks import MAX_WEIGHT, weight
+from tests.markdown.test_stream import assert_harmless, tags_of, text_of
 
 PROSE = "**One** of many things that a model says in a list, with `code` and _stress_, in a line of its own"
 LONG = 100_000

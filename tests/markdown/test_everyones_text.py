@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from localchat_ui.ui.markdown import MarkdownStream, code_block, render_markdown
-from tests.ui.markdown.test_stream import assert_harmless, tags_of, text_of
+from localchat_ui.markdown import MarkdownStream, code_block, render_markdown
+from tests.markdown.test_stream import assert_harmless, tags_of, text_of
 
 CASES = {path.stem: path.read_text(encoding="utf-8") for path in (Path(__file__).parent / "cases").glob("*.md")}
 

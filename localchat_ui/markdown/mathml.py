@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from math_core import LatexError, LatexToMathML
 
-from localchat_ui.ui.markdown.latex import rewrite
+from localchat_ui.markdown.latex import rewrite
 
 MAX_LATEX = 4_000
 MAX_MATHML = 100_000

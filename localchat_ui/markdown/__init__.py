@@ -1,5 +1,5 @@
 """Model text to safe HTML: what Markdown models write, block by block."""
 
-from localchat_ui.ui.markdown.stream import MarkdownStream, render_markdown
+from localchat_ui.markdown.stream import MarkdownStream, render_markdown
 
 __all__ = ["MarkdownStream", "render_markdown"]

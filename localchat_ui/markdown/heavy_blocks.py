@@ -14,8 +14,8 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from localchat_ui.ui.markdown import details
-from localchat_ui.ui.markdown.tables import MAX_COLUMNS
+from localchat_ui.markdown import details
+from localchat_ui.markdown.tables import MAX_COLUMNS
 
 # A list of 300 lines of prose weighs 50,000. What weighs this much takes about 0.1 s, and a growing reply reads it at
 # each of its pieces.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localchat_ui.ui.markdown import MarkdownStream, directions, render_markdown
+from localchat_ui.markdown import MarkdownStream, directions, render_markdown
 
 REPLY = """\
 # A plan

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.rules_inline import StateInline, emphasis, strikethrough
 
-from localchat_ui.ui.markdown.cjk import CJK
+from localchat_ui.markdown.cjk import CJK
 
 Rule = Callable[[StateInline, bool], bool]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from localchat_ui.ui.markdown import MarkdownStream, render_markdown
-from tests.ui.markdown.test_stream import tags_of, text_of
+from localchat_ui.markdown import MarkdownStream, render_markdown
+from tests.markdown.test_stream import tags_of, text_of
 
 DEFINED_LAST = "One[^a] two[^b] one again[^a].\n\n# More\n\n[^b]: second *note*\n[^a]: first\n\n    with a paragraph\n"
 

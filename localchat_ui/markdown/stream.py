@@ -10,8 +10,8 @@ from markdown_it.common.utils import normalizeReference
 from markdown_it.token import Token
 from markdown_it.utils import EnvType
 
-from localchat_ui.ui.markdown import code_block, footnotes, nested_fences
-from localchat_ui.ui.markdown.renderer import parse, render, render_notes
+from localchat_ui.markdown import code_block, footnotes, nested_fences
+from localchat_ui.markdown.renderer import parse, render, render_notes
 
 
 class MarkdownStream:

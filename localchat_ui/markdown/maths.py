@@ -14,8 +14,8 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from localchat_ui.ui.markdown.cjk import CJK
-from localchat_ui.ui.markdown.mathml import MAX_LATEX, to_mathml
+from localchat_ui.markdown.cjk import CJK
+from localchat_ui.markdown.mathml import MAX_LATEX, to_mathml
 
 MAX_LINES = 100  # of a formula with empty lines in it
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from localchat_ui.ui.language import language_of
-from localchat_ui.ui.markdown import render_markdown
-from localchat_ui.ui.markdown.directions import with_technical_apart
-from tests.ui.markdown.test_stream import tags_of
+from localchat_ui.markdown import render_markdown
+from localchat_ui.markdown.directions import with_technical_apart
+from localchat_ui.markdown.language import language_of
+from tests.markdown.test_stream import tags_of
 
 PAGES = Path(__file__).parent / "cases"
 

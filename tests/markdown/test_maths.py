@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localchat_ui.ui.markdown import MarkdownStream, mathml, render_markdown
-from tests.ui.markdown.test_stream import assert_harmless, few, tags_of, text_of
+from localchat_ui.markdown import MarkdownStream, mathml, render_markdown
+from tests.markdown.test_stream import assert_harmless, few, tags_of, text_of
 
 X = "<math><mi>x</mi></math>"
 DISPLAY_X = '<span class="maths"><math display="block"><mi>x</mi></math></span>'

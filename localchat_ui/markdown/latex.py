@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from localchat_ui.ui.markdown.chemistry import closing_brace, expand_chemistry
+from localchat_ui.markdown.chemistry import closing_brace, expand_chemistry
 
 
 def rewrite(latex: str) -> str:

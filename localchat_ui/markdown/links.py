@@ -9,7 +9,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from localchat_ui.ui.markdown.cjk import CJK
+from localchat_ui.markdown.cjk import CJK
 
 
 def links_plugin(markdown: MarkdownIt) -> None:

@@ -12,7 +12,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from localchat_ui.i18n import _
-from localchat_ui.ui.markdown import (
+from localchat_ui.markdown import (
     code_block,
     details,
     directions,
@@ -103,7 +103,7 @@ _CLEANER = nh3.Cleaner(
         "details": {"open"},
         **mathml.ATTRIBUTES,
     },
-    tag_attribute_values={tag: {"dir": {"ltr", "rtl"}} for tag in directions.TAGS},
+    tag_attribute_values={"pre": {"tabindex": {"0"}}, **{tag: {"dir": {"ltr", "rtl"}} for tag in directions.TAGS}},
     allowed_classes={
         "ol": {"footnotes"},
         "sup": {"footnote"},

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localchat_ui.ui.markdown import MarkdownStream, code_block, render_markdown
-from localchat_ui.ui.markdown import stream as stream_module
-from tests.ui.markdown.test_stream import FRAGMENTS, few, tags_of, text_of
+from localchat_ui.markdown import MarkdownStream, code_block, render_markdown
+from localchat_ui.markdown import stream as stream_module
+from tests.markdown.test_stream import FRAGMENTS, few, tags_of, text_of
 
 FUNCTIONS = "".join(f"def function_{n}(a):\n    total = a + {n}\n\n    return total\n\n\n" for n in range(400))
 ENDLESS = "".join(f"    total_{n} = compute(values[{n}])\n" for n in range(2_000))

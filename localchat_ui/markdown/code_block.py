@@ -22,7 +22,10 @@ PREVIEWED = {"mermaid", "svg", "html", "csv", "tsv", "json", "jsonl"}
 
 
 def code_figure(code: str, info: str, *, more: bool = False, cut: bool = False) -> str:
-    """HTML of one piece. `more`: it goes on from the piece before it; `cut`: another piece follows it."""
+    """HTML of one piece, which the keyboard can scroll.
+
+    `more`: it goes on from the piece before it; `cut`: another piece follows it.
+    """
     language = info.split(maxsplit=1)[0] if info.strip() else ""
     classes = " ".join(["code", *(["more"] if more else []), *(["cut"] if cut else [])])
     is_picture = language.lower() in ("", "xml") and code.lstrip().startswith("<svg")
@@ -30,7 +33,8 @@ def code_figure(code: str, info: str, *, more: bool = False, cut: bool = False) 
     if is_picture or language.lower() in PREVIEWED:
         buttons = _button("preview-code", _("Preview"), _("Show preview")) + buttons
     caption = "" if more else f"<figcaption><span>{nh3.clean_text(language or 'text')}</span>{buttons}</figcaption>"
-    return f'<figure class="{classes}">{caption}<pre><code>{_highlight(code, language)}</code></pre></figure>\n'
+    body = f'<pre tabindex="0"><code>{_highlight(code, language)}</code></pre>'
+    return f'<figure class="{classes}">{caption}{body}</figure>\n'
 
 
 def pieces(code: str) -> list[str]:
