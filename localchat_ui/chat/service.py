@@ -108,14 +108,17 @@ class ChatService:
         Text and events join without a gap for whoever subscribes before the next `await`.
         """
         messages = await self._store.branch(conversation_id, limit)
-        reply = self._replies.get(conversation_id)
+        reply = self._writing(conversation_id)
         if reply is None and any(message.state is MessageState.WRITING for message in messages):
             # It ended while the branch was read: what was read is older than what is stored now.
             messages = await self._store.branch(conversation_id, limit)
-            reply = self._replies.get(conversation_id)
-        if reply is None or reply.message not in messages or reply.message.state is not MessageState.WRITING:
-            return messages, None
-        return messages, reply
+            reply = self._writing(conversation_id)
+        return messages, reply if reply is not None and reply.message in messages else None
+
+    def _writing(self, conversation_id: str) -> Reply | None:
+        """The reply that is written there; one that is just being saved is none."""
+        reply = self._replies.get(conversation_id)
+        return reply if reply is not None and reply.message.state is MessageState.WRITING else None
 
     async def earlier(self, conversation_id: str, before: str, limit: int) -> list[Message]:
         """At most so many messages of the branch shown that stand above this one, root first."""
