@@ -15,7 +15,7 @@ from tests.access.live import user
 from .conftest import STEADY
 from .people import People, make_people, see_login
 from .server import Server
-from .test_accessibility import PHONE, STILL, _findings
+from .test_accessibility import PHONE, STILL, findings
 from .visitor import Visitor
 
 TOKEN = "a-token-of-thirty-two-characters"
@@ -101,7 +101,7 @@ def test_nothing_serious(people: People, state: Callable[[Visitor], None], size:
     alice = people.person("alice", color_scheme=scheme, **STILL, **(PHONE if size == "phone" else {}))
     state(alice)
 
-    assert _findings(alice) == []
+    assert findings(alice) == []
     # Nothing is wider than the screen.
     assert alice.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -112,7 +112,7 @@ def test_nothing_serious_while_the_model_is_fixed(people: People) -> None:
     alice.page.get_by_role("checkbox", name="Only administrators can change the model").click()
     expect(bob.page.get_by_role("group", name="Model", exact=True)).to_be_visible()
 
-    assert _findings(bob) == []
+    assert findings(bob) == []
 
 
 def test_whoever_came_with_the_token_can_log_out(browser: Browser, tmp_path: Path) -> None:
