@@ -94,7 +94,7 @@ def _content(content: str | Sequence[InputPart] | None, place: str) -> str | lis
         if part.type == "input_image" and part.image_url:
             parts.append({"type": "image_url", "image_url": {"url": part.image_url}})
         else:
-            parts.append({"type": "text", "text": _text([part], f"{place}[{number}]")})
+            parts.append({"type": "text", "text": _part(part, f"{place}[{number}]")})
     return parts
 
 
@@ -103,12 +103,15 @@ def _text(content: str | Sequence[InputPart] | None, place: str) -> str:
         raise ApiError(400, "This item has no content.", param=place, code="missing_required_parameter")
     if isinstance(content, str):
         return content
-    texts = [part.refusal if part.type == "refusal" else part.text for part in content]
-    for number, text in enumerate(texts):
-        if text is None:
-            message = f"Parts of the type {content[number].type} cannot be read."
-            raise ApiError(400, message, param=f"{place}[{number}].type", code="unsupported_content")
-    return "".join(text or "" for text in texts)
+    return "".join(_part(part, f"{place}[{number}]") for number, part in enumerate(content))
+
+
+def _part(part: InputPart, place: str) -> str:
+    text = part.refusal if part.type == "refusal" else part.text
+    if text is None:
+        message = f"Parts of the type {part.type} cannot be read."
+        raise ApiError(400, message, param=f"{place}.type", code="unsupported_content")
+    return text
 
 
 def _tool(tool: ResponsesTool) -> JsonObject:

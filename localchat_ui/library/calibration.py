@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 MEASURE = (sys.executable, "-m", "localchat_ui.library.measure", END_WITH_STDIN)
 # The computing takes less than one; a machine that is busy may take long to begin.
 SECONDS_TO_MEASURE = 30.0
+# With less of its cores a trial is about what else runs here. Where that is always so, a slow figure is the true one.
+LEAST_SHARE, MOST_TRIALS = 0.8, 3
 # Shorter replies and prompts say little: their clock is mostly about something else.
 LEAST_REPLY, LEAST_PROMPT = 16, 64
 # So many replies of a model tell more of it than those of others.
@@ -68,6 +70,7 @@ class Calibration:
         self._lock = threading.Lock()
         self._observations: dict[str, Observation] = _load(file, self._machine)
         self._is_changed = False
+        self._n_trials = 0
 
     @property
     def is_known(self) -> bool:
@@ -90,7 +93,7 @@ class Calibration:
             self._add(name, work, decode, prompt)
 
     async def measure(self) -> None:
-        """Compute for less than a second in a child process, once and for all."""
+        """Compute for less than a second in a child process, once and for all; or again, if the machine was busy."""
         if self.is_measured:
             return
         try:
@@ -98,6 +101,10 @@ class Calibration:
                 measured = _MEASURED.validate_json(await child.line(SECONDS_TO_MEASURE) or b"")
         except (ChildError, ValidationError) as error:
             logger.warning("the speed of this machine could not be measured: %s", error)
+            return
+        self._n_trials += 1
+        if any(each.share < LEAST_SHARE for each in measured) and self._n_trials < MOST_TRIALS:
+            logger.info("the speed of this machine is measured again later: it is busy")
             return
         with self._lock:
             for each in measured:

@@ -48,13 +48,17 @@ F32 = Packing("F32", 0, 4, 1, 0)
 
 @dataclass(frozen=True)
 class Measured:
-    """A trial: what a token took, and tokens per second. `prompt` is 0 where it was not measured."""
+    """A trial: what a token took, and tokens per second. `prompt` is 0 where it was not measured.
+
+    `share` of the cores is what it had, as in `Timing`.
+    """
 
     name: str
     n_bytes: int
     n_weights: int
     decode: float
     prompt: float = 0.0
+    share: float = 1.0
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -70,7 +74,7 @@ def measure(n_threads: int) -> Iterator[Measured]:
             n_prompt = N_PROMPT if packing is PACKINGS[0] else 0
             timing = time_model(path, n_threads=n_threads, seconds=SECONDS_EACH, n_prompt=n_prompt)
             path.unlink()
-            yield Measured(packing.name, n_bytes, n_weights, timing.decode, timing.prompt)
+            yield Measured(packing.name, n_bytes, n_weights, timing.decode, timing.prompt, timing.share)
 
 
 def write_zeros(path: Path, packing: Packing) -> tuple[int, int]:

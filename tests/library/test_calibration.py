@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from pathlib import Path
 
 import psutil
@@ -13,6 +16,7 @@ from localchat_ui.library.calibration import Calibration
 from localchat_ui.library.estimate import UNKNOWN
 from localchat_ui.library.speed import Range, Speed, Work, work_of
 
+NAMES = ("Q4_K", "Q8_0", "F16")
 # Of eight billion weights in Q4_K_M and of one billion; of one billion with 16 bits each.
 BIG, SMALL = Work(4.85e9, 8e9, 8e9), Work(0.6e9, 1e9, 1e9)
 WIDE = Work(2e9, 1e9, 1e9)
@@ -84,7 +88,7 @@ def test_it_is_kept_for_this_machine_alone(file: Path) -> None:
     for broken in (b"", b"[]", file.read_bytes().replace(b'"n_bytes":', b'"n_bytes":-'), b"\xff"):
         file.write_bytes(broken)
         assert not Calibration(file).is_known
-    file.unlink()
+    await asyncio.to_thread(file.unlink)
     file.mkdir()
     Calibration(file).save()
 
@@ -126,3 +130,26 @@ def test_a_speed_is_told_in_numbers_nobody_takes_for_exact(low: float, high: flo
 def test_without_a_shape_a_file_counts_whole() -> None:
     work = work_of(10**9, UNKNOWN)
     assert (work.n_bytes, round(work.bits, 2)) == (10**9, 4.85)
+
+
+async def test_a_machine_that_is_busy_is_measured_again_later(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def let_it_measure(share: float) -> None:
+        trials = [{"name": name, "n_bytes": 10, "n_weights": 10, "decode": 50.0, "share": share} for name in NAMES]
+        monkeypatch.setattr(module, "MEASURE", (sys.executable, "-c", f"print(); print({json.dumps(trials)!r})"))
+
+    known = Calibration(file)
+    let_it_measure(0.5)
+    await known.measure()
+    assert not known.is_known
+    let_it_measure(0.95)
+    await known.measure()
+    assert known.is_measured
+
+    # Where that is always so it is how fast this machine is.
+    await asyncio.to_thread(file.unlink)
+    known = Calibration(file)
+    let_it_measure(0.5)
+    for _ in range(3):
+        assert not known.is_measured
+        await known.measure()
+    assert known.is_measured
