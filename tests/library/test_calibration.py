@@ -88,7 +88,7 @@ def test_it_is_kept_for_this_machine_alone(file: Path) -> None:
     for broken in (b"", b"[]", file.read_bytes().replace(b'"n_bytes":', b'"n_bytes":-'), b"\xff"):
         file.write_bytes(broken)
         assert not Calibration(file).is_known
-    await asyncio.to_thread(file.unlink)
+    file.unlink()
     file.mkdir()
     Calibration(file).save()
 
