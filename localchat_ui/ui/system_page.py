@@ -28,7 +28,7 @@ def register(examine: Callable[[], Awaitable[Report]], library: ModelLibrary) ->
             _problems(report)
             for part in report.sections:
                 with section(translated(part.title)), ui.element("dl").classes("model-sheet"):
-                    for name, value in part.rows or ((_("None"), ""),):
+                    for name, value in part.rows or ((_("There are none yet."), ""),):
                         _row(translated(name), translated(value))
         return None
 
