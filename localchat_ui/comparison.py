@@ -10,6 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from localchat_ui.conversation import ChatOptions, Conversation, SamplingOptions, new_id, utc_now
+from localchat_ui.text import N_, Text
 
 MIN_COLUMNS = 2
 MAX_COLUMNS = 4
@@ -156,7 +157,11 @@ def _in_words(name: str, value: object) -> str:
     words = name.replace("_", " ").capitalize()
     if name == "system_prompt":
         text = " ".join(str(value).split())
-        return f"“{text[:PROMPT_EXCERPT]}{'…' if len(text) > PROMPT_EXCERPT else ''}”" if text else "No system prompt"
+        return (
+            f"“{text[:PROMPT_EXCERPT]}{'…' if len(text) > PROMPT_EXCERPT else ''}”" if text else N_("No system prompt")
+        )
     if value is None:
-        return "Random seed" if name == "seed" else f"No {words.lower()}"
-    return f"{words} {value:g}" if isinstance(value, (int, float)) else f"{words} {value}"
+        return N_("Random seed") if name == "seed" else Text("No {setting}", setting=words.lower())
+    return Text(
+        "{setting} {value}", setting=words, value=f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    )

@@ -16,9 +16,9 @@ from localchat_ui.conversation import Message, MessageState, Role
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.i18n import _, ngettext
 from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.inference.local import LocalBackend
+from localchat_ui.text import N_, Text, counted
 
 logger = logging.getLogger(__name__)
 
@@ -144,9 +144,9 @@ class ComparisonRuns:
             return ""
         limit = await self._limit()
         if limit and len(writing) >= limit:
-            return ngettext(
+            return counted(
                 "Waits: {n} reply may be written at a time.", "Waits: {n} replies may be written at a time.", limit
-            ).format(n=limit)
+            )
         wanted, busy = self._model_of(column), [self._model_of(each) for each in writing]
         files = {model.path: model.file for model in busy if model and model.file}
         if wanted is None or wanted.file is None or wanted.path in files or not files:
@@ -156,7 +156,7 @@ class ComparisonRuns:
         letters = ", ".join(
             comparison.letter(each) for each, model in zip(writing, busy, strict=True) if model and model.file
         )
-        return _("Waits for {letters}: these models do not fit into memory together.").format(letters=letters)
+        return Text("Waits for {letters}: these models do not fit into memory together.", letters=letters)
 
     async def _limit(self) -> int:
         """Replies that whoever asks may have written at a time; 0 is unlimited."""
@@ -177,7 +177,7 @@ class ComparisonRuns:
             await self._note_failure(column, str(error))
         except Exception:
             logger.exception("a column of a comparison failed")
-            await self._note_failure(column, _("Something went wrong. The log has the details; please try again."))
+            await self._note_failure(column, N_("Something went wrong. The log has the details; please try again."))
 
     async def _note_failure(self, column: Column, error: str) -> None:
         """Say in the place of the reply why there is none."""

@@ -30,9 +30,9 @@ from localchat_ui.history.comparisons import ComparisonStore
 from localchat_ui.history.preferences import Preferences
 from localchat_ui.history.rows import options_of
 from localchat_ui.history.store import HistoryStore
-from localchat_ui.i18n import _
 from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.inference.local import LocalBackend
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +90,11 @@ class ComparisonService:
     async def ask(self, comparison: Comparison, text: str, attachments: Sequence[Attachment] = ()) -> None:
         """Send a prompt to all columns; a blind comparison is shuffled with its first one."""
         if not text.strip() and not attachments:
-            raise ChatError(_("The message is empty."))
+            raise ChatError(Text("The message is empty."))
         for column in comparison.columns:
             self._require(column)
         if comparison.blind and not comparison.title and _are_alike(comparison):
-            raise ChatError(_("Both columns are the same. Choose another model or other settings."))
+            raise ChatError(Text("Both columns are the same. Choose another model or other settings."))
         run, title = self.runs.begin(comparison), comparison.title
         try:
             if not title:
@@ -135,7 +135,7 @@ class ComparisonService:
     async def vote(self, comparison: Comparison, choice: Choice) -> None:
         """Keep who won, and tell the names from now on."""
         if not await self.may_vote(comparison):
-            raise ChatError(_("Vote when both replies are finished."))
+            raise ChatError(Text("Vote when both replies are finished."))
         a, b = [await self._contestant(comparison, column) for column in comparison.columns]
         await self.comparisons.vote(Vote(comparison.id, choice, a, b))
         comparison.vote = choice
@@ -191,9 +191,9 @@ class ComparisonService:
         """Raises ChatError when its model cannot answer."""
         model = self.model_of(column)
         if not column.model:
-            raise ChatError(_("Choose a model for each column."))
+            raise ChatError(Text("Choose a model for each column."))
         if model is None:
-            raise ChatError(_("{model} is no longer here. Choose another model.").format(model=column.model))
+            raise ChatError(Text("{model} is no longer here. Choose another model.", model=column.model))
         if model.refusal:
             raise ChatError(model.refusal)
         return model

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from localchat_ui.engine.adapters import attach
 from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.llama import Model, errors_of_this_thread, reason_of, supports_gpu
+from localchat_ui.text import Text
 
 KvType = Literal["f16", "q8_0"]
 State = npt.NDArray[np.uint8]
@@ -235,4 +236,10 @@ def try_model(path: Path, on_progress: Callable[[float], None]) -> None:
     finally:
         model.close()
     if code != 0:
-        raise ModelLoadError(f"{path.name} could not be loaded: llama.cpp cannot compute with it (code {code}).")
+        raise ModelLoadError(
+            Text(
+                "{name} could not be loaded: llama.cpp cannot compute with it (code {code}).",
+                name=path.name,
+                code=str(code),
+            )
+        )

@@ -22,6 +22,7 @@ import llama_cpp
 from localchat_ui.engine.base import ModelLoadError
 from localchat_ui.engine.thinking import marks_in
 from localchat_ui.engine.tool_support import support_of
+from localchat_ui.text import N_, Text
 
 logger = logging.getLogger("localchat_ui.llama_cpp")
 GGML_LOG_LEVEL_ERROR = 4
@@ -339,8 +340,9 @@ def _initialise() -> None:
 
 def reason_of(path: Path, errors: Sequence[str]) -> str:
     if not path.is_file():
-        return f"{path.name} could not be loaded: there is no such file."
+        return Text("{name} could not be loaded: there is no such file.", name=path.name)
     said = errors[0].partition(": ")[2].removeprefix("error loading model: ").rstrip(".") if errors else ""
     if "magic" in said:
-        said = "it is not a GGUF file"
-    return f"{path.name} could not be loaded: {said or 'llama.cpp gave no reason'}."
+        said = N_("it is not a GGUF file")
+    reason = said or N_("llama.cpp gave no reason")
+    return Text("{name} could not be loaded: {reason}.", name=path.name, reason=reason)

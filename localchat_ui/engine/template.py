@@ -23,6 +23,7 @@ from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport, th
 from localchat_ui.engine.tool_format import NAME_IN_ID
 from localchat_ui.engine.tool_support import ToolSupport, support_of
 from localchat_ui.engine.tools import in_words
+from localchat_ui.text import Text
 
 # For models whose file brings no template (base models). Plain enough for any of them to go on with.
 FALLBACK_TEMPLATE = (
@@ -73,7 +74,9 @@ def render(model: Model, turns: Sequence[Turn], arguments: Mapping[str, object])
         if not lost:
             return Rendered(text, tuple(notes))
     if best is None:
-        raise EngineError(f"The model's chat template could not be applied: {reason}") from reason
+        raise EngineError(
+            Text("The model's chat template could not be applied: {reason}", reason=str(reason))
+        ) from reason
     return best
 
 

@@ -12,6 +12,7 @@ from localchat_ui.history import rows
 from localchat_ui.history.database import Database, rows_changed
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.tables import ColumnRow, ComparisonRow, ConversationRow, VoteRow
+from localchat_ui.text import Text
 
 
 class ComparisonStore:
@@ -75,7 +76,7 @@ class ComparisonStore:
         )
         async with self._database.transaction() as session:
             if await session.get(VoteRow, vote.comparison_id) is not None:
-                raise HistoryError("This duel was voted on already, perhaps in another tab.")
+                raise HistoryError(Text("This duel was voted on already, perhaps in another tab."))
             session.add(row)
 
     async def votes(self) -> list[Vote]:

@@ -99,8 +99,11 @@ class ModelLibrary:
             return ""
         try:
             header = await asyncio.to_thread(read_header, model.path)
-        except (GgufError, OSError) as error:
-            raise LibraryError(f"{model.path.name} cannot be read: {error}") from error
+        except GgufError as error:
+            raise LibraryError(Text.joined(" ", (model.path.name, str(error)))) from error
+        except OSError as error:
+            words = Text("{name} cannot be read: {error}.", name=model.path.name, error=error.strerror or str(error))
+            raise LibraryError(words) from error
         return displayable(str(header.values.get("tokenizer.chat_template", "")))
 
     async def search(self, words: str) -> list[Repository]:

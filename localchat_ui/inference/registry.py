@@ -17,7 +17,6 @@ from localchat_ui.engine.load_changes import NO_CHANGES, LoadChanges
 from localchat_ui.engine.thinking_support import NO_SUPPORT, ThinkingSupport
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.preferences import Preferences
-from localchat_ui.i18n import _
 from localchat_ui.inference.first_download import FirstDownload
 from localchat_ui.inference.load_times import LoadTimes
 from localchat_ui.inference.local import LocalBackend
@@ -185,8 +184,7 @@ class ModelRegistry:
         if model.path is not None:
             await self.free_memory(model.path)
             if model.path in self.in_memory:
-                busy = _("{model} is writing a reply. Unload it when that is done.")
-                raise EngineError(busy.format(model=model.name))
+                raise EngineError(Text("{model} is writing a reply. Unload it when that is done.", model=model.name))
 
     @property
     def may_choose(self) -> bool:
@@ -257,7 +255,7 @@ class ModelRegistry:
 
     def _require_management(self) -> None:
         if not self.may_manage:
-            raise ChoiceRefusedError(_("Only administrators set how models are loaded here."))
+            raise ChoiceRefusedError(Text("Only administrators set how models are loaded here."))
 
     def _with_defaults(self, model: ModelRef) -> ModelRef:
         defaults = self._defaults.of(model.id)

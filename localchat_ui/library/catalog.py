@@ -78,7 +78,7 @@ class Catalog:
         await self.refresh()
         file = self._files.get(model.path)
         if file is None or self._known is None:
-            return f"{model.file_name} is not there any more."
+            return Text("{name} is not there any more.", name=model.file_name)
         known = self._known[file]
         if known.loads or known.error:
             return known.error

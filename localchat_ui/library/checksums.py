@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from localchat_ui.library.errors import LibraryError
 from localchat_ui.library.scan import parts_of
+from localchat_ui.text import Text
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,9 @@ class Checksums:
                 stop = True
                 raise
             except OSError as error:
-                raise LibraryError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+                raise LibraryError(
+                    Text("{name} cannot be read: {error}.", name=path.name, error=error.strerror or str(error))
+                ) from error
 
     def _known(self, path: Path) -> dict[str, str]:
         if self._kept is None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from localchat_ui.conversation import GenerationStats
 from localchat_ui.engine.llama import supports_gpu
-from localchat_ui.i18n import _
 from localchat_ui.library.calibration import Calibration
 from localchat_ui.library.estimate import UNKNOWN, KvType, Shape
 from localchat_ui.library.fit import MemoryCheck, Verdict, free_memory
 from localchat_ui.library.model_file import ModelFile
 from localchat_ui.library.speed import Speed, Work, work_of
 from localchat_ui.settings import Settings
+from localchat_ui.text import N_, Text
 
 LOOK_SECONDS = 1.0
 
@@ -34,21 +34,21 @@ class Forecast:
         return tuple(known.text for known in (self.verdict, self.speed) if known)
 
     @property
-    def text(self) -> str:
+    def text(self) -> Text:
         """All in one line."""
-        return " · ".join(self.lines)
+        return Text.joined(" · ", self.lines)
 
     @property
     def sheet(self) -> dict[str, str]:
         """As names and values for people."""
-        rows = {_("Memory here"): self.verdict.text} if self.verdict else {}
-        return rows | ({_("Speed here"): self.speed.details} if self.speed else {})
+        rows = {N_("Memory here"): self.verdict.text} if self.verdict else {}
+        return rows | ({N_("Speed here"): self.speed.details} if self.speed else {})
 
     @property
-    def short(self) -> str:
+    def short(self) -> Text:
         """As `text`, without what is to be done."""
         speed = self.speed.text if self.speed and (self.verdict is None or self.verdict.fits) else ""
-        return " · ".join(filter(None, (self.verdict.words if self.verdict else "", speed)))
+        return Text.joined(" · ", (self.verdict.words if self.verdict else "", speed))
 
 
 class Forecaster:

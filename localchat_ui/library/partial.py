@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from localchat_ui.i18n import _
 from localchat_ui.library.errors import DownloadError
 from localchat_ui.library.model_file import readable_size
+from localchat_ui.text import Text
 
 if sys.platform != "win32":
     import fcntl
@@ -68,7 +68,11 @@ class PartialFile:
         if not self.path.exists():
             return False
         if self._problem(self.path, on_block):
-            raise DownloadError(f"{self.path} exists and is another file. Rename or delete it, then download again.")
+            raise DownloadError(
+                Text(
+                    "{file} exists and is another file. Rename or delete it, then download again.", file=str(self.path)
+                )
+            )
         return True
 
     def _remove_older_versions(self) -> None:
@@ -116,10 +120,20 @@ def _sha256(path: Path, on_block: Callable[[int], None]) -> str:
 def explain_disk_error(error: OSError, path: Path) -> str:
     """What the disk's error means for who wants to have the file at `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full: {path.parent} has no room for the rest of {path.name}. Make room and start again."
+        return Text(
+            "The disk is full: {folder} has no room for the rest of {name}. Make room and start again.",
+            folder=str(path.parent),
+            name=path.name,
+        )
     if error.errno == errno.EFBIG:
         # FAT32 ends at 4 GB; a limit of the shell looks the same.
-        return _("{folder} takes no file as large as {name}. Set MODELS_DIR to a disk that does.").format(
-            folder=path.parent, name=path.name
+        return Text(
+            "{folder} takes no file as large as {name}. Set MODELS_DIR to a disk that does.",
+            folder=str(path.parent),
+            name=path.name,
         )
-    return f"{path.parent} cannot be written to: {error.strerror or error}. Correct that, or set MODELS_DIR elsewhere."
+    return Text(
+        "{folder} cannot be written to: {error}. Correct that, or set MODELS_DIR elsewhere.",
+        folder=str(path.parent),
+        error=error.strerror or str(error),
+    )

@@ -15,8 +15,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from localchat_ui.i18n import _
 from localchat_ui.library.estimate import BYTES_A_NUMBER, KvType, Shape
+from localchat_ui.text import N_, Text
 
 # How far replies were from what models of zeros that are packed alike let expect (docs/performance.md), how far models
 # are from each other, a model from itself, and prompts.
@@ -90,17 +90,17 @@ class Speed:
     def text(self) -> str:
         """In one line for people."""
         if self.decode.low > FAST:
-            return _("more than {n} tokens per second").format(n=FAST)
-        about, slow = _("about {range} tokens per second"), _("slow: about {range} tokens per second")
-        return (about if self.decode.high >= SLOW else slow).format(range=self.decode.text)
+            return Text("more than {n} tokens per second", n=FAST)
+        about, slow = N_("about {range} tokens per second"), N_("slow: about {range} tokens per second")
+        return Text(about if self.decode.high >= SLOW else slow, range=self.decode.text)
 
     @property
     def details(self) -> str:
         """The same with where it is from, and with the prompts."""
-        text = _("{speed}, as measured here").format(speed=self.text) if self.is_seen else self.text
+        text = Text("{speed}, as measured here", speed=self.text) if self.is_seen else self.text
         if self.prompt is None:
             return text
-        return _("{speed}; reads prompts at about {range}").format(speed=text, range=self.prompt.text)
+        return Text("{speed}; reads prompts at about {range}", speed=text, range=self.prompt.text)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from localchat_ui.access import AccessError
-from localchat_ui.i18n import _
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelLibrary
 from localchat_ui.library.doctor import Report
 from localchat_ui.ui.page_layout import copy_button, page_layout, section
@@ -27,9 +27,9 @@ def register(examine: Callable[[], Awaitable[Report]], library: ModelLibrary) ->
         with page_layout(_("System check"), back=("/models", _("Models"))):
             _problems(report)
             for part in report.sections:
-                with section(part.title), ui.element("dl").classes("model-sheet"):
-                    for name, value in part.rows or ((_("None"), ""),):
-                        _row(name, value)
+                with section(translated(part.title)), ui.element("dl").classes("model-sheet"):
+                    for name, value in part.rows or ((_("There are none yet."), ""),):
+                        _row(translated(name), translated(value))
         return None
 
 
@@ -42,7 +42,7 @@ def _problems(report: Report) -> None:
             with ui.element("ul").classes("problems"):
                 for problem in report.problems:
                     with ui.element("li"):
-                        ui.label(problem).props("dir=auto")
+                        ui.label(translated(problem)).props("dir=auto")
         text = ui.element("pre").props("hidden")
         with text:
             ui.label("\n".join(report.lines))

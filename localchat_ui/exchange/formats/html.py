@@ -11,7 +11,6 @@ from pathlib import Path
 from localchat_ui.conversation import DEFAULT_SYSTEM_PROMPT, Attachment, Message, Role
 from localchat_ui.exchange.formats.markdown import ending_of, name_of, speed_of
 from localchat_ui.exchange.trees import Format, Tree
-from localchat_ui.i18n import _
 from localchat_ui.markdown import render_markdown
 from localchat_ui.markdown.directions import with_technical_apart
 from localchat_ui.markdown.language import language_of
@@ -33,7 +32,7 @@ _BUTTONS = re.compile(r"<button [^>]*>[^<]*</button>")
 
 
 def write(trees: Sequence[Tree]) -> str:
-    title = _title_of(trees[0]) if len(trees) == 1 else _("Conversations")
+    title = _title_of(trees[0]) if len(trees) == 1 else "Conversations"
     contents = "\n".join(map(_conversation, trees))
     return f"""<!doctype html>
 <html lang="en">
@@ -62,7 +61,7 @@ def _conversation(tree: Tree) -> str:
     title = escape(_title_of(tree))
     system_prompt = conversation.options.system_prompt.strip()
     is_own = system_prompt and system_prompt != DEFAULT_SYSTEM_PROMPT
-    begins = _folded(_("System prompt"), f"<pre>{escape(system_prompt)}</pre>") if is_own else ""
+    begins = _folded("System prompt", f"<pre>{escape(system_prompt)}</pre>") if is_own else ""
     messages = "\n".join(map(_message, tree.branch))
     return (
         f'<section aria-label="{title}">\n<header><h1 dir="auto">{title}</h1>'
@@ -73,7 +72,7 @@ def _conversation(tree: Tree) -> str:
 def _message(message: Message) -> str:
     """One turn: who, the files, what was thought, the words, how it ended."""
     role = message.role.value
-    name = _("You") if message.role is Role.USER else name_of(message)
+    name = "You" if message.role is Role.USER else name_of(message)
     language = language_of(message.text)
     said = f' lang="{language}"' if language else ""
     if message.role is Role.ASSISTANT:
@@ -85,7 +84,7 @@ def _message(message: Message) -> str:
     parts = [
         f'<h2 class="name" dir="auto">{escape(name)}</h2>',
         "".join(map(_file, message.attachments)),
-        _folded(_("Thoughts"), thoughts) if thoughts else "",
+        _folded("Thoughts", thoughts) if thoughts else "",
         words if message.text else "",
         f'<p class="ending">{escape(ending)}</p>' if (ending := ending_of(message)) else "",
         f'<p class="byline">{" · ".join(filter(None, (_time(message.created_at), speed_of(message))))}</p>',
@@ -113,7 +112,7 @@ def _time(moment: datetime) -> str:
 
 
 def _title_of(tree: Tree) -> str:
-    return " ".join(tree.conversation.title.split()) or _("Conversation")
+    return " ".join(tree.conversation.title.split()) or "Conversation"
 
 
 def _stylesheet() -> str:

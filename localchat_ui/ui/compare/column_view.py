@@ -11,7 +11,7 @@ from nicegui import ui
 from localchat_ui.chat import ComparisonService, Reply
 from localchat_ui.comparison import Choice, Column, Comparison, differences
 from localchat_ui.conversation import Message
-from localchat_ui.i18n import _
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRef, ModelRegistry
 from localchat_ui.ui import icons
 from localchat_ui.ui.branch import read_branch
@@ -104,8 +104,8 @@ class ColumnView:
         """What tells it from the others, and where it runs."""
         model = self._service.model_of(self.column)
         others = [each.options for each in self._comparison.columns if each is not self.column]
-        parts = [*differences(self.column.options, others), place_of(model)]
-        text = " · ".join(filter(None, parts)) or (model.details if model else _("No longer here"))
+        parts = [*map(translated, differences(self.column.options, others)), place_of(model)]
+        text = " · ".join(filter(None, parts)) or (translated(model.details) if model else _("No longer here"))
         self._note.set_text("" if self._comparison.is_secret else text)
         self._note.props["title"] = self._note.text
 
@@ -144,7 +144,7 @@ class ColumnView:
     def _what_it_does(self) -> str:
         why = self._service.runs.reason_to_wait(self._comparison, self.column)
         if why is not None:
-            return why or _("Waiting")
+            return translated(why) or _("Waiting")
         if self._service.runs.is_preparing(self._comparison, self.column):
             return _("Loading the model")
         if self._reply is None:

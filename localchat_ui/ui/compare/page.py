@@ -17,7 +17,7 @@ from localchat_ui.comparison import MAX_COLUMNS, MIN_COLUMNS, Choice, Column, Co
 from localchat_ui.conversation import Attachment, ChatOptions, Conversation
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.history.presets import Presets
-from localchat_ui.i18n import _
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRegistry
 from localchat_ui.ui import design, icons
 from localchat_ui.ui.compare.column_actions import ColumnActions
@@ -268,7 +268,7 @@ class ComparePage:
             await self.service.ask(self.comparison, text, files)
         except (ChatError, HistoryError) as error:
             self.composer.restore(text, files)
-            self.notices.show(str(error))
+            self.notices.show(translated(error))
             return
         if first:
             ui.navigate.history.replace(f"{self._root}/compare/{self.comparison.id}")
@@ -302,7 +302,7 @@ class ComparePage:
             try:
                 yield
             except (ChatError, HistoryError) as error:
-                self.notices.show(str(error))
+                self.notices.show(translated(error))
 
 
 def register(service: ComparisonService, models: ModelRegistry, presets: Presets, access: AccessControl) -> None:

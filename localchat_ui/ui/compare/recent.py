@@ -10,7 +10,7 @@ from nicegui import ui
 from localchat_ui.chat import ComparisonService
 from localchat_ui.comparison import Comparison
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.i18n import _
+from localchat_ui.i18n import _, translated
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import icon_button
@@ -62,4 +62,4 @@ class RecentComparisons:
             await self._service.delete(comparison)
             self._show(await self._service.comparisons.recent(self.LIMIT))
         except HistoryError as error:
-            self._notices.show(str(error))
+            self._notices.show(translated(error))

@@ -9,9 +9,9 @@ from nicegui import ui
 
 from localchat_ui.chat import ComparisonService
 from localchat_ui.comparison import Standing, Vote, standings
-from localchat_ui.i18n import _, ngettext
+from localchat_ui.i18n import _, ngettext, number
 from localchat_ui.library.model_file import readable_size
-from localchat_ui.ui import design
+from localchat_ui.ui import design, words
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.page_layout import Outcome, page_layout, section
@@ -46,8 +46,8 @@ class Results:
             if not found:
                 ui.label(_("No votes yet. Start a blind duel and vote.")).classes("page-text")
                 return
-            number = ngettext("{n} vote", "{n} votes", len(votes)).format(n=len(votes))
-            ui.label(number).classes("page-text")
+            count = ngettext("{n} vote", "{n} votes", len(votes)).format(n=number(len(votes)))
+            ui.label(count).classes("page-text")
             with ui.element("table").classes("page-table standings"):
                 self._head()
                 with ui.element("tbody"):
@@ -81,7 +81,7 @@ def _row(standing: Standing) -> None:
         with ui.element("td").classes("rate"):
             _bar(standing)
         _cell(f"{standing.wins}, {standing.ties}, {standing.losses}", name=_("Won, tied, lost"))
-        _cell(_("{n:.0f} tokens/s").format(n=speed) if speed else "–", name=_("Speed"))
+        _cell(words.speed(speed) if speed else "–", name=_("Speed"))
         _cell(readable_size(memory) if memory else "–", name=_("Memory"))
 
 

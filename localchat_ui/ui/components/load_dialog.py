@@ -9,7 +9,7 @@ from nicegui import ui
 
 from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.i18n import _
+from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRef, ModelRegistry, Phase
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.ui import icons
@@ -80,7 +80,7 @@ class LoadDialog:
             await self._models.reload(model, changes)
         except EngineError as error:
             self._is_loading = False
-            self._trouble.set_text(str(error))
+            self._trouble.set_text(translated(error))
         else:
             self._dialog.close()
 
@@ -88,6 +88,6 @@ class LoadDialog:
         try:
             await self._models.unload(model)
         except (EngineError, HistoryError) as error:
-            self._trouble.set_text(str(error))
+            self._trouble.set_text(translated(error))
         else:
             self._dialog.close()

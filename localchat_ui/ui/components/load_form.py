@@ -11,7 +11,7 @@ from nicegui.events import GenericEventArguments
 from pydantic import ValidationError
 
 from localchat_ui.engine.load_changes import LoadChanges
-from localchat_ui.i18n import _
+from localchat_ui.i18n import _, number
 from localchat_ui.inference import LoadForecast, ModelRef, ModelRegistry
 from localchat_ui.library.model_file import readable_size
 from localchat_ui.ui.components.element import hint_of
@@ -85,7 +85,7 @@ class LoadForm:
             box = ui.number(value=value, format="%d", validation=partial(_problem, field), on_change=self._show)
             box.props("outlined dense hide-bottom-space no-error-icon inputmode=numeric").classes("number seed")
             box.props["aria-label"] = field.label
-            box.props["placeholder"] = _("Automatic") if otherwise is None else f"{otherwise:,}"
+            box.props["placeholder"] = _("Automatic") if otherwise is None else number(otherwise)
         self._boxes[field.name] = box
         with setting.body:
             is_idle = field.name == "n_gpu_layers" and not self._models.placement.has_gpu
@@ -137,9 +137,11 @@ def words_of(forecast: LoadForecast) -> str:
     """Whether it fits, and what takes how much."""
     fits = _("Fits well") if forecast.fits else _("Too big")
     need = forecast.need
-    numbers = _("{total} of memory: {weights} model, {context} context, {compute} to compute. {free} are free.")
-    verdict = _("Tight") if forecast.is_tight else fits
-    return f"{verdict}: " + numbers.format(
+    words = _(
+        "{verdict}: {total} of memory: {weights} model, {context} context, {compute} to compute. {free} are free."
+    )
+    return words.format(
+        verdict=_("Tight") if forecast.is_tight else fits,
         total=readable_size(need.total),
         weights=readable_size(need.weights),
         context=readable_size(need.context),

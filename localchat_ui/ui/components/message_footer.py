@@ -140,7 +140,7 @@ def _byline(message: Message, options: FooterOptions) -> str:
 
 def _first_token(stats: GenerationStats) -> str:
     seconds = stats.seconds_to_first_token
-    return _("first after {seconds:.2f} s").format(seconds=seconds) if seconds else ""
+    return _("first after {seconds} s").format(seconds=number(seconds, 2)) if seconds else ""
 
 
 def _versions(version: Version) -> str:

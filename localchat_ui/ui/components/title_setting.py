@@ -10,7 +10,7 @@ from nicegui.events import ValueChangeEventArguments
 
 from localchat_ui.chat import TitleWriter
 from localchat_ui.history.errors import HistoryError
-from localchat_ui.i18n import _
+from localchat_ui.i18n import _, translated
 from localchat_ui.ui.components.element import hint_of
 from localchat_ui.ui.components.setting import Setting
 
@@ -33,7 +33,7 @@ class TitleSetting:
         try:
             on = await self._titles.is_on()
         except HistoryError as error:
-            self._on_error(str(error))
+            self._on_error(translated(error))
             return
         self._filling = True
         self._switch.set_value(on)
@@ -45,4 +45,4 @@ class TitleSetting:
         try:
             await self._titles.switch(bool(event.value))
         except HistoryError as error:
-            self._on_error(str(error))
+            self._on_error(translated(error))
