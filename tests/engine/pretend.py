@@ -145,6 +145,9 @@ class PretendSampler:
             raise RuntimeError("the sampler broke")
         return int(scores[0]) + self._bias
 
+    def accept(self, token: int) -> None:
+        assert not self._closed
+
     def close(self) -> None:
         assert not self._closed
         self._closed = True
