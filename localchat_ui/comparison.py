@@ -162,6 +162,5 @@ def _in_words(name: str, value: object) -> str:
         )
     if value is None:
         return N_("Random seed") if name == "seed" else Text("No {setting}", setting=words.lower())
-    return Text(
-        "{setting} {value}", setting=words, value=f"{value:g}" if isinstance(value, (int, float)) else str(value)
-    )
+    is_fraction = isinstance(value, float) and not value.is_integer()
+    return Text("{setting} {value}", setting=words, value=value if is_fraction else f"{value:.0f}")

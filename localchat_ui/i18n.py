@@ -52,7 +52,13 @@ def translated(text: object) -> str:
 
 
 def _shown(value: Any) -> Any:
-    return translated(value) if isinstance(value, (str, Exception)) else number(value) if type(value) is int else value
+    return (
+        translated(value)
+        if isinstance(value, (str, Exception))
+        else number(value)
+        if type(value) in (int, float)
+        else value
+    )
 
 
 _LANGUAGE: ContextVar[str] = ContextVar("language", default=ENGLISH)

@@ -15,7 +15,7 @@ class Text(str):
     """An English text with values in it that the page can say in another language: `Text("{name} is gone", name=name)`.
 
     To everybody else it is the English text. Whatever is below the page says what people may read as one of these.
-    Whole numbers are grouped; those that are names, such as a status of HTTP, are given as text.
+    Numbers are written as people do; those that are names, such as a status of HTTP, are given as text.
     """
 
     template: str

@@ -28,8 +28,8 @@ def test_ties_count_half_and_a_duel_with_oneself_not_at_all() -> None:
 
 
 def test_settings_are_called_by_what_differs() -> None:
-    cold, warm = ChatOptions(temperature=0.2, seed=7), ChatOptions(temperature=1.2, system_prompt="")
+    cold, warm = ChatOptions(temperature=0.2, seed=1234567), ChatOptions(temperature=1.2, system_prompt="")
 
     assert differences(cold, [cold]) == []
-    assert differences(cold, [warm])[:2] == ["Temperature 0.2", "Seed 7"]
+    assert differences(cold, [warm])[:2] == ["Temperature 0.2", "Seed 1234567"]
     assert differences(warm, [cold]) == ["Temperature 1.2", "Random seed", "No system prompt"]

@@ -16,6 +16,7 @@ from nicegui.language import Language
 
 from localchat_ui.history.errors import PresetRefusedError
 from localchat_ui.i18n import CATALOGUES, language_of_scope, languages, ngettext, number, speaking, translated
+from localchat_ui.library.model_file import readable_size
 from localchat_ui.text import Text, counted
 from tests.languages import TEMPLATE, bracketed, template
 
@@ -79,6 +80,7 @@ def test_numbers_have_the_plural_form_and_the_marks_of_the_language() -> None:
         assert translated(counted("{n} token", "{n} tokens", 3)) == "⟦3 tokens 3⟧"
     with speaking("de"):
         assert number(1234.56, 1) == "1.234,6"
+        assert translated(Text("{free} free", free=readable_size(4.7e9))) == "⟦⟦4,7 GB⟧ free⟧"
 
 
 def test_the_template_has_the_texts_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

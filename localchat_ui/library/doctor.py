@@ -165,7 +165,7 @@ def _of_settings(settings: Settings, models: Sequence[ModelFile]) -> Iterator[st
     cores = psutil.cpu_count(logical=False) or 1
     if settings.n_threads and settings.n_threads > cores:
         words = N_("N_THREADS={n} is more than the {cores} cores: that is slower. Leave it empty.")
-        yield Text(words, n=settings.n_threads, cores=cores)
+        yield Text(words, n=str(settings.n_threads), cores=cores)
     if settings.n_gpu_layers and not supports_gpu():
         yield N_(
             "N_GPU_LAYERS has no effect: llama.cpp is built without a graphics card. The README says how to build it."

@@ -9,6 +9,9 @@ from localchat_ui.library.estimate import UNKNOWN, Shape
 from localchat_ui.library.kind import Kind
 from localchat_ui.text import N_, Text, counted
 
+SIZES = (N_("{n} bytes"), N_("{n} kB"), N_("{n} MB"), N_("{n} GB"), N_("{n} TB"))
+COUNTS = ("", "K", "M", "B", "T")
+
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -96,14 +99,16 @@ class ModelFile:
         return Text.joined(" · ", parts)
 
 
-def readable_size(size: float) -> str:
+def readable_size(size: float) -> Text:
     """Bytes in powers of 1000, as the hub and most desktops count: `98 MB`, `4.7 GB`."""
-    return _scaled(size, (" bytes", " kB", " MB", " GB", " TB"))
+    value, unit = _scaled(size, len(SIZES))
+    return Text(SIZES[unit], n=value)
 
 
 def readable_count(count: float) -> str:
     """A number of parameters as models are called: `135M`, `1.5B`."""
-    return _scaled(count, ("", "K", "M", "B", "T"))
+    value, unit = _scaled(count, len(COUNTS))
+    return f"{value}{COUNTS[unit]}"
 
 
 def readable_context(tokens: int) -> str:
@@ -118,11 +123,12 @@ def displayable(text: str) -> str:
     return text.encode("utf-8", errors="replace").decode()
 
 
-def _scaled(value: float, units: tuple[str, ...]) -> str:
+def _scaled(value: float, n_units: int) -> tuple[float, int]:
+    """The value in thousands, and how many times it was divided."""
     unit = 0
-    while round(value) >= 1000 and unit < len(units) - 1:
+    while round(value) >= 1000 and unit < n_units - 1:
         value /= 1000
         unit += 1
     # Up to ten, half a unit matters: 1.5B is not 2B. Small files and small models need no fractions.
-    text = f"{value:.1f}".removesuffix(".0") if value < 9.95 and unit >= 3 else str(round(value))
-    return text + units[unit]
+    scaled = round(value, 1) if value < 9.95 and unit >= 3 else round(value)
+    return int(scaled) if scaled == int(scaled) else scaled, unit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from localchat_ui.conversation import Attachment
-from localchat_ui.i18n import _, ngettext, number
+from localchat_ui.i18n import _, ngettext, number, translated
+from localchat_ui.library.model_file import readable_size
 
 
 def tokens(count: int) -> str:
@@ -14,6 +15,11 @@ def tokens(count: int) -> str:
 def speed(tokens_per_second: float, digits: int = 0) -> str:
     """`12 tokens/s`."""
     return _("{n} tokens/s").format(n=number(tokens_per_second, digits))
+
+
+def data_size(n_bytes: float) -> str:
+    """`98 MB`, `4.7 GB`."""
+    return translated(readable_size(n_bytes))
 
 
 def messages(count: int) -> str:

@@ -15,7 +15,7 @@ READ = """() => {
   const found = new Set();
   const note = (text) => /[A-Za-z]{2}/.test(text ?? "") && !/⟦.*⟧/s.test(text) && found.add(text.trim());
   const written = [".words, .thinking, .byline, .conversation, .conversation-title, option, kbd, script, style",
-    ".model-name, .model-picker, .model-option, td.name > :first-child, .offer-row .strong"].join();
+    ".model-name, .model-picker, .model-option, td.name > :first-child, .offer-row .strong, pre, dd"].join();
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) if (!texts.currentNode.parentElement.closest(written)) note(texts.currentNode.data);
   for (const element of document.querySelectorAll("[aria-label], [title], [placeholder], [alt]"))
@@ -23,7 +23,8 @@ READ = """() => {
       for (const name of ["aria-label", "title", "placeholder", "alt"]) note(element.getAttribute(name));
   return [...found];
 }"""
-NAMES = {"LocalChat", "JSON", "Markdown", "qwen3 4b"}
+NAMES = {"LocalChat", "JSON", "Markdown", "qwen3 4b", "SmolLM2-135M-Instruct"}
+NAMES |= {"localchat_ui", "llama-cpp-python", "NiceGUI"}
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,11 @@ def test_an_arabic_browser_gets_a_page_without_english_that_runs_from_right_to_l
     page.goto(f"{visitor.server.url}/models")
     expect(page.get_by_role("heading", name="On this machine")).to_be_visible()
     page.context.clear_cookies()
-    page.reload()
-    expect(page.locator("html[lang=ar]")).to_be_visible()
-    _see_no_english(page)
+    for path in ("/models", "/system", "/compare", "/compare/results"):
+        page.goto(visitor.server.url + path)
+        expect(page.locator("html[lang=ar]")).to_be_visible()
+        expect(page.locator("h1")).to_be_visible()
+        _see_no_english(page)
 
 
 def _see_no_english(page: Page) -> None:

@@ -70,7 +70,7 @@ def test_a_broken_file_says_what_is_wrong() -> None:
         (4_680_000_000, "4.7 GB"),
         (42_500_000_000, "42 GB"),
         (1_200_000_000_000, "1.2 TB"),
-        (5_000_000_000_000_000, "5000 TB"),
+        (5_000_000_000_000_000, "5,000 TB"),
     ],
 )
 def test_sizes(size: int, text: str) -> None:

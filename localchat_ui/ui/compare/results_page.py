@@ -10,7 +10,6 @@ from nicegui import ui
 from localchat_ui.chat import ComparisonService
 from localchat_ui.comparison import Standing, Vote, standings
 from localchat_ui.i18n import _, ngettext, number
-from localchat_ui.library.model_file import readable_size
 from localchat_ui.ui import design, words
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import text_button
@@ -82,7 +81,7 @@ def _row(standing: Standing) -> None:
             _bar(standing)
         _cell(f"{standing.wins}, {standing.ties}, {standing.losses}", name=_("Won, tied, lost"))
         _cell(words.speed(speed) if speed else "–", name=_("Speed"))
-        _cell(readable_size(memory) if memory else "–", name=_("Memory"))
+        _cell(words.data_size(memory) if memory else "–", name=_("Memory"))
 
 
 def _cell(text: str, kind: str = "", name: str = "") -> None:

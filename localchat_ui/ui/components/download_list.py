@@ -10,11 +10,11 @@ from nicegui import ui
 from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelLibrary
 from localchat_ui.library.download import progress_text
-from localchat_ui.library.model_file import readable_size
 from localchat_ui.library.queue import Job, State
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.progress_bar import ProgressBar
 from localchat_ui.ui.page_layout import Outcome, section
+from localchat_ui.ui.words import data_size
 
 LOOK_SECONDS = 0.5
 
@@ -84,7 +84,7 @@ class _Row:
             self._cancel.update()
         failed = job.state is State.FAILED
         self._item.classes(add="failed" if failed else "", remove="" if failed else "failed")
-        done, total = readable_size(progress.done), readable_size(progress.total or 0)
+        done, total = data_size(progress.done), data_size(progress.total or 0)
         error = translated(job.error or "")
         texts = {
             State.QUEUED: _("Waiting for its turn"),

@@ -12,12 +12,12 @@ from localchat_ui.inference import ModelLibrary
 from localchat_ui.library.curated import Suggestion, suggestions
 from localchat_ui.library.estimate import Shape
 from localchat_ui.library.hub import Repository
-from localchat_ui.library.model_file import readable_size
 from localchat_ui.library.offers import Offer
 from localchat_ui.library.source import Source
 from localchat_ui.text import N_
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.page_layout import Outcome, field, section
+from localchat_ui.ui.words import data_size
 
 HINT = N_(
     "Search Hugging Face by name, or paste the name of a repository, a link to it, or the address of a GGUF file."
@@ -44,7 +44,7 @@ class HubSearch:
         with ui.element("ul").classes("offers"):
             for each in suggestions():
                 forecast = self._library.forecast(each.size, Shape(read_share=each.read_share))
-                details = f"{_(each.use)} · {readable_size(each.size)}"
+                details = f"{_(each.use)} · {data_size(each.size)}"
                 _row(each.name, [details, translated(forecast.text)], _("Download"), partial(self._take, each))
 
     async def _search(self) -> None:

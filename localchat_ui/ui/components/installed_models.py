@@ -9,13 +9,13 @@ from nicegui import ui
 from localchat_ui.chat import ChatDefaults
 from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelLibrary, ModelRef, ModelRegistry
-from localchat_ui.library.model_file import readable_size
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
 from localchat_ui.ui.components.element import text_button
 from localchat_ui.ui.components.model_sheet import ModelSheet
 from localchat_ui.ui.components.models_table import ModelsTable
 from localchat_ui.ui.page_layout import Outcome, link, section
+from localchat_ui.ui.words import data_size
 
 
 class InstalledModels:
@@ -55,7 +55,7 @@ class InstalledModels:
 
     def _ask(self, model: ModelRef) -> None:
         assert model.file is not None
-        size = readable_size(model.file.size_bytes)
+        size = data_size(model.file.size_bytes)
         text = _("Its {size} are deleted from this machine. Conversations with it stay.").format(size=size)
         title = _("Remove {name}?").format(name=model.name)
         self._confirm.ask(title, text, _("Remove"), partial(self._remove, model))
@@ -63,5 +63,5 @@ class InstalledModels:
     async def _remove(self, model: ModelRef) -> None:
         freed = 0
         gone = _("{name} is gone; {size} are free.")
-        with self._outcome.telling(lambda: gone.format(name=model.name, size=readable_size(freed))):
+        with self._outcome.telling(lambda: gone.format(name=model.name, size=data_size(freed))):
             freed = await self._library.remove(model)

@@ -11,11 +11,11 @@ from localchat_ui.engine.base import EngineError
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.i18n import _, translated
 from localchat_ui.inference import ModelRef, ModelRegistry, Phase
-from localchat_ui.library.model_file import readable_size
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.dialog import Dialog
 from localchat_ui.ui.components.element import icon_button, text_button
 from localchat_ui.ui.components.load_form import LoadForm
+from localchat_ui.ui.words import data_size
 
 
 class LoadDialog:
@@ -68,7 +68,7 @@ class LoadDialog:
             return _("Not in memory; it loads with the next message.")
         total = self._models.placement.memory_in_use
         words = _("In memory, {size} of {all} in use.") if total > n_bytes else _("In memory, {size} in use.")
-        return words.format(size=readable_size(n_bytes), all=readable_size(total))
+        return words.format(size=data_size(n_bytes), all=data_size(total))
 
     async def _reload(self, model: ModelRef) -> None:
         changes = self._form.changes

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from localchat_ui.engine.load_changes import LoadChanges
 from localchat_ui.i18n import _, number
 from localchat_ui.inference import LoadForecast, ModelRef, ModelRegistry
-from localchat_ui.library.model_file import readable_size
 from localchat_ui.ui.components.element import hint_of
 from localchat_ui.ui.components.setting import Setting
+from localchat_ui.ui.words import data_size
 
 CHOSEN = "(event) => emit(event.target.value)"
 
@@ -142,11 +142,11 @@ def words_of(forecast: LoadForecast) -> str:
     )
     return words.format(
         verdict=_("Tight") if forecast.is_tight else fits,
-        total=readable_size(need.total),
-        weights=readable_size(need.weights),
-        context=readable_size(need.context),
-        compute=readable_size(need.compute),
-        free=readable_size(forecast.free),
+        total=data_size(need.total),
+        weights=data_size(need.weights),
+        context=data_size(need.context),
+        compute=data_size(need.compute),
+        free=data_size(forecast.free),
     )
 
 

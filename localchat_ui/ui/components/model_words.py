@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from localchat_ui.i18n import _, ngettext
 from localchat_ui.inference import Cost, ModelRef, ModelRegistry, Place
-from localchat_ui.library.model_file import readable_size
+from localchat_ui.ui.words import data_size
 
 # Below that nobody waits.
 AT_ONCE = 0.75
@@ -21,10 +21,10 @@ def place_of(models: ModelRegistry, model: ModelRef) -> str:
             return _("In use, but its file is gone")
         if not size:
             return _("In use, loads with the next message")
-        return _("In use, {size} of memory").format(size=readable_size(size))
+        return _("In use, {size} of memory").format(size=data_size(size))
     cost = models.placement.cost(model)
     if cost.place is Place.MEMORY:
-        return _("In memory, {size}").format(size=readable_size(size)) if size else _("In memory")
+        return _("In memory, {size}").format(size=data_size(size)) if size else _("In memory")
     where = _("Cached") if cost.place is Place.CACHED else _("On disk")
     return " · ".join(part for part in (where, _seconds(cost), _leaving(models, cost)) if part)
 
