@@ -114,11 +114,10 @@ class ModelPicker:
             self._select.set_options(options, value=self._shown())
 
     def _draw_right(self) -> None:
-        """Without the right to choose it only says which model answers; then it is no combobox any more."""
+        """Without the right to choose it only says which model answers."""
         fixed = not self._models.may_choose
         if fixed != bool(self._select.props.get("readonly")):
             self._select.props["readonly"] = self._select.props["hide-dropdown-icon"] = fixed
-            self._select.props["role"] = "group" if fixed else None
             self._select.props["title"] = _("Administrators choose the model here.") if fixed else None
             self._select.update()
 
