@@ -52,7 +52,7 @@ class ModelPicker:
         self._on_choose = on_choose
         self._on_failed = on_failed
         self._on_error = on_error
-        self._is_choosing = False
+        self._chosen: ModelRef | None = None
         self._drawn: object = None
         self._select = ui.select(options={}, on_change=self._on_change, with_input=True).classes("model-picker")
         self._select.props('dense borderless options-dense popup-content-class="model-popup" behavior=menu')
@@ -81,30 +81,30 @@ class ModelPicker:
             self._on_error(text.format(name=Path(event.value).name))
             await self._models.refresh()
             return
-        self._is_choosing = True
+        self._chosen = chosen
         try:
             self._models.choose(chosen)
         except ChoiceRefusedError:
-            self._is_choosing = False
+            self._chosen = None
             self._draw()  # as it was; the hint says why
             return
-        if self._is_choosing:
+        if self._chosen is not None:
             self._on_choose(chosen)
 
     def _tell_failure(self, error: str) -> None:
         """What was chosen elsewhere and failed concerns nobody here."""
-        if self._is_choosing:
-            self._is_choosing = False
+        if self._chosen is not None:
+            self._chosen = None
             self._on_failed(translated(error))
 
     def _find(self, key: str) -> ModelRef | None:
         return next((model for model in self._models.models if _key(model) == key), None)
 
     def _draw(self) -> None:
-        if self._models.status.phase is Phase.READY and not self._models.status.error:
-            self._is_choosing = False
-        self._draw_right()
         status = self._models.status
+        if self._chosen and status.phase is Phase.READY and self._chosen.is_same(status.model) and not status.error:
+            self._chosen = None
+        self._draw_right()
         drawn = (self._listed(), status.model, status.target, self._models.in_memory, self._models.placement.cached)
         if drawn == self._drawn and self._shown() == self._select.value:
             return  # a load has come further
