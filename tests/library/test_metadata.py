@@ -20,8 +20,8 @@ from localchat_ui.library.kind import Kind
 from localchat_ui.library.metadata import Metadata, read_metadata, try_load
 from tests.library.tiny import KINDS, write_kind, write_llama
 
-SMOLLM_SHAPE = Shape(n_vocab=49152, n_embd=576, n_ff=1536, n_head=9, kv_width=11520)
-GEMMA_SHAPE = Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216)
+SMOLLM_SHAPE = Shape(n_vocab=49152, n_embd=576, n_ff=1536, n_head=9, kv_width=11520, active_weights=134515008)
+GEMMA_SHAPE = Shape(n_vocab=262144, n_embd=640, n_ff=2048, n_head=4, kv_width=9216, active_weights=268098176)
 
 CHILD = """
 import os, pathlib, resource, sys, time

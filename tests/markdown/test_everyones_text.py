@@ -130,7 +130,7 @@ def test_a_few_tags_are_obeyed_and_no_others(text: str, html: str):
         (
             "\n```\n</details>\n```\n",
             '<summary>Details</summary><figure class="code"><figcaption>text</figcaption>'
-            "<pre><code>&lt;/details&gt;</code></pre></figure>",
+            "<pre tabindex=\"0\"><code>&lt;/details&gt;</code></pre></figure>",
         ),
     ],
 )  # fmt: skip

@@ -387,7 +387,7 @@ def test_ten_thousand_times_the_same_neither_hangs_nor_recurses(piece: str):
 
 
 PLAIN = {
-    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "strong", "em", "s", "code", "pre"),
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "strong", "em", "s", "code"),
     *("figcaption", "table", "thead", "tbody", "tr"),
     *("mrow", "mn", "mtext", "msqrt", "mroot", "mphantom", "mpadded", "mtr", "b", "i", "mprescripts"),
     *("msub", "msup", "msubsup", "mmultiscripts", "summary", "bdi", "del", "ins", "kbd", "mark", "sub", "u"),
@@ -395,6 +395,7 @@ PLAIN = {
 WITH_ATTRIBUTES = {
     "details": {"open"},
     "a": {"href", "title", "target", "rel"},
+    "pre": {"tabindex"},
     "ol": {"start", "class", "aria-label"},
     "ul": {"class"},
     "li": {"class"},
