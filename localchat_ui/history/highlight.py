@@ -43,7 +43,8 @@ def terms_of(query: str) -> list[Term]:
 def _terms_in(chunk: str) -> Iterator[Term]:
     categories = [unicodedata.category(character) for character in chunk]
     if "#" in chunk or any(category in {"Sm", "Sc", "So"} for category in categories):
-        yield Term("".join(c for c, category in zip(chunk, categories, strict=True) if category != "Cc"), is_word=False)
+        pieces = "".join(" " if category == "Cc" else c for c, category in zip(chunk, categories, strict=True))
+        yield from (Term(piece, is_word=False) for piece in pieces.split())
         return
     kept = "".join(c if k[0] in "LMN" or k == "Co" else " " for c, k in zip(chunk, categories, strict=True))
     for word in kept.split():

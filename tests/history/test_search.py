@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
@@ -182,6 +182,7 @@ def test_any_text_at_all_is_a_query() -> None:
 
     @settings(max_examples=150, deadline=None, database=None)
     @given(st.text(min_size=1, max_size=60))
+    @example("0\x1b|")
     def find_itself(text: str) -> None:
         conversation = Conversation()
         message = Message(conversation.id, Role.USER, text)
