@@ -59,6 +59,7 @@ def test_every_setting_is_a_flag_a_variable_and_a_line_of_the_file(
         "kv_type": "q8_0",
         "kv_cache_disk": "1GB",
         "other_models": "ollama",
+        "adapters": "base=style.gguf:0.8",
         "engines": '[{"name": "box", "url": "http://127.0.0.1:8000/v1"}]',
     }
     others |= {"access_token": "0123456789abcdef", "cors_origins": "https://a.example", "root_path": "/chat"}
