@@ -91,6 +91,7 @@ class ComparisonService:
         """Send a prompt to all columns; a blind comparison is shuffled with its first one."""
         if not text.strip() and not attachments:
             raise ChatError(Text("The message is empty."))
+        await self._require_kept(comparison)
         for column in comparison.columns:
             self._require(column)
         if comparison.blind and not comparison.title and _are_alike(comparison):
@@ -123,6 +124,7 @@ class ComparisonService:
 
     async def retry(self, comparison: Comparison, column: Column, *, goes_on: bool = False) -> None:
         """Answer the last prompt once more in one column, or go on with its last reply."""
+        await self._require_kept(comparison)
         self._require(column)
         self.runs.start(comparison, self.runs.begin(comparison), [column], goes_on=goes_on)
 
@@ -152,6 +154,7 @@ class ComparisonService:
         """A new conversation in which the replies to each prompt are versions; it shows those of the winner first."""
         if self.runs.is_running(comparison):
             raise ChatError(STILL_WRITING)
+        await self._require_kept(comparison)
         winner = comparison.columns[1 if comparison.vote is Choice.B else 0]
         kept = Conversation(comparison.title, winner.options)
         messages: list[Message] = []
@@ -186,6 +189,11 @@ class ComparisonService:
     def name_of(self, column: Column) -> str:
         model = self.model_of(column)
         return model.name if model else column.model
+
+    async def _require_kept(self, comparison: Comparison) -> None:
+        """Raises ChatError when it was begun and deleted since, in another tab."""
+        if comparison.title and await self.comparisons.get(comparison.id) is None:
+            raise ChatError(Text("This comparison was not found. It may have been deleted."))
 
     def _require(self, column: Column) -> ModelRef:
         """Raises ChatError when its model cannot answer."""

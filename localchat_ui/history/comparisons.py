@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import delete, exists, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from localchat_ui.comparison import Choice, Column, Comparison, Contestant, Vote
@@ -75,9 +76,11 @@ class ComparisonStore:
             b_memory=vote.b.memory,
         )
         async with self._database.transaction() as session:
-            if await session.get(VoteRow, vote.comparison_id) is not None:
-                raise HistoryError(Text("This duel was voted on already, perhaps in another tab."))
             session.add(row)
+            try:
+                await session.flush()
+            except IntegrityError:
+                raise HistoryError(Text("This duel was voted on already, perhaps in another tab.")) from None
 
     async def votes(self) -> list[Vote]:
         """The oldest first."""

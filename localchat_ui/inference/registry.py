@@ -377,7 +377,7 @@ class ModelRegistry:
         file = self._catalog.find(self._configured, outside=True)
         model = self._ref_of(file) if file else await self._order.remote(self._configured)
         if model is None:
-            self._fail(f"MODEL={self._configured} was not found. Choose another model in the header.")
+            self._fail(Text("MODEL={name} was not found. Choose another model in the header.", name=self._configured))
         else:
             await self._use(model)
 

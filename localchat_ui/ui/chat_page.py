@@ -96,13 +96,13 @@ class ChatPage:
             await asyncio.sleep(0)
             with ui.element("div").classes("main"):
                 self._header()
-                self.progress = ModelProgress(models)
                 with ui.element("main").classes("scroller").props("tabindex=-1"):
                     self.transcript = Transcript(models, on_earlier=self._show_earlier)
                 with self.transcript.welcome:
                     Starters()
                 await asyncio.sleep(0)
-                with ui.element("div").classes("dock"):
+                with ui.element("section").classes("dock") as dock:
+                    dock.props["aria-label"] = _("Message")
                     latest = icon_button(icons.DOWN, _("Jump to latest")).classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
                     self.composer = Composer(
@@ -208,6 +208,7 @@ class ChatPage:
             HelpDialog()
             AccountButton(self.access)
             icon_button(icons.SETTINGS, _("Settings"), controls="settings")
+            ModelProgress(self.models)
 
     @contextmanager
     def _complaining(self) -> Iterator[None]:

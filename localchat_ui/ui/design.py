@@ -32,6 +32,10 @@ SCRIPTS = (
 def apply() -> None:
     """Put colours, rules, the language and the browser's own few functions on the current page."""
     page_language.apply()
+    # Quasar's page would be a second <main>, and a page has one main part.
+    (frame,) = ui.context.client.page_container
+    frame.tag = "div"
+    frame.classes("q-page")
     ui.colors(primary="var(--accent)", dark=DARK["raised"], dark_page=DARK["page"])
     ui.add_css("\n".join((_stylesheet(), MARKDOWN, (ROOM / "style.css").read_text(encoding="utf-8"))))
     ui.add_head_html(f"<script>{_script()}</script>")

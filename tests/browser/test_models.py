@@ -177,7 +177,7 @@ def test_the_model_is_loaded_otherwise_with_the_forecast_beside_it(anna: Visitor
     expect(forecast).to_contain_text("Fits well")
     before = forecast.inner_text()
     context.fill("999999999")
-    expect(dialog).to_contain_text("Must be 0, or from 256.")
+    expect(dialog).to_contain_text("Must be 0, or from 256 to 16,777,216.")
     dialog.get_by_role("button", name="Reload with these").click()
     expect(dialog.get_by_role("alert").filter(has_text="out of range")).to_be_visible()
     context.fill("1024")

@@ -172,6 +172,23 @@ async def test_a_blind_duel_is_shuffled_and_its_vote_adds_up(
         await service.ask(Comparison([Column(SMALL.id), Column(SMALL.id)], blind=True), "Go")
 
 
+async def test_what_was_deleted_in_another_tab_does_not_come_back(house: House, service: ComparisonService) -> None:
+    comparison = compare(SMALL, LARGE)
+    await service.ask(comparison, "Go")
+    await ended(service, comparison)
+    await service.delete(comparison)
+
+    for attempt in (
+        service.ask(comparison, "Again"),
+        service.retry(comparison, comparison.columns[0]),
+        service.keep(comparison),
+    ):
+        with pytest.raises(ChatError, match="may have been deleted"):
+            await attempt
+
+    assert await house.store.conversations(with_columns=True) == []
+
+
 async def test_replies_are_kept_as_versions_of_one_turn(house: House, service: ComparisonService) -> None:
     comparison = compare(SMALL, LARGE)
     for prompt in ("One", "Two"):

@@ -11,8 +11,6 @@ localchat.start = (() => {
     localchat.previews.listen();
     localchat.speech.listen();
     localchat.composer.listen();
-    // NiceGUI's frame is one as well, and a page has one main part.
-    document.querySelector("main.q-page")?.setAttribute("role", "none");
     // The page was drawn by now, and opens at its end without waiting for the server.
     const view = document.querySelector(".scroller");
     if (!view) return;

@@ -27,7 +27,7 @@ from localchat_ui.ui.compare.model_select import chat_models
 from localchat_ui.ui.compare.recent import RecentComparisons
 from localchat_ui.ui.compare.vote_bar import VoteBar
 from localchat_ui.ui.components.composer import Composer
-from localchat_ui.ui.components.element import icon_button, root_path, text_button
+from localchat_ui.ui.components.element import icon_button, one_press, root_path, text_button
 from localchat_ui.ui.components.help_dialog import HelpDialog
 from localchat_ui.ui.components.notices import Kind, Notices
 from localchat_ui.ui.components.previews import answer_previews
@@ -74,10 +74,11 @@ class ComparePage:
                     with ui.element("div").classes("compare-start") as self.start:
                         self._tools()
                         RecentComparisons(self.service, recent, self.notices)
-                with ui.element("div").classes("dock"):
+                with ui.element("section").classes("dock") as dock:
+                    dock.props["aria-label"] = _("Message")
                     latest = icon_button(icons.DOWN, _("Jump to latest")).classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
-                    self.vote_bar = VoteBar(self._vote)
+                    self.vote_bar = VoteBar(one_press(self._vote))
                     self.composer = Composer(on_send=self._send, on_stop=self._stop)
                     self.promise = ui.label().classes("compare-promise")
             self.settings = ColumnSettings(self.presets, on_error=self.notices.show)
@@ -89,11 +90,13 @@ class ComparePage:
 
     def _header(self) -> None:
         with ui.element("header").classes("header"):
-            link(icons.BACK, _("Chat"), "/").props["aria-label"] = _("Back to the chat")
+            link(icons.BACK, _("Chat"), "/").classes("back").props["aria-label"] = _("Back to the chat")
             with ui.element("h1"):
                 ui.label(_("Compare"))
             ui.element("div").classes("grow")
-            self.keep = ui.button(_("Keep as conversation"), icon=icons.FORK, on_click=self._keep, color=None)
+            self.keep = ui.button(
+                _("Keep as conversation"), icon=icons.FORK, on_click=one_press(self._keep), color=None
+            )
             self.keep.props("flat no-caps").classes("page-link")
             self.again = link(icons.NEW, _("New comparison"), "/compare")
             results = link(icons.CHART, _("Results"), "/compare/results")

@@ -49,7 +49,8 @@ class ConversationList:
         with ui.element("div").classes("sidebar").props("id=conversations"):
             self._nav = ui.element("nav").classes("sidebar-nav")
             self._nav.props["aria-label"] = _("Conversations")
-            with ui.element("div").classes("sidebar-bottom"):
+            with ui.element("nav").classes("sidebar-bottom") as pages:
+                pages.props["aria-label"] = _("Other pages")
                 link(icons.MODELS, _("Models"), "/models")
                 link(icons.COLUMNS, _("Compare"), "/compare")
         with self._nav:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec
 
 from nicegui import ui
+
+P = ParamSpec("P")
 
 # Quasar wraps the options into an element that can take the focus, which no list of options may hold. It is told of a
 # moment before they are drawn.
@@ -51,6 +53,22 @@ def icon_button(
 def text_button(label: str, on_click: Callable[..., Any] | None = None, *, primary: bool = False) -> ui.button:
     button = ui.button(label, on_click=on_click, color=None).props("unelevated no-caps dense").classes("text-button")
     return button.classes("primary") if primary else button
+
+
+def one_press(handler: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Presses while the one before is still at work do nothing: nobody wants twice what a double click asks for."""
+    is_busy = False
+
+    async def press(*args: P.args, **kwargs: P.kwargs) -> None:
+        nonlocal is_busy
+        if not is_busy:
+            is_busy = True
+            try:
+                await handler(*args, **kwargs)
+            finally:
+                is_busy = False
+
+    return press
 
 
 def hint_of(element: ui.element, text: str | None) -> None:

@@ -32,7 +32,12 @@ class Field:
 
 def fields() -> list[Field]:
     return [
-        Field("n_ctx", _("Context"), _("Tokens of one conversation; 0 is all it was trained for"), _("0, or from 256")),
+        Field(
+            "n_ctx",
+            _("Context"),
+            _("Tokens of one conversation; 0 is all it was trained for"),
+            _("0, or from 256 to 16,777,216"),
+        ),
         Field("parallel", _("Parallel"), _("Conversations that are answered at the same time"), _("from 1 to 64")),
         Field("n_threads", _("Threads"), _("Empty is one for each core"), _("from 1 to 1,024")),
         Field("n_gpu_layers", _("GPU layers"), _("0 stays off the graphics card, -1 is all"), _("from -1 to 10,000")),
