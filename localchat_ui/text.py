@@ -32,9 +32,9 @@ class Text(str):
         return text
 
     @classmethod
-    def joined(cls, separator: str, parts: Iterable[str]) -> Text:
-        """Texts one after the other, without the empty ones."""
-        values = {f"part{place}": part for place, part in enumerate(filter(None, parts))}
+    def joined(cls, separator: str, parts: Iterable[str | float]) -> Text:
+        """Texts or numbers one after the other, without the empty ones."""
+        values: dict[str, Any] = {f"part{place}": part for place, part in enumerate(filter(None, parts))}
         return cls(separator.join(f"{{{name}}}" for name in values), **values)
 
     def __str__(self) -> str:

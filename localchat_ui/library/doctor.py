@@ -94,7 +94,7 @@ def _examine(settings: Settings, models: Sequence[ModelFile], forecaster: Foreca
 
 def _machine(settings: Settings) -> Iterator[tuple[str, str]]:
     total = psutil.virtual_memory().total
-    yield N_("System"), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    yield N_("Operating system"), f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     cores, threads = psutil.cpu_count(logical=False) or "?", psutil.cpu_count()
     yield N_("Cores"), Text("{n} ({threads} threads)", n=cores, threads=threads)
     free = readable_size(free_memory())

@@ -72,10 +72,9 @@ class Range:
     high: float
 
     @property
-    def text(self) -> str:
+    def text(self) -> Text:
         """`40-60` with a dash, in numbers nobody takes for exact."""
-        low, high = _rounded(self.low), _rounded(self.high)
-        return low if low == high else f"{low}–{high}"
+        return Text.joined("–", dict.fromkeys((_rounded(self.low), _rounded(self.high))))
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,6 @@ def spread(samples: Sequence[float]) -> tuple[float, float]:
     return first, third
 
 
-def _rounded(speed: float) -> str:
-    if speed >= 100:
-        return f"{round(speed, -1):.0f}"
-    return f"{speed:.0f}" if speed >= 10 else f"{speed:.1f}".removesuffix(".0")
+def _rounded(speed: float) -> float:
+    rounded = max(0.1, round(speed, -1 if speed >= 100 else 0 if speed >= 10 else 1))
+    return int(rounded) if rounded == int(rounded) else rounded
