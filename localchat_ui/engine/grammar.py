@@ -27,7 +27,9 @@ from localchat_ui.engine.thinking import ThinkingMarks
 from localchat_ui.engine.tool_grammar import CallRules, calls_in_lark
 
 MOST_CHARACTERS = 1_000_000
-LIMITS = LLParserLimits(verbose_errors=False)
+# Objects of 2,000 properties that may all be left out are followed so, in less than a tenth of a second for a token.
+LIMITS = LLParserLimits(max_items_in_row=10_000, verbose_errors=False)
+TOO_LARGE = re.compile(r"panic|parser error: (current row has|too many items)", re.IGNORECASE)
 # Between two tokens of JSON; without a bound, small models write nothing but line feeds.
 WHITE_SPACE = r"(\x20|\n{1,2}[\x20\t]{0,20})"
 # In a JSON schema: what holds values, what holds schemas by names, what says more of an object than its properties.
@@ -274,11 +276,11 @@ _tokenizers = _Tokenizers()
 
 def _reason(error: str) -> str:
     """The first line of what llguidance says, for people."""
-    if error.startswith("panic"):
+    if TOO_LARGE.match(error):
         return "it is too large"
     if error.startswith("NoExtension"):
         return "no text would obey it"
     first = error.strip().partition("\n")[0].rstrip(".:")
-    if first == "regex parse error":
+    if first.endswith("regex parse error"):
         first = f"a pattern cannot be read, {error.rpartition('error: ')[2].strip()}"
     return re.sub(r"\s+", " ", first)[:300]

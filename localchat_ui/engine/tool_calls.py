@@ -183,7 +183,7 @@ class ToolCallParser:
 
     def _parameter(self, name: str, written: str) -> None:
         parameters = self._tools.get(self.calls[-1].name, {})
-        properties = parameters.get("properties")
+        properties = resolved(parameters, parameters).get("properties")
         schema = properties.get(name) if isinstance(properties, Mapping) else None
         value = value_of(written, resolved(schema, parameters))
         opening = ", " if self._n_parameters else "{"

@@ -177,7 +177,10 @@ class _Writer:
     def _parameters(self, function: Mapping[str, Any]) -> Mapping[str, Any]:
         """The schema that arguments have to obey."""
         if self._rules.must or function["name"] in self._rules.strict:
-            return function.get("parameters") or {}
+            given = function.get("parameters") or {}
+            # What is written one by one has to be known by name.
+            named = resolved(given, given) if self._format.kind in (Kind.TAGGED, Kind.PYTHON) else given
+            return {**given, **named}
         return ANY_OBJECT
 
     def _object(self, name: str, parameters: Mapping[str, Any]) -> str:

@@ -217,6 +217,16 @@ def test_strict_calls_obey_and_text_is_free(family: Family, vocabulary: Model):
         assert not may(family.one.replace("weather", "wether"))
 
 
+def test_parameters_that_only_name_their_schema_obey_it(vocabulary: Model):
+    """As pydantic writes those of a model that contains itself."""
+    family = next(each for each in FAMILIES if each.name == "Qwen 3 Coder")
+    schema = {"$ref": "#/$defs/place", "$defs": {"place": CITY}}
+    for text, obeys in ((family.one, True), (family.one.replace("Zürich", "Rome"), False)):
+        guide = strictly(vocabulary, prompt_of(family, [QUESTION]), schema, must=True)
+        tokens = vocabulary.tokenize(answered(family, text))
+        assert all(_goes_on(guide, token) for token in tokens) is obeys
+
+
 @every_family
 @pytest.mark.parametrize("must", [True, False], ids=["forced", "strict"])
 def test_arguments_of_any_kind_obey(family: Family, vocabulary: Model, must: bool):

@@ -161,6 +161,17 @@ def test_a_schema_that_it_cannot_do_is_refused_with_the_reason(model: Model, sch
     assert len(str(refused.value)) < 400
 
 
+def test_objects_of_very_many_properties_are_followed_or_refused_in_plain_words(model: Model):
+    def answer(n_properties: int) -> Guide:
+        guide = guided(model, json_schema={"properties": {f"a{n}": {"type": "null"} for n in range(n_properties)}})
+        accept(guide, model.tokenize('{"a7": null}'))
+        return guide
+
+    assert set(answer(2000).allowed().tolist()) & set(model.ends)
+    with pytest.raises(EngineError, match=r": it is too large\.$"):
+        answer(5000)
+
+
 @pytest.mark.parametrize("options", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_grammars_are_refused_or_followed_quickly(model: Model, options: dict[str, Any]):
     """Some took the engine's thread for seconds or ended the program; this is a bound against hanging, not a speed."""
