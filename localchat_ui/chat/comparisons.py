@@ -81,11 +81,18 @@ class ComparisonService:
 
     def _first_columns(self) -> list[Column]:
         """The model in use and another one, or itself with another temperature."""
-        usable = [model for model in self._models.models if model.refusal is None and model.kind.can_chat]
-        current = self._models.current or next(iter(usable), None)
+        usable, current = self._usable, self._first_model
         first = Column(current.id if current else "", self.chat.new_conversation())
         other = next((model for model in usable if not model.is_same(current)), None)
         return [first, Column(other.id, self.chat.new_conversation()) if other else other_settings(first)]
+
+    @property
+    def _usable(self) -> list[ModelRef]:
+        return [model for model in self._models.models if model.refusal is None and model.kind.can_chat]
+
+    @property
+    def _first_model(self) -> ModelRef | None:
+        return self._models.current or next(iter(self._usable), None)
 
     async def ask(self, comparison: Comparison, text: str, attachments: Sequence[Attachment] = ()) -> None:
         """Send a prompt to all columns; a blind comparison is shuffled with its first one."""
@@ -93,6 +100,9 @@ class ComparisonService:
             raise ChatError(Text("The message is empty."))
         await self._require_kept(comparison)
         for column in comparison.columns:
+            if not column.model and self._first_model:
+                # The page was opened before any model was found.
+                column.model = self._first_model.id
             self._require(column)
         if comparison.blind and not comparison.title and _are_alike(comparison):
             raise ChatError(Text("Both columns are the same. Choose another model or other settings."))

@@ -172,6 +172,19 @@ async def test_a_blind_duel_is_shuffled_and_its_vote_adds_up(
         await service.ask(Comparison([Column(SMALL.id), Column(SMALL.id)], blind=True), "Go")
 
 
+async def test_a_page_that_was_opened_before_any_model_was_found_asks_the_first(
+    house: House, service: ComparisonService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(house.models), "current", None)
+    comparison = Comparison([Column(""), Column("")])
+    await service.ask(comparison, "Go")
+    await ended(service, comparison)
+    assert {column.model for column in comparison.columns} == {SMALL.id}
+    monkeypatch.setattr(type(house.models), "models", [])
+    with pytest.raises(ChatError, match="Choose a model"):
+        await service.ask(Comparison([Column(""), Column("")]), "Go")
+
+
 async def test_what_was_deleted_in_another_tab_does_not_come_back(house: House, service: ComparisonService) -> None:
     comparison = compare(SMALL, LARGE)
     await service.ask(comparison, "Go")
