@@ -143,7 +143,7 @@ class ComparisonRuns:
         if not writing:
             return ""
         limit = await self._limit()
-        if limit and len(writing) >= limit:
+        if limit and len(writing) + self._elsewhere(writing) >= limit:
             return counted(
                 "Waits: {n} reply may be written at a time.", "Waits: {n} replies may be written at a time.", limit
             )
@@ -157,6 +157,14 @@ class ComparisonRuns:
             comparison.letter(each) for each, model in zip(writing, busy, strict=True) if model and model.file
         )
         return Text("Waits for {letters}: these models do not fit into memory together.", letters=letters)
+
+    def _elsewhere(self, writing: Sequence[Column]) -> int:
+        """Replies that are written for whoever asks and are not of these columns."""
+        visitor = current_visitor()
+        if self._quotas is None or visitor is None:
+            return 0
+        own = sum(self._chat.is_writing(each.conversation.id) for each in writing)
+        return max(0, self._quotas.running(visitor) - own)
 
     async def _limit(self) -> int:
         """Replies that whoever asks may have written at a time; 0 is unlimited."""

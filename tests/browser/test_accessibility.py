@@ -235,6 +235,18 @@ def test_nothing_serious_on_a_phone(visit: Visit, state: Callable[[Visitor], Non
     assert findings(anna) == []
 
 
+def test_pages_have_one_main_part_and_all_is_in_a_landmark(visit: Visit) -> None:
+    anna = visit(**STILL)
+    for path in ("/", "/models", "/system", "/compare", "/compare/results"):
+        anna.page.goto(anna.server.url + path)
+        anna.page.get_by_role("main").wait_for()
+        assert Axe().run(anna.page).response["violations"] == []
+
+    anna.open().page.get_by_role("button", name="How the model is loaded").click()
+    expect(anna.page.get_by_role("dialog").get_by_role("button", name="Reload with these")).to_be_visible()
+    assert findings(anna) == []
+
+
 def test_the_check_finds_what_is_wrong(visit: Visit) -> None:
     anna = visit(**STILL).open()
     anna.page.evaluate("document.querySelector('.header button').removeAttribute('aria-label')")

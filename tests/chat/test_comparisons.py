@@ -136,6 +136,22 @@ async def test_the_limit_of_replies_at_a_time_lets_columns_wait_and_stop_all_end
     assert [len(await said(house, column)) for column in comparison.columns] == [4, 4, 4, 4]
 
 
+async def test_a_reply_in_the_chat_counts_as_well(house: House, service: ComparisonService) -> None:
+    house.engine.seconds_per_token = 0.002
+    for _ in range(3):
+        house.engine.enqueue(*STORY)
+    chatting = house.chat.new_conversation()
+    await house.chat.send(chatting, "Go")
+    comparison = compare(SMALL, LARGE, SMALL)
+    await service.ask(comparison, "Go")
+
+    last = comparison.columns[2]
+    await until(lambda: service.runs.reason_to_wait(comparison, last) == "Waits: 3 replies may be written at a time.")
+    service.runs.stop(comparison)
+    await ended(service, comparison)
+    house.chat.stop(chatting.id)
+
+
 async def test_a_model_that_cannot_be_loaded_says_so_in_its_column(house: House, service: ComparisonService) -> None:
     house.engine.load_error = BROKEN
     comparison = compare(SMALL, LARGE, blind=True)

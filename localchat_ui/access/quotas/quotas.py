@@ -79,6 +79,10 @@ class Quotas:
             raise AccessError(429, "tokens_used_up", message, {"Retry-After": str(seconds)})
         return Claim(self._running, visitor.usage_key, quota.generations_per_user or 0)
 
+    def running(self, visitor: Visitor) -> int:
+        """How many replies are written for this visitor at this moment."""
+        return self._running[visitor.usage_key]
+
     async def used_today(self, visitor: Visitor) -> tuple[int, int]:
         """The tokens used in the visitor's day, which began with its first reply, and the seconds left of it."""
         return await self._usage.used_today(visitor.usage_key)

@@ -100,7 +100,7 @@ def _bar(standing: Standing) -> None:
         text = _("{rate}, between {low} and {high}").format(rate=rate, low=f"{low:.0%}", high=f"{high:.0%}")
         track.props["aria-label"] = track.props["title"] = text
         ui.element("div").classes("rate-bar").style(f"width: {standing.win_rate:.1%}")
-        ui.element("div").classes("rate-interval").style(f"left: {low:.1%}; right: {1 - high:.1%}")
+        ui.element("div").classes("rate-interval").style(f"inset-inline: {low:.1%} {1 - high:.1%}")
     ui.label(f"{low:.0%} – {high:.0%}").classes("hint").props("aria-hidden=true")
 
 

@@ -13,7 +13,7 @@ from localchat_ui.i18n import _
 from localchat_ui.text import N_
 from localchat_ui.ui import icons
 from localchat_ui.ui.components.confirm import Confirm
-from localchat_ui.ui.components.element import icon_button, text_button
+from localchat_ui.ui.components.element import icon_button, one_press, text_button
 from localchat_ui.ui.dates import day_of
 from localchat_ui.ui.page_layout import Outcome, copy_button, field, section
 
@@ -30,7 +30,7 @@ class ApiKeys:
                 self._label.props["maxlength"] = MAX_LABEL_LENGTH
                 self._label.props["placeholder"] = _("laptop, notebook, editor …")
                 text_button(_("Create key"), primary=True).props("type=submit")
-            form.on("submit", self._make, js_handler="(event) => { event.preventDefault(); emit(); }")
+            form.on("submit", one_press(self._make), js_handler="(event) => { event.preventDefault(); emit(); }")
             with ui.element("div").classes("new-key").props("role=status") as self._shown:
                 ui.label(_("This is your new key. Copy it now: it will not be shown again."))
                 with ui.element("div").classes("page-row"):

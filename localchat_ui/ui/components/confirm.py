@@ -8,7 +8,7 @@ from nicegui import ui
 
 from localchat_ui.i18n import _
 from localchat_ui.ui.components.dialog import Dialog
-from localchat_ui.ui.components.element import text_button
+from localchat_ui.ui.components.element import one_press, text_button
 
 
 class Confirm:
@@ -32,5 +32,5 @@ class Confirm:
                 ui.label(text).classes("dialog-text")
                 with ui.element("div").classes("dialog-actions"):
                     text_button(_("Cancel"), dialog.close)
-                    text_button(yes, go_on).classes("danger")
+                    text_button(yes, one_press(go_on)).classes("danger")
         dialog.open()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec
 
 from nicegui import ui
 
 P = ParamSpec("P")
+DOUBLE_CLICK_SECONDS = 0.5
 
 # Quasar wraps the options into an element that can take the focus, which no list of options may hold. It is told of a
 # moment before they are drawn.
@@ -56,8 +58,13 @@ def text_button(label: str, on_click: Callable[..., Any] | None = None, *, prima
 
 
 def one_press(handler: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
-    """Presses while the one before is still at work do nothing: nobody wants twice what a double click asks for."""
+    """A press while the one before is still at work, or right after, does nothing: nobody wants a double click to do
+    it twice."""
     is_busy = False
+
+    def release() -> None:
+        nonlocal is_busy
+        is_busy = False
 
     async def press(*args: P.args, **kwargs: P.kwargs) -> None:
         nonlocal is_busy
@@ -66,7 +73,7 @@ def one_press(handler: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[No
             try:
                 await handler(*args, **kwargs)
             finally:
-                is_busy = False
+                asyncio.get_running_loop().call_later(DOUBLE_CLICK_SECONDS, release)
 
     return press
 

@@ -49,11 +49,12 @@ class LoadDialog:
         if model is None:
             return
         self._place.clear()
+        self._trouble: ui.label | None = None
         with self._place:
             self._dialog = Dialog(model.name, close=_("Close"))
             with self._dialog.body:
                 ui.label(self._memory(model)).classes("hint")
-                self._form = LoadForm(self._models, model, model.defaults.load)
+                self._form = LoadForm(self._models, model, model.defaults.load, on_change=self._tell)
                 self._trouble = ui.label().classes("forecast trouble").props("role=alert")
                 with ui.element("div").classes("dialog-actions"):
                     text_button(_("Reset"), self._form.reset)
@@ -73,14 +74,14 @@ class LoadDialog:
     async def _reload(self, model: ModelRef) -> None:
         changes = self._form.changes
         if changes is None:
-            self._trouble.set_text(_("A value above is out of range."))
+            self._tell(_("A value above is out of range."))
             return
         self._is_loading = True
         try:
             await self._models.reload(model, changes)
         except EngineError as error:
             self._is_loading = False
-            self._trouble.set_text(translated(error))
+            self._tell(translated(error))
         else:
             self._dialog.close()
 
@@ -88,6 +89,11 @@ class LoadDialog:
         try:
             await self._models.unload(model)
         except (EngineError, HistoryError) as error:
-            self._trouble.set_text(translated(error))
+            self._tell(translated(error))
         else:
             self._dialog.close()
+
+    def _tell(self, trouble: str = "") -> None:
+        """Why that was not done; nothing once something else is set."""
+        if self._trouble is not None:
+            self._trouble.set_text(trouble)
