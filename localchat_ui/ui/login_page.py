@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from hmac import compare_digest
 from html import escape
 from typing import Annotated
@@ -13,14 +12,13 @@ from nicegui import App
 from pydantic import BaseModel
 
 from localchat_ui.access import AccessControl, AccessError
-from localchat_ui.access.accounts import CSRF, SESSION, cookie_of, safe_redirect_path, set_cookie
+from localchat_ui.access.accounts import CSRF, CSRF_SECONDS, SESSION, cookie_of, csrf_of, safe_redirect_path, set_cookie
 from localchat_ui.access.hardening import address_of
 from localchat_ui.access.visitor import visitor_of_scope
 from localchat_ui.i18n import _, direction_of, language_of_scope, speaking, translated
 from localchat_ui.markdown.theme import DARK, LIGHT, SCALE
 from localchat_ui.text import N_
 
-FORM_SECONDS = 90 * 86400
 # No scripts. With the referrer policy "no-referrer" browsers would send `Origin: null` with the form.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
@@ -121,7 +119,7 @@ def register(app: App, access: AccessControl) -> None:
 async def _page(
     request: Request, access: AccessControl, target: str, alert: str = "", *, status: int = 200, name: str = ""
 ) -> HTMLResponse:
-    csrf = cookie_of(request.scope, CSRF) or secrets.token_urlsafe(16)
+    csrf = csrf_of(request.scope)
     is_personal = await access.accounts.users.exist()
     language = language_of_scope(request.scope)
     with speaking(language):
@@ -140,8 +138,7 @@ async def _page(
 <input type="hidden" name="csrf" value="{escape(csrf)}"><input type="hidden" name="next" value="{escape(target)}">
 {fields}<button type="submit">{log_in}</button></form></main></body></html>"""
     response = HTMLResponse(body, status, HEADERS)
-    # Long: two tabs that are logged out at once would otherwise each get a form of their own, and the cookie of one.
-    set_cookie(response, request.scope, CSRF, csrf, FORM_SECONDS)
+    set_cookie(response, request.scope, CSRF, csrf, CSRF_SECONDS)
     return response
 
 

@@ -9,7 +9,7 @@ from localchat_ui.access.accounts.authentication import (
     needs_token,
     safe_redirect_path,
 )
-from localchat_ui.access.accounts.cookies import CSRF, SESSION, cookie_of, set_cookie
+from localchat_ui.access.accounts.cookies import CSRF, CSRF_SECONDS, SESSION, cookie_of, csrf_of, set_cookie
 from localchat_ui.access.accounts.errors import AccountError, LoggedOutError, NotAdminError, UserDataError
 from localchat_ui.access.accounts.own_account import OwnAccount
 from localchat_ui.access.accounts.page_sessions import PageOwnerMiddleware, PageSessions
@@ -17,6 +17,7 @@ from localchat_ui.access.accounts.passwords import MIN_PASSWORD_LENGTH
 
 __all__ = [
     "CSRF",
+    "CSRF_SECONDS",
     "MAX_KEYS_PER_USER",
     "MAX_LABEL_LENGTH",
     "MIN_PASSWORD_LENGTH",
@@ -34,6 +35,7 @@ __all__ = [
     "PageSessions",
     "UserDataError",
     "cookie_of",
+    "csrf_of",
     "needs_token",
     "safe_redirect_path",
     "set_cookie",

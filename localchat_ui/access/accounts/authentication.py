@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localchat_ui.access.accounts.accounts import Accounts
-from localchat_ui.access.accounts.cookies import SESSION, cookie_of, set_cookie
+from localchat_ui.access.accounts.cookies import CSRF, CSRF_SECONDS, SESSION, cookie_of, csrf_of, set_cookie
 from localchat_ui.access.audit import audit
 from localchat_ui.access.errors import AccessError
 from localchat_ui.access.hardening import address_of, path_of
@@ -195,6 +195,7 @@ class AuthenticationMiddleware:
         path = scope.get("root_path", "") + quote(path_of(scope), safe="/")
         redirect = _Redirect(safe_redirect_path(path + (f"?{urlencode(rest)}" if rest else "")))
         set_cookie(redirect.response, scope, SESSION, cookie, self.authenticator.session_seconds)
+        set_cookie(redirect.response, scope, CSRF, csrf_of(scope), CSRF_SECONDS)
         raise redirect
 
 

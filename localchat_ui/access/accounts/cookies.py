@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import Response
@@ -9,6 +11,7 @@ from starlette.types import Scope
 
 SESSION = "localchat"
 CSRF = "localchat_csrf"
+CSRF_SECONDS = 90 * 86400
 
 
 def cookie_of(scope: Scope, kind: str) -> str:
@@ -28,6 +31,15 @@ def set_cookie(response: Response, scope: Scope, kind: str, value: str, max_age:
         samesite="strict",
         secure=scope["scheme"] in ("https", "wss"),
     )
+
+
+def csrf_of(scope: Scope) -> str:
+    """The token of the login form: the one that this browser has, or a new one.
+
+    It is kept for long, and from the login on: two tabs that are logged out at once would otherwise each get a form of
+    their own, and the cookie of one.
+    """
+    return cookie_of(scope, CSRF) or secrets.token_urlsafe(16)
 
 
 def _name(scope: Scope, kind: str) -> str:

@@ -55,6 +55,8 @@ async def test_the_address_with_the_token_becomes_a_cookie(open_door: OpenDoor):
         assert "SameSite=strict" in cookie
         assert TOKEN not in cookie
         assert (await me.get("/secret")).json()["way"] == "token"
+        # Tabs that are logged out at once have one token for their forms.
+        assert "localchat_csrf_8080" in me.cookies
     async with door.browser(base_url="https://localhost:8080") as me:
         assert "Secure" in (await me.get(f"/?token={TOKEN}", headers=PAGE)).headers["set-cookie"]
 
