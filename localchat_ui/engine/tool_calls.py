@@ -171,7 +171,10 @@ class ToolCallParser:
             stops = (marks.end,) if not self._final else (marks.end, marks.begin, self._format.end)
             value_end, n_end = first_of(after, stops)
             if name_end is not None and (value_end is not None or self._final):
-                value_end, n_end = (len(after), 0) if value_end is None else (value_end, n_end)
+                if value_end is None:
+                    # It was cut off, maybe inside of the mark.
+                    n_end = _n_to_hold(after, (marks.end,))
+                    value_end = len(after) - n_end
                 self._parameter(rest[:name_end].strip(), after[:value_end])
                 self._take(begun + name_end + n_mark + value_end + n_end)
                 return True

@@ -102,7 +102,7 @@ class ChatPage:
                     Starters()
                 await asyncio.sleep(0)
                 with ui.element("section").classes("dock") as dock:
-                    dock.props["aria-label"] = _("Message")
+                    dock.props["aria-label"] = _("Message box")
                     latest = icon_button(icons.DOWN, _("Jump to latest")).classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
                     self.composer = Composer(

@@ -90,3 +90,11 @@ def test_arguments_are_handed_out_while_they_are_written():
     assert parser.feed('ments": {"ci').calls == [(0, "weather", ""), (0, "", '{"ci')]
     assert parser.feed('ty": "}{\\"').calls == [(0, "", 'ty": "}{\\"')]
     assert parser.feed('"}}\n</tool_call>').calls == [(0, "", '"}')]
+
+
+@pytest.mark.parametrize("cut", ["", "\n", "\n<", "\n</parameter", "\n</parameter>", "\n</parameter>\n</func"])
+def test_a_value_that_is_cut_off_has_nothing_of_its_mark(cut: str):
+    marks = ParameterMarks("<parameter=", ">", "</parameter>")
+    tagged = ToolFormat(Kind.TAGGED, calls=("<function=",), between=">", end="</function>", parameter=marks)
+    written = f"<function=weather>\n<parameter=city>\nZürich{cut}"
+    assert parsed(written, tool_format=tagged) == ("", [WEATHER])

@@ -75,7 +75,7 @@ class ComparePage:
                         self._tools()
                         RecentComparisons(self.service, recent, self.notices)
                 with ui.element("section").classes("dock") as dock:
-                    dock.props["aria-label"] = _("Message")
+                    dock.props["aria-label"] = _("Message box")
                     latest = icon_button(icons.DOWN, _("Jump to latest")).classes("latest")
                     latest.on("click", js_handler="() => localchat.scrolling.toEnd()")
                     self.vote_bar = VoteBar(one_press(self._vote))
