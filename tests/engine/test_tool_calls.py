@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localchat_ui.engine.tool_calls import FoundCall, ToolCallParser
-from localchat_ui.engine.tool_format import HERMES, ToolFormat
+from localchat_ui.engine.tool_format import HERMES, Kind, ParameterMarks, ToolFormat
 
 WEATHER = FoundCall("weather", '{"city": "Zürich"}')
 TIME = FoundCall("time", "{}")
