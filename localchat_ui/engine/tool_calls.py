@@ -197,13 +197,12 @@ class ToolCallParser:
         position = 0
         for word in self._format.end.split() if not self._bare else ():
             n = match(self._held[position:], word)
-            if n is WAIT:
-                if not self._final:
-                    return False
-                # It was cut off inside of the mark.
-                position = len(self._held)
-            elif n is not None:
+            if isinstance(n, int):
                 position += n
+            elif n is WAIT and not self._final:
+                return False
+            elif n is WAIT:
+                position = len(self._held)  # it was cut off inside of the mark
         self._take(position)
         self._state = State.CALLS
         return True
