@@ -35,7 +35,7 @@ PROVOKE = """() => {
   }
   const never = "script, style, link, meta, base, iframe, object, embed, img, image, picture, video, audio, canvas," +
     "svg, form, input:not([disabled]), select, textarea, dialog, template, slot, marquee, [contenteditable]," +
-    "[tabindex], [autofocus], [popover], [accesskey], [name], [ping], [is], a:not([rel~=noopener][target=_blank])";
+    ":not(pre)[tabindex], [autofocus], [popover], [accesskey], [name], [ping], [is], a:not([rel~=noopener][target=_blank])";
   for (const element of document.querySelectorAll(".words *, .thoughts *")) {
     const takesAName = element.id && !/^c\\d+$/.test(element.id);
     if (takesAName || element.matches(never)) found.push(`in a message: ${element.outerHTML.slice(0, 200)}`);
@@ -78,7 +78,7 @@ LANDMARKS = """(texts) => {
     const style = getComputedStyle(element);
     const box = element.getBoundingClientRect();
     const size = [box.x, box.width, ...(withPlace ? [box.y, box.height] : [])];
-    const values = [...style].filter((name) => withPlace || !/block|height|origin|bottom|top/.test(name));
+    const values = [...style].filter((name) => withPlace || !/block|height|origin|bottom|top|^--place/.test(name));
     return { size, style: Object.fromEntries(values.map((name) => [name, style.getPropertyValue(name)])) };
   };
   const seen = {};
