@@ -22,7 +22,7 @@ localchat.keys = (() => {
     },
     // What is open closes before a reply is stopped, and menus and dialogs close by themselves.
     escape({ target }) {
-      if (covered || (target.matches("[type=search]") && target.value)) return false;
+      if (covered || (target.matches("[type=search]:not([role=combobox])") && target.value)) return false;
       if (localchat.panels.close(target)) return true;
       // In another field Escape belongs to that field.
       if (target !== box() && target.matches("textarea, input:not([readonly], [type=number], [role=combobox])")) return false;
