@@ -20,7 +20,7 @@ from .payloads import CODE, CSS, SVG_AND_MATHML
 from .server import Server
 from .visitor import Visitor
 
-CASES = Path(__file__).parents[1] / "ui" / "markdown" / "cases"
+CASES = Path(__file__).parents[1] / "markdown" / "cases"
 MERMAID = """flowchart LR
   A[Start] --> B{Is it?}
   B -->|yes| C[Done]

@@ -35,7 +35,8 @@ PROVOKE = """() => {
   }
   const never = "script, style, link, meta, base, iframe, object, embed, img, image, picture, video, audio, canvas," +
     "svg, form, input:not([disabled]), select, textarea, dialog, template, slot, marquee, [contenteditable]," +
-    ":not(pre)[tabindex], [autofocus], [popover], [accesskey], [name], [ping], [is], a:not([rel~=noopener][target=_blank])";
+    ":not(pre)[tabindex], [autofocus], [popover], [accesskey], [name], [ping], [is]," +
+    "a:not([rel~=noopener][target=_blank])";
   for (const element of document.querySelectorAll(".words *, .thoughts *")) {
     const takesAName = element.id && !/^c\\d+$/.test(element.id);
     if (takesAName || element.matches(never)) found.push(`in a message: ${element.outerHTML.slice(0, 200)}`);
