@@ -319,14 +319,14 @@ def test_plain_text_is_copied_without_marks(visit: Visit, server: Server) -> Non
 
 
 def test_the_time_of_a_message_is_told_as_people_say_it_there(visit: Visit) -> None:
-    anna = visit(locale="pl-PL", timezone_id="Asia/Tokyo").open()
+    anna = visit(locale="en-GB", timezone_id="Asia/Tokyo").open()
     anna.ask(SHORT).reply()
     time = anna.questions.last.locator("time")
-    now = anna.page.evaluate("new Date().toLocaleTimeString('pl-PL', { hour: '2-digit' })")
+    now = anna.page.evaluate("new Date().toLocaleTimeString('en-GB', { hour: '2-digit' })")
     shown = time.text_content()
     assert shown
-    assert re.fullmatch(r"\d\d:\d\d", shown)
-    assert int(now[:2]) - int(shown[:2]) in (0, 1, -23)
+    assert re.fullmatch(r"\d\d?:\d\d", shown)
+    assert int(now[:2]) - int(shown.split(":")[0]) in (0, 1, -23)
 
 
 def test_a_reply_that_ends_unseen_marks_the_title_until_somebody_looks(visit: Visit) -> None:
