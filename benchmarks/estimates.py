@@ -28,7 +28,8 @@ from benchmarks import models
 from localchat_ui.conversation import GenerationStats, RequestOptions
 from localchat_ui.engine.base import Event, GenerationDone, GenerationFailed, GenerationRequest
 from localchat_ui.engine.llama import Model
-from localchat_ui.engine.loader import LoadOptions, usable_cores
+from localchat_ui.engine.loader import LoadOptions
+from localchat_ui.engine.machine import usable_cores
 from localchat_ui.engine.worker import LlamaEngine
 from localchat_ui.library.calibration import Calibration
 from localchat_ui.library.estimate import memory, shape_of

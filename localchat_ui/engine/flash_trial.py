@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import math
-import platform
-import re
 import time
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from localchat_ui.atomic_file import write_atomically
 from localchat_ui.engine.context import BLOCK, FLASH_BLOCK, UNDIVIDED, Context, ContextOptions
 from localchat_ui.engine.kv_disk_cache import fingerprint
 from localchat_ui.engine.llama import Model, build_features, llama_cpp_version
+from localchat_ui.engine.machine import processor
 
 logger = logging.getLogger(__name__)
 
@@ -77,23 +77,11 @@ class FlashTrials:
             return {}
 
     def _write(self, verdicts: dict[str, Verdict]) -> None:
-        partial = self._file.with_suffix(".part")
+        kept = {key: asdict(verdict) for key, verdict in verdicts.items()}
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            kept = {key: asdict(verdict) for key, verdict in verdicts.items()}
-            partial.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-            partial.replace(self._file)
+            write_atomically(self._file, json.dumps(kept, indent=1).encode())
         except OSError as error:
             logger.warning("the choice of flash attention could not be kept: %s", error)
-
-
-def processor() -> str:
-    """Its name, as far as the system tells."""
-    try:
-        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def judge(without: Speed, with_it: Speed) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
-
 from localchat_ui.engine.adapters import Adapter, load_adapters
 from localchat_ui.engine.base import LoadedModel, ModelLoadError, NoModelError
 from localchat_ui.engine.context import Context, ContextOptions, KvType
@@ -20,6 +17,7 @@ from localchat_ui.engine.flash_trial import FlashTrials
 from localchat_ui.engine.kv_disk_cache import KvDiskCache, fingerprint
 from localchat_ui.engine.llama import DEFAULT_OPTIONS, Model, ModelOptions, llama_cpp_version
 from localchat_ui.engine.load_changes import LoadChanges
+from localchat_ui.engine.machine import usable_cores
 from localchat_ui.engine.model_pool import ModelPool, PooledModel, Stamp, stamp_of
 from localchat_ui.engine.scheduler import Scheduler
 from localchat_ui.engine.template import thinking_of_model
@@ -208,9 +206,3 @@ def in_thread_that_ends(work: Callable[[], T]) -> T:
     """
     with ThreadPoolExecutor(1, thread_name_prefix="llama load") as executor:
         return executor.submit(work).result()
-
-
-def usable_cores() -> int:
-    """Physical cores this process may use: hyper-threads only compete for the same arithmetic."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or usable, usable))

@@ -9,15 +9,15 @@ import os
 import platform
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from localchat_ui.atomic_file import write_atomically
 from localchat_ui.conversation import GenerationStats
 from localchat_ui.engine.llama import llama_cpp_version
-from localchat_ui.engine.loader import usable_cores
+from localchat_ui.engine.machine import processor, usable_cores
 from localchat_ui.library.child import END_WITH_STDIN, ChildError, running
 from localchat_ui.library.measure import PACKINGS, Measured
 from localchat_ui.library.speed import (
@@ -134,11 +134,8 @@ class Calibration:
                 return
             self._is_changed = False
             content = _FILE.dump_json(_File(self._machine, list(self._observations.values())))
-        new = self._file.with_name(f"{self._file.name}.{os.getpid()}.new")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            new.write_bytes(content)
-            new.replace(self._file)
+            write_atomically(self._file, content)
         except OSError as error:
             logger.warning("what is known of the speed is not saved to %s: %s", self._file, error)
 
@@ -160,11 +157,7 @@ class Calibration:
 
 def _machine(n_threads: int, kind: str) -> str:
     """What the figures belong to, in a form that tells nothing of it."""
-    processor = platform.processor()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        processor = next((line for line in lines if line.startswith("model name")), processor)
-    parts = (platform.node(), platform.machine(), processor, os.cpu_count(), n_threads, llama_cpp_version(), kind)
+    parts = (platform.node(), platform.machine(), processor(), os.cpu_count(), n_threads, llama_cpp_version(), kind)
     return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()
 
 

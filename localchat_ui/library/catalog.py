@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from localchat_ui.atomic_file import write_atomically
 from localchat_ui.library.errors import RemovalError
 from localchat_ui.library.metadata import PROBE, Metadata, read_metadata, try_load
 from localchat_ui.library.model_file import ModelFile, displayable
@@ -214,10 +215,7 @@ def _save(cache_file: Path, known: dict[FoundFile, Metadata]) -> None:
         for file, metadata in known.items()
         if metadata.error is None
     ]
-    new = cache_file.with_name(f"{cache_file.name}.{os.getpid()}.new")
     try:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(_CACHE.dump_json(_Cache(entries)))
-        new.replace(cache_file)
+        write_atomically(cache_file, _CACHE.dump_json(_Cache(entries)))
     except OSError as error:
         logger.warning("What is known of the models is not saved to %s: %s", cache_file, error)

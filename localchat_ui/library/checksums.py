@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from localchat_ui.atomic_file import write_atomically
 from localchat_ui.library.errors import LibraryError
 from localchat_ui.library.scan import parts_of
 from localchat_ui.text import Text
@@ -87,11 +87,8 @@ class Checksums:
         return known
 
     def _save(self) -> None:
-        new = self._cache_file.with_name(f"{self._cache_file.name}.{os.getpid()}.new")
         try:
-            self._cache_file.parent.mkdir(parents=True, exist_ok=True)
-            new.write_bytes(_KEPT.dump_json(self._kept or {}))
-            new.replace(self._cache_file)
+            write_atomically(self._cache_file, _KEPT.dump_json(self._kept or {}))
         except OSError as error:
             logger.warning("Checksums are not kept in %s: %s", self._cache_file, error)
 

@@ -17,7 +17,7 @@ import psutil
 
 from localchat_ui import __version__, logs
 from localchat_ui.engine.llama import build_features, supports_gpu
-from localchat_ui.engine.loader import usable_cores
+from localchat_ui.engine.machine import usable_cores
 from localchat_ui.history.database import check
 from localchat_ui.history.errors import HistoryError
 from localchat_ui.library.catalog import Catalog, new_catalog

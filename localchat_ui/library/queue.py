@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import shutil
 import uuid
@@ -17,6 +16,7 @@ from pathlib import Path
 from nicegui import Event
 from pydantic import TypeAdapter, ValidationError
 
+from localchat_ui.atomic_file import write_atomically
 from localchat_ui.library.download import Download, Progress
 from localchat_ui.library.errors import ConnectionLostError, DownloadError
 from localchat_ui.library.model_file import readable_size
@@ -285,11 +285,8 @@ class DownloadQueue:
         self.jobs = [other for other in self.jobs if other.id != job.id]
 
     def _keep(self) -> None:
-        new = self._journal.with_name(f"{self._journal.name}.{os.getpid()}.new")
         try:
-            self._journal.parent.mkdir(parents=True, exist_ok=True)
-            new.write_bytes(_JOBS.dump_json([job for job in self.jobs if job.state is not State.DONE]))
-            new.replace(self._journal)
+            write_atomically(self._journal, _JOBS.dump_json([job for job in self.jobs if job.state is not State.DONE]))
         except OSError as error:
             logger.warning("Downloads are not remembered in %s: %s", self._journal, error)
         self.changed.emit()

@@ -11,7 +11,7 @@ from functools import partial
 
 from nicegui import ui
 
-from localchat_ui.access import AccessControl, current_owner
+from localchat_ui.access import AccessControl
 from localchat_ui.chat import ChatError, ChatService, PromptView
 from localchat_ui.conversation import Attachment, Conversation, Message
 from localchat_ui.history.errors import HistoryError
@@ -74,10 +74,7 @@ class ChatPage:
     async def build(self, recent: Sequence[Conversation]) -> None:
         """Draw the page without its messages. Between its parts others have their turn."""
         chat, models = self.chat, self.models
-        # The browser's own functions read them. An id needs no escaping.
-        told = {"owner": current_owner() or "", "root": self._root, "maxMegabytes": self.access.settings.max_body_mb}
-        script = json.dumps(told).replace("<", "\\u003c")
-        ui.add_head_html(f"<script>Object.assign(document.documentElement.dataset, {script})</script>")
+        design.tell_browser(self.access.settings.max_body_mb)
         design.apply()
         with ui.element("div").classes("page") as frame:
             skip = ui.element("a").props("href=#message").classes("skip")

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from nicegui import ui
 
-from localchat_ui.markdown.theme import (
-    COMMENTS,
-    DARK,
-    DARK_CODE,
-    LIGHT,
-    LIGHT_CODE,
-    MARKDOWN,
-    SCALE,
-    code_colours,
-    variables,
-)
+from localchat_ui.access import current_owner
+from localchat_ui.markdown import theme
 from localchat_ui.ui import icons, install, page_language
 from localchat_ui.ui.components.element import root_path
 
@@ -29,6 +21,13 @@ SCRIPTS = (
 )
 
 
+def tell_browser(max_megabytes: float) -> None:
+    """What the browser's own functions read: whose page it is, its prefix, and how large an upload may be."""
+    told = {"owner": current_owner() or "", "root": root_path(), "maxMegabytes": max_megabytes}
+    script = json.dumps(told).replace("<", "\\u003c")
+    ui.add_head_html(f"<script>Object.assign(document.documentElement.dataset, {script})</script>")
+
+
 def apply() -> None:
     """Put colours, rules, the language and the browser's own few functions on the current page."""
     page_language.apply()
@@ -36,10 +35,10 @@ def apply() -> None:
     (frame,) = ui.context.client.page_container
     frame.tag = "div"
     frame.classes("q-page")
-    ui.colors(primary="var(--accent)", dark=DARK["raised"], dark_page=DARK["page"])
-    ui.add_css("\n".join((_stylesheet(), MARKDOWN, (ROOM / "style.css").read_text(encoding="utf-8"))))
+    ui.colors(primary="var(--accent)", dark=theme.DARK["raised"], dark_page=theme.DARK["page"])
+    ui.add_css("\n".join((_stylesheet(), theme.MARKDOWN, (ROOM / "style.css").read_text(encoding="utf-8"))))
     ui.add_head_html(f"<script>{_script()}</script>")
-    install.offer(root_path(), light=LIGHT["page"], dark=DARK["page"])
+    install.offer(root_path(), light=theme.LIGHT["page"], dark=theme.DARK["page"])
     # The browser draws the right background before any of the page's own code has run.
     ui.add_head_html('<meta name="color-scheme" content="light dark">')
 
@@ -50,10 +49,13 @@ def _script() -> str:
 
 def _stylesheet() -> str:
     icon_variables = {f"icon-{action}": icons.data_url(icon) for action, icon in icons.BY_ACTION.items()}
-    rules = [variables(":root", LIGHT | SCALE | icon_variables), variables("body.body--dark", DARK)]
+    rules = [
+        theme.variables(":root", theme.LIGHT | theme.SCALE | icon_variables),
+        theme.variables("body.body--dark", theme.DARK),
+    ]
     rules += [f'[data-action="{action}"] {{ --icon: var(--icon-{action}); }}' for action in icons.BY_ACTION]
-    rules.append(f"@media all {{ {code_colours(LIGHT_CODE, LIT)} }}")
-    rules.append(f"@media screen {{ {code_colours(DARK_CODE, 'body.body--dark')} }}")
+    rules.append(f"@media all {{ {theme.code_colours(theme.LIGHT_CODE, LIT)} }}")
+    rules.append(f"@media screen {{ {theme.code_colours(theme.DARK_CODE, 'body.body--dark')} }}")
     # Paper is white, whatever the screen is.
-    rules.append(f"@media print {{ {variables('body.body--dark', LIGHT)} }}")
-    return "\n".join([*rules, f"{LIT} {COMMENTS}"])
+    rules.append(f"@media print {{ {theme.variables('body.body--dark', theme.LIGHT)} }}")
+    return "\n".join([*rules, f"{LIT} {theme.COMMENTS}"])

@@ -16,7 +16,7 @@ from localchat_ui.access.accounts import CSRF, CSRF_SECONDS, SESSION, cookie_of,
 from localchat_ui.access.hardening import address_of
 from localchat_ui.access.visitor import visitor_of_scope
 from localchat_ui.i18n import _, direction_of, language_of_scope, speaking, translated
-from localchat_ui.markdown.theme import DARK, LIGHT, SCALE
+from localchat_ui.markdown.theme import DARK, LIGHT, SCALE, variables
 from localchat_ui.text import N_
 
 # No scripts. With the referrer policy "no-referrer" browsers would send `Origin: null` with the form.
@@ -148,7 +148,5 @@ def _redirect(request: Request, target: str) -> RedirectResponse:
 
 
 def _variables() -> str:
-    def rule(values: dict[str, str]) -> str:
-        return ":root {" + " ".join(f"--{name}: {value};" for name, value in values.items()) + "}"
-
-    return rule(LIGHT | SCALE) + "@media (prefers-color-scheme: dark) {" + rule(DARK) + "}"
+    dark = variables(":root", DARK)
+    return f"{variables(':root', LIGHT | SCALE)}@media (prefers-color-scheme: dark) {{ {dark} }}"

@@ -11,20 +11,9 @@ from pathlib import Path
 from localchat_ui.conversation import DEFAULT_SYSTEM_PROMPT, Attachment, Message, Role
 from localchat_ui.exchange.formats.markdown import ending_of, name_of, speed_of
 from localchat_ui.exchange.trees import Format, Tree
-from localchat_ui.markdown import render_markdown
+from localchat_ui.markdown import render_markdown, theme
 from localchat_ui.markdown.directions import with_technical_apart
 from localchat_ui.markdown.language import language_of
-from localchat_ui.markdown.theme import (
-    COMMENTS,
-    DARK,
-    DARK_CODE,
-    LIGHT,
-    LIGHT_CODE,
-    MARKDOWN,
-    SCALE,
-    code_colours,
-    variables,
-)
 
 # The second lock behind the sanitised text: nothing runs, nothing is loaded, nothing is sent.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -116,13 +105,13 @@ def _title_of(tree: Tree) -> str:
 
 
 def _stylesheet() -> str:
-    dark = [variables(":root", DARK), code_colours(DARK_CODE)]
+    dark = [theme.variables(":root", theme.DARK), theme.code_colours(theme.DARK_CODE)]
     return "\n".join(
         [
-            variables(":root", LIGHT | SCALE),
-            code_colours(LIGHT_CODE),
-            COMMENTS,
-            MARKDOWN,
+            theme.variables(":root", theme.LIGHT | theme.SCALE),
+            theme.code_colours(theme.LIGHT_CODE),
+            theme.COMMENTS,
+            theme.MARKDOWN,
             (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8"),
             f"@media screen and (prefers-color-scheme: dark) {{ {' '.join(dark)} }}",
         ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from nicegui import ui
 
-from localchat_ui.access import AccessControl, current_owner
+from localchat_ui.access import AccessControl
 from localchat_ui.chat import ChatError, ComparisonService
 from localchat_ui.chat.comparisons import other_settings
 from localchat_ui.comparison import MAX_COLUMNS, MIN_COLUMNS, Choice, Column, Comparison
@@ -59,10 +59,7 @@ class ComparePage:
         self._root = root_path()
 
     def build(self, recent: Sequence[Comparison]) -> None:
-        # The browser's own functions read them. An id needs no escaping.
-        told = {"owner": current_owner() or "", "root": self._root, "maxMegabytes": self.access.settings.max_body_mb}
-        script = json.dumps(told).replace("<", "\\u003c")
-        ui.add_head_html(f"<script>Object.assign(document.documentElement.dataset, {script})</script>")
+        design.tell_browser(self.access.settings.max_body_mb)
         design.apply()
         ui.add_css(STYLE.read_text(encoding="utf-8"))
         with ui.element("div").classes("page compare") as self.frame:
